@@ -1,0 +1,37 @@
+"""The errors that a user can meet.
+
+Each message says what was found, what was expected and what to do next, in one or two lines. The command
+line prints the message and exits 1.
+"""
+
+
+class NasexportError(Exception):
+    """Base of every error that nasexport raises on purpose."""
+
+
+class ConfigError(NasexportError):
+    """A model, version, format or option that does not exist, or a configuration file that is not valid."""
+
+
+class CheckpointError(NasexportError):
+    """A checkpoint or archive that is missing, damaged, or not the one that the model needs."""
+
+
+class FetchError(NasexportError):
+    """An archive that could not be downloaded, or whose bytes are not the locked ones."""
+
+
+class ArtifactError(NasexportError):
+    """An artifact that cannot be written, read, or moved to its destination."""
+
+
+class GateError(ArtifactError):
+    """A written file holds something that its oldest reader does not know."""
+
+
+class WorkerError(NasexportError):
+    """A child process ended without an answer: it crashed, was killed, or ran out of time."""
+
+
+class VerificationError(NasexportError):
+    """An artifact was checked and is not right."""
