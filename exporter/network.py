@@ -1,0 +1,220 @@
+"""The networks as TF-Slim graphs.
+
+`build` reads like the architecture: stem, cells, head. It creates no variable of its own; each is asked for by name
+from a `VariableGetter`, so that the same code serves a TF1 graph with its own variables and a ``tf.function`` over
+the variables of a SavedModel.
+
+Every function here must be called while a graph is being built (``tf.Graph().as_default()`` or ``tf.function``).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import tensorflow as tf
+import tf_slim as slim
+
+from exporter.batch_norm import batch_norm
+from exporter.cells import FAMILIES, Branch, Cell
+from exporter.config import ModelConfig, Task
+
+#: ``getter(name, shape)`` returns the variable of that checkpoint name, or raises KeyError.
+VariableGetter = Callable[[str, tuple[int, ...]], Any]
+
+#: Decay of the moving averages while the published checkpoints were trained.
+TRAINING_DECAY = 0.9997
+
+
+@dataclass
+class Network:
+    """A built graph.
+
+    ``end_points`` maps a name to its tensor, in order: ``Stem``, ``Cell_i`` and ``Reduction_Cell_k`` of shape
+    [batch, height, width, channels], ``global_pool`` [batch, features], and for classification ``Logits`` and
+    ``Predictions`` [batch, num_classes], all float32. ``updates`` are the operations that move the moving averages;
+    they are empty unless the graph is for training.
+    """
+
+    end_points: dict[str, Any] = field(default_factory=dict)
+    updates: list[Any] = field(default_factory=list)
+
+    @property
+    def output(self) -> Any:
+        """The task's own output: logits, or the feature vector."""
+        return self.end_points.get("Logits", self.end_points["global_pool"])
+
+
+@dataclass(frozen=True)
+class _Mode:
+    """What every layer of one graph shares. ``drop`` turns drop path and dropout on; ``total`` counts the cells."""
+
+    training: bool
+    drop: bool
+    keep_prob: float
+    total: int
+
+    def keep_prob_of(self, cell: int) -> float:
+        return 1 - (cell + 1) / self.total * (1 - self.keep_prob)
+
+
+def build(
+    config: ModelConfig,
+    task: Task,
+    images: Any,
+    getter: VariableGetter,
+    *,
+    training: bool = False,
+    momentum: Any = TRAINING_DECAY,
+    drop: bool = True,
+) -> Network:
+    """Builds a network on ``images``, float32 [batch, size, size, 3], RGB in [0, 1].
+
+    Args:
+        getter: gives the variables; see `exporter.layout.variables` for those that are asked for.
+        training: batch statistics, updates of the moving averages, drop path and dropout at their final values.
+        momentum: decay of the moving averages, a Python number or a float32 scalar tensor; used in training only.
+        drop: False leaves drop path and dropout out of a training graph, which makes it deterministic.
+    """
+    family = FAMILIES[config.family]
+    network = Network()
+    total = config.num_cells + family.stem_cells_in_drop_path
+    mode = _Mode(training, training and drop, config.drop_path_keep_prob, total)
+    with (
+        tf.compat.v1.variable_scope("", custom_getter=_custom_getter(getter), use_resource=True),
+        slim.arg_scope([batch_norm], training=training, momentum=momentum, updates=network.updates),
+        # Initial values never matter: every variable comes with its value from a checkpoint.
+        slim.arg_scope([slim.conv2d, slim.separable_conv2d], activation_fn=None, biases_initializer=None),
+        slim.arg_scope([slim.avg_pool2d, slim.max_pool2d], padding="SAME"),
+    ):
+        current = _stem_and_cells(config, mode, 2 * images - 1, network.end_points)
+        _head(config, task, mode, current, network.end_points)
+    return network
+
+
+def _custom_getter(variable: VariableGetter):
+    """Puts ``variable`` in the place of TF-Slim's own creation of variables.
+
+    Nothing enters the graph's collection of global variables, which legacy layers would hash as a whole for each new
+    weight: building is linear in the number of variables.
+    """
+
+    def get(getter, name, shape=None, **_unused):  # TensorFlow passes `getter` by this name
+        return variable(name, tuple(tf.TensorShape(shape).as_list()))
+
+    return get
+
+
+def _stem_and_cells(config: ModelConfig, mode: _Mode, images: Any, end_points: dict[str, Any]) -> Any:
+    family = FAMILIES[config.family]
+    filters = config.num_conv_filters
+    net = slim.conv2d(images, config.stem_filters, 3, stride=2, padding="VALID", scope="conv0")
+    states = [batch_norm(net, scope="conv0_bn")]
+    cell_number = 0
+
+    def add(name: str, cell: Cell, previous: Any, filters: int, stride: int) -> Any:
+        nonlocal cell_number
+        keep_prob = mode.keep_prob_of(cell_number) if mode.drop else 1.0
+        states.append(_cell(name, cell, states[-1], previous, filters, stride, keep_prob))
+        cell_number += 1
+        return states[-1]
+
+    add("cell_stem_0", family.reduction, None, filters // 4, 2)
+    end_points["Stem"] = add("cell_stem_1", family.reduction, states[-2], filters // 2, 2)
+    for index in range(config.num_cells):
+        previous = states[-2]
+        stride = 1
+        if index in config.reductions:
+            filters *= 2
+            if family.inserts_reductions:
+                number = config.reductions.index(index)
+                reduced = add(f"reduction_cell_{number}", family.reduction, previous, filters, 2)
+                end_points[f"Reduction_Cell_{number}"] = reduced
+                if not config.skip_reduction_layer_input:
+                    previous = states[-2]
+            else:
+                stride = 2
+        cell = family.normal if stride == 1 else family.reduction
+        end_points[f"Cell_{index}"] = add(f"cell_{index}", cell, previous, filters, stride)
+    return states[-1]
+
+
+def _head(config: ModelConfig, task: Task, mode: _Mode, net: Any, end_points: dict[str, Any]) -> None:
+    features = tf.reduce_mean(tf.nn.relu(net), [1, 2], name="global_pool")
+    end_points["global_pool"] = features
+    if task == "feature_vector":
+        return
+    if mode.drop:
+        features = _drop(features, config.dropout_keep_prob, tf.shape(features))
+    with tf.compat.v1.variable_scope("final_layer"):
+        logits = slim.fully_connected(features, config.num_classes, activation_fn=None, scope="FC")
+    end_points["Logits"] = logits
+    end_points["Predictions"] = tf.nn.softmax(logits, name="predictions")
+
+
+def _cell(scope: str, cell: Cell, current: Any, previous: Any, filters: int, stride: int, keep_prob: float) -> Any:
+    with tf.compat.v1.variable_scope(scope):
+        previous = current if previous is None else _match_previous(previous, current, filters)
+        current = slim.conv2d(tf.nn.relu(current), filters, 1, scope="1x1")
+        states = [batch_norm(current, scope="beginning_bn"), previous]
+        for index, branches in enumerate(cell.combinations):
+            with tf.compat.v1.variable_scope(f"comb_iter_{index}"):
+                left, right = (
+                    _branch(side, branch, states[branch.state], filters, stride if branch.state < 2 else 1, keep_prob)
+                    for side, branch in zip(("left", "right"), branches, strict=True)
+                )
+                states.append(left + right)
+        return tf.concat([states[index] for index in cell.concatenated], 3, name="cell_output")
+
+
+def _match_previous(previous: Any, current: Any, filters: int) -> Any:
+    """Brings the previous state to the current one's height and width and to the cell's filters."""
+    if previous.shape[2] != current.shape[2]:
+        return _factorized_reduction(tf.nn.relu(previous), filters)
+    if previous.shape[3] != filters:
+        previous = slim.conv2d(tf.nn.relu(previous), filters, 1, scope="prev_1x1")
+        return batch_norm(previous, scope="prev_bn")
+    return previous
+
+
+def _factorized_reduction(net: Any, filters: int) -> Any:
+    """Halves height and width without losing the odd pixels: two strided paths, the second shifted by one pixel."""
+    path1 = slim.avg_pool2d(net, 1, stride=2, padding="VALID")
+    path1 = slim.conv2d(path1, filters // 2, 1, scope="path1_conv")
+    path2 = tf.pad(net, [[0, 0], [0, 1], [0, 1], [0, 0]])[:, 1:, 1:, :]
+    path2 = slim.avg_pool2d(path2, 1, stride=2, padding="VALID")
+    path2 = slim.conv2d(path2, filters - filters // 2, 1, scope="path2_conv")
+    return batch_norm(tf.concat([path1, path2], 3), scope="final_path_bn")
+
+
+def _branch(side: str, branch: Branch, net: Any, filters: int, stride: int, keep_prob: float) -> Any:
+    with tf.compat.v1.variable_scope(side):
+        if branch.kind == "none":
+            if stride == 1 and net.shape[3] == filters:
+                return net
+            net = slim.conv2d(tf.nn.relu(net), filters, 1, stride=stride, scope="1x1")
+            return batch_norm(net, scope="bn_1")
+        if branch.kind == "sep":
+            net = _separable(net, branch.kernel, filters, stride)
+        else:
+            pool = slim.avg_pool2d if branch.kind == "avg" else slim.max_pool2d
+            net = pool(net, branch.kernel, stride=stride)
+            if net.shape[3] != filters:
+                net = batch_norm(slim.conv2d(net, filters, 1, scope="1x1"), scope="bn_1")
+        # Drop path: whole examples of a branch; an identity is never dropped.
+        return net if keep_prob == 1.0 else _drop(net, keep_prob, [tf.shape(net)[0], 1, 1, 1])
+
+
+def _separable(net: Any, kernel: int, filters: int, stride: int) -> Any:
+    for layer, layer_stride in ((1, stride), (2, 1)):
+        name = f"{kernel}x{kernel}_{layer}"
+        net = slim.separable_conv2d(
+            tf.nn.relu(net), filters, kernel, depth_multiplier=1, stride=layer_stride, scope=f"separable_{name}"
+        )
+        net = batch_norm(net, scope=f"bn_sep_{name}")
+    return net
+
+
+def _drop(net: Any, keep_prob: float, noise_shape: Any) -> Any:
+    """Keeps each element of ``noise_shape`` with ``keep_prob`` and rescales, so that the expected value stays."""
+    kept = tf.floor(keep_prob + tf.random.uniform(noise_shape, dtype=net.dtype))
+    return net / keep_prob * kept
