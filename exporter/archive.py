@@ -1,0 +1,84 @@
+"""Unpacks the checkpoint out of a ``.tar.gz``, and nothing else of what such a file may hold."""
+
+import tarfile
+import zlib
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from exporter.errors import CheckpointError
+
+#: The largest published archive unpacks to some 360 MB; a whole training run of that model leaves 1.5 GB.
+MAX_UNPACKED_BYTES = 8 * 2**30
+MAX_MEMBERS = 10_000
+_CHUNK = 2**20
+
+
+def is_archive(path: Path) -> bool:
+    return path.name.endswith((".tar.gz", ".tgz"))
+
+
+def is_checkpoint_file(name: str) -> bool:
+    """Whether a file name is one that a checkpoint consists of: ``*.index``, ``*.data-*-of-*`` or ``checkpoint``."""
+    return name == "checkpoint" or name.endswith(".index") or ".data-" in name
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpacks the checkpoint files of ``archive`` into the existing ``folder``, keeping their subfolders.
+
+    Other regular files are passed over. Nothing is ever written outside of ``folder``.
+
+    Raises:
+        CheckpointError: the archive is damaged or truncated, holds no checkpoint, or holds what no published archive
+            does: a link, a device, a path that leaves the folder, too many or too large members.
+    """
+    found = 0
+    try:
+        with tarfile.open(archive, "r|gz") as members:
+            total = 0
+            for count, member in enumerate(members, 1):
+                total += member.size
+                _refuse_hostile(archive, member, total, count)
+                if member.isreg() and is_checkpoint_file(PurePosixPath(member.name).name):
+                    target = folder.joinpath(*PurePosixPath(member.name).parts)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    with open(target, "xb") as file:
+                        _copy(members.extractfile(member), file, member.size)
+                    found += 1
+    except FileExistsError as error:
+        raise CheckpointError(
+            f"{archive} holds {Path(error.filename).name} twice: this is no published archive"
+        ) from error
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise CheckpointError(f"cannot unpack {archive}: {error.strerror}") from error
+        raise CheckpointError(
+            f"{archive} is not a whole .tar.gz archive ({error}): it is damaged or cut short, get it again"
+        ) from error
+    if not found:
+        raise CheckpointError(f"{archive} holds no checkpoint: expected a model.ckpt.index and its data file in it")
+
+
+def _refuse_hostile(archive: Path, member: tarfile.TarInfo, total: int, count: int) -> None:
+    path = PurePosixPath(member.name)
+    problem = None
+    if path.is_absolute() or ".." in path.parts or "\\" in member.name or ":" in member.name:
+        problem = f"has a member with the path {member.name!r}, which leads out of its folder"
+    elif not (member.isreg() or member.isdir()):
+        problem = f"has {member.name!r}, which is a link or a device"
+    elif total > MAX_UNPACKED_BYTES:
+        problem = f"unpacks to more than {MAX_UNPACKED_BYTES // 2**30} GiB"
+    elif count > MAX_MEMBERS:
+        problem = f"has more than {MAX_MEMBERS} members"
+    if problem:
+        raise CheckpointError(f"{archive} {problem}: a checkpoint archive has plain files only; nothing was unpacked")
+
+
+def _copy(source: IO[bytes] | None, target: IO[bytes], size: int) -> None:
+    assert source is not None
+    left = size
+    while left:
+        chunk = source.read(min(_CHUNK, left))
+        if not chunk:
+            raise EOFError("a member ends before its size")
+        target.write(chunk)
+        left -= len(chunk)
