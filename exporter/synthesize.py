@@ -1,0 +1,149 @@
+"""Writes synthetic checkpoints of the layouts that real ones have."""
+
+import gzip
+import json
+import os
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from exporter import network, synthetic
+from exporter.archive import is_archive
+from exporter.checkpoint import AVERAGE
+from exporter.config import ModelConfig
+from exporter.layout import VariableSpec, all_variables, variables
+from exporter.synthetic import Floats
+from exporter.worker import Report
+
+_GLOBAL_STEP = 500_000
+
+
+def synthesize(request: dict[str, Any], report: Report) -> dict[str, Any]:
+    """Worker job: writes a checkpoint of ``request["layout"]`` at ``request["output"]`` (prefix, or ``.tar.gz``)."""
+    config = ModelConfig.from_dict(request["config"])
+    output = Path(request["output"])
+    seed, layout = request["seed"], request["layout"]
+    report("making the weights")
+    values = weights(config, seed, report)
+    if layout == "plain" and not config.checkpoint_has_auxiliary_head:
+        values = {spec: value for spec, value in values.items() if spec.role != "auxiliary_head"}
+    tensors: dict[str, Any] = dict(LAYOUTS[layout](values))
+    count = len(tensors)
+    marker = {"model": config.name, "seed": seed, "layout": layout}
+    tensors[synthetic.MARKER] = np.array(json.dumps(marker, sort_keys=True).encode())
+
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".nasexport-", dir=output.parent) as folder:
+        report("writing the checkpoint")
+        prefix = Path(folder) / ("model.ckpt" if is_archive(output) else output.name)
+        _save(prefix, tensors)
+        files = sorted(Path(folder).iterdir())
+        if is_archive(output):
+            report("packing the archive")
+            packed = Path(folder) / "archive"
+            _pack(files, packed)
+            os.replace(packed, output)
+            files = [output]
+        else:
+            # The index last: a prefix without it is no checkpoint to any reader.
+            for file in sorted(files, key=lambda file: file.suffix == ".index"):
+                os.replace(file, output.parent / file.name)
+            files = [output.parent / file.name for file in files]
+    return {"variables": count, "files": {str(file): file.stat().st_size for file in files}}
+
+
+def weights(config: ModelConfig, seed: int, report: Report = lambda _: None) -> dict[VariableSpec, Floats]:
+    """All variables of a training graph with their synthetic values, the same for the same seed.
+
+    Statistics are recorded ones where there are any (seed 0 of the four known networks), else measured with one pass
+    of `synthetic.CALIBRATION_IMAGES`, so that activations keep unit scale.
+    """
+    values = {spec: synthetic.base_value(spec, seed) for spec in all_variables(config)}
+    statistics = synthetic.recorded_statistics(config.name) if seed == synthetic.RECORDED_SEED else {}
+    if not statistics:
+        report("calibrating")
+        statistics = _calibrate(config, values)
+    for spec in values:
+        if spec.name in statistics:
+            values[spec] = statistics[spec.name]
+    return values
+
+
+def _calibrate(config: ModelConfig, values: dict[VariableSpec, Floats]) -> dict[str, Floats]:
+    """The batch statistics of every batch norm on the calibration images, rounded as recorded ones are."""
+    tf.config.experimental.enable_op_determinism()
+    specs = variables(config, "feature_vector")
+    held = {spec.name: tf.Variable(values[spec], trainable=spec.trainable) for spec in specs}
+
+    @tf.function(autograph=False)
+    def measure(images):
+        built = network.build(
+            config, "feature_vector", images, lambda name, _: held[name], training=True, momentum=0.0, drop=False
+        )
+        return built.output
+
+    measure(tf.constant(synthetic.CALIBRATION_IMAGES.at(config.image_size)))
+    statistics = {}
+    for spec in specs:
+        if not spec.trainable:
+            measured = held[spec.name].numpy().astype(np.float16).astype(np.float32)
+            is_variance = spec.name.endswith("variance")
+            statistics[spec.name] = np.maximum(measured, synthetic.MIN_VARIANCE) if is_variance else measured
+    return statistics
+
+
+def _plain(values: dict[VariableSpec, Floats]) -> Iterator[tuple[str, Any]]:
+    for spec, value in values.items():
+        yield spec.name, value
+
+
+def _averages(values: dict[VariableSpec, Floats]) -> Iterator[tuple[str, Any]]:
+    for spec, value in values.items():
+        yield spec.name + (AVERAGE if spec.trainable else ""), value
+
+
+def _training(values: dict[VariableSpec, Floats]) -> Iterator[tuple[str, Any]]:
+    """Averages of everything, the values of the last step beside them, optimizer slots, and the step."""
+    for spec, value in values.items():
+        yield spec.name + AVERAGE, value
+        # A little off the average, so that whoever exports these instead is found out.
+        yield spec.name, value * np.float32(1.03125)
+        if spec.trainable:
+            yield spec.name + "/RMSProp", np.ones(spec.shape, np.float32)
+            yield spec.name + "/RMSProp_1", np.zeros(spec.shape, np.float32)
+    yield "global_step", np.int64(_GLOBAL_STEP)
+
+
+LAYOUTS = {"plain": _plain, "averages": _averages, "training": _training}
+
+
+def _save(prefix: Path, tensors: dict[str, Any]) -> None:
+    names = sorted(tensors)
+    tf.raw_ops.SaveV2(
+        prefix=str(prefix),
+        tensor_names=names,
+        shape_and_slices=[""] * len(names),
+        tensors=[tf.convert_to_tensor(tensors.pop(name)) for name in names],
+    )
+
+
+def _pack(files: list[Path], target: Path) -> None:
+    """A ``.tar.gz`` with its members at the root, the same bytes for the same files."""
+    with (
+        open(target, "wb") as raw,
+        # Random weights do not compress: the lowest level costs nothing in size.
+        gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=1, mtime=0) as zipped,
+        tarfile.open(fileobj=zipped, mode="w", format=tarfile.USTAR_FORMAT) as tar,
+    ):
+        for file in files:
+            member = tar.gettarinfo(file, arcname=file.name)
+            member.mtime, member.mode = 0, 0o644
+            member.uid = member.gid = 0
+            member.uname = member.gname = ""
+            with open(file, "rb") as content:
+                tar.addfile(member, content)
