@@ -1,0 +1,143 @@
+"""An artifact on disk: where it goes, how it gets there whole or not at all, and what it says of itself."""
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from exporter.config import ModelConfig, Task
+from exporter.errors import ArtifactError
+
+#: The file beside the model that tells how it was made.
+METADATA_FILE = "nasexport.json"
+METADATA_SCHEMA = 1
+
+
+def handle(config: ModelConfig, task: Task, version: int) -> str:
+    """The name an artifact was published under, for example ``google/imagenet/nasnet_large/classification/4``."""
+    return f"google/imagenet/{config.name}/{task}/{version}"
+
+
+def destination(output: Path, config: ModelConfig, task: Task, version: int) -> Path:
+    return output / handle(config, task, version)
+
+
+def require_free(path: Path, overwrite: bool) -> None:
+    """Refuses a destination that is taken.
+
+    Raises:
+        ArtifactError: it exists and ``overwrite`` is not set, or it is no folder that an artifact could replace.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        raise ArtifactError(f"{path} is not a folder: move it away, or choose another --output")
+    if path.exists() and not overwrite:
+        raise ArtifactError(f"{path} exists already: pass --overwrite to replace it, or choose another --output")
+
+
+@contextlib.contextmanager
+def staged(target: Path, overwrite: bool) -> Iterator[Path]:
+    """A folder beside ``target`` to write an artifact into; it takes its place when the ``with`` block ends well.
+
+    When the block fails, everything that was written, and every folder that was made for it, is removed. What a killed
+    process left behind is cleared away by the next one that writes the same artifact.
+
+    Raises:
+        ArtifactError: ``target`` is taken (see `require_free`), another process is writing it, or the folder cannot be
+            made.
+    """
+    require_free(target, overwrite)
+    made = _make_parents(target)
+    staging = target.with_name(f".{target.name}.partial")
+    replaced = target.with_name(f".{target.name}.replaced")
+    lock = filelock.FileLock(target.with_name(f".{target.name}.lock"))
+    try:
+        with _held(lock, target):
+            try:
+                _restore(target, replaced)
+                shutil.rmtree(staging, ignore_errors=True)
+                yield staging
+                require_free(target, overwrite)
+                if target.exists():
+                    os.rename(target, replaced)
+                os.rename(staging, target)
+            finally:
+                shutil.rmtree(staging, ignore_errors=True)
+                _restore(target, replaced)
+    finally:
+        for folder in reversed(made):
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # stays where something is in it
+
+
+def _make_parents(target: Path) -> list[Path]:
+    missing = [folder for folder in reversed(target.parents) if not folder.exists()]
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArtifactError(f"cannot make the folder {target.parent}: {error.strerror}") from error
+    return missing
+
+
+@contextlib.contextmanager
+def _held(lock: filelock.BaseFileLock, target: Path) -> Iterator[None]:
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout as error:
+        raise ArtifactError(
+            f"another nasexport is writing {target}: wait for it, or choose another --output"
+        ) from error
+    except OSError as error:
+        raise ArtifactError(f"cannot write in {target.parent}: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
+def _restore(target: Path, replaced: Path) -> None:
+    """Ends a replacement that was cut off between its two renames: back where nothing came, gone otherwise."""
+    if not replaced.exists():
+        return
+    if target.exists():
+        shutil.rmtree(replaced)
+    else:
+        os.rename(replaced, target)
+
+
+def write_metadata(folder: Path, metadata: dict[str, Any]) -> None:
+    """Writes ``nasexport.json`` beside a model: no time stamps, no paths, the same bytes for the same facts."""
+    text = json.dumps({"schema": METADATA_SCHEMA, **metadata}, indent=2, sort_keys=True, ensure_ascii=False)
+    (folder / METADATA_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def read_metadata(folder: Path) -> dict[str, Any] | None:
+    """What an artifact says of itself; None for one that nasexport did not write.
+
+    Raises:
+        ArtifactError: the file is there but damaged, or of a newer kind.
+    """
+    path = folder / METADATA_FILE
+    if not path.is_file():
+        return None
+    try:
+        metadata = json.loads(path.read_text(encoding="utf-8"))
+        schema = metadata["schema"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{path} is damaged: it is not the JSON that nasexport writes") from error
+    if schema != METADATA_SCHEMA:
+        raise ArtifactError(f"{path} has schema {schema}, expected {METADATA_SCHEMA}: it needs another nasexport")
+    return metadata
+
+
+def require_saved_model(folder: Path) -> None:
+    """Raises ArtifactError where ``folder`` does not hold a SavedModel."""
+    if not folder.exists():
+        raise ArtifactError(f"there is nothing at {folder}: expected the folder of an artifact")
+    if not (folder / "saved_model.pb").is_file():
+        raise ArtifactError(f"{folder} holds no saved_model.pb: expected the folder of an artifact (…/<version>)")

@@ -1,0 +1,160 @@
+"""From a checkpoint to verified artifacts at their destination."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import exporter
+from exporter import artifact, source, verification, worker
+from exporter.comparison import Report
+from exporter.config import TASKS, Format, ModelConfig, Task, resolve_version
+from exporter.errors import ConfigError, VerificationError
+from exporter.fetch import fetch
+from exporter.formats import DEFAULT_MOMENTUM
+from exporter.source import Source
+from exporter.verification import Verifier
+
+Say = Callable[[str], None]
+
+
+def _silent(_text: str) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What `build` wrote: a verified folder (``report`` is None where verification was not wanted)."""
+
+    path: Path
+    handle: str
+    metadata: dict[str, Any]
+    report: Report | None
+
+
+@dataclass(frozen=True)
+class Options:
+    """What may be chosen about an artifact. ``momentum`` is the default decay of the moving averages, from 0 to 1."""
+
+    format: Format | None = None
+    version: int | None = None
+    tasks: Sequence[Task] = TASKS
+    momentum: float | None = None
+    verify: bool = True
+    overwrite: bool = False
+
+
+def build(
+    config: ModelConfig,
+    output: Path,
+    options: Options = Options(),
+    checkpoint: Path | None = None,
+    *,
+    report: Say = _silent,
+    warn: Say = _silent,
+    debug: bool = False,
+) -> list[Artifact]:
+    """Builds one model's artifacts below ``output``, each verified before it is moved to its destination.
+
+    Args:
+        checkpoint: what `exporter.source.opened` takes; without it the published archive is fetched.
+        report: called with each step's name as it begins; `steps` tells how many there will be.
+        warn: called with each warning.
+
+    Raises:
+        NasexportError: one of its children. Artifacts that were finished before stay, nothing else does.
+    """
+    version, format_ = resolve_version(config, options.format, options.version)
+    if format_ != "saved_model_2":
+        raise ConfigError(
+            f"{config.name} version {version} is a TF1 Hub module, which this nasexport cannot write yet:\n"
+            f"choose --format saved_model_2 (version 4 or 5)"
+        )
+    momentum = DEFAULT_MOMENTUM if options.momentum is None else options.momentum
+    targets = {task: artifact.destination(output, config, task, version) for task in options.tasks}
+    for target in targets.values():
+        artifact.require_free(target, options.overwrite)
+    with contextlib.ExitStack() as stack:
+        checkpoint_source = stack.enter_context(_opened(config, checkpoint, report, warn))
+        folders = {
+            task: stack.enter_context(contextlib.ExitStack()) for task in targets
+        }  # one for each task, so that a finished artifact is in place before the next is verified
+        staging = {
+            task: folders[task].enter_context(artifact.staged(target, options.overwrite))
+            for task, target in targets.items()
+        }
+        request = {
+            "config": config.to_dict(),
+            "prefix": str(checkpoint_source.prefix),
+            "version": version,
+            "momentum": momentum,
+            "folders": {task: str(folder) for task, folder in staging.items()},
+        }
+        exported = worker.run("export", request, report, debug)
+        _warn_of_surprises(checkpoint_source, exported, warn)
+        largest: Task = "classification" if "classification" in targets else "feature_vector"
+        verifier = stack.enter_context(Verifier(config, checkpoint_source, largest, debug=debug))
+        built = []
+        for task, target in targets.items():
+            metadata = _metadata(config, task, version, momentum, checkpoint_source, exported)
+            checked = None
+            if options.verify:
+                wanted = verification.expected(config, task, version, momentum)
+                checked = verifier.verify(staging[task], wanted, report)
+                _require_passed(checked, target)
+                metadata["verification"] = [check.to_dict() for check in checked.checks]
+            artifact.write_metadata(staging[task], metadata)
+            folders[task].close()
+            built.append(Artifact(target, artifact.handle(config, task, version), metadata, checked))
+        return built
+
+
+def steps(options: Options) -> int:
+    """The number of steps that `build` reports, downloads aside."""
+    exporting = 1 + len(options.tasks)
+    verifying = 1 + 2 * len(options.tasks)
+    return exporting + (verifying if options.verify else 0)
+
+
+@contextlib.contextmanager
+def _opened(config: ModelConfig, checkpoint: Path | None, report: Say, warn: Say) -> Iterator[Source]:
+    path = checkpoint if checkpoint is not None else fetch(config, report, warn)
+    with source.opened(path) as opened:
+        yield opened
+
+
+def _warn_of_surprises(checkpoint_source: Source, exported: dict[str, Any], warn: Say) -> None:
+    name = checkpoint_source.archive or checkpoint_source.prefix.name
+    if unexpected := exported["unexpected"]:
+        shown = ", ".join(unexpected[:5]) + (", …" if len(unexpected) > 5 else "")
+        warn(f"{name} holds {len(unexpected)} variables that the model does not know, left out: {shown}")
+    if exported["unaveraged"]:
+        warn(f"{name} has averages for some trained variables but not for {exported['unaveraged']} others")
+
+
+def _require_passed(report: Report, target: Path) -> None:
+    if not report.passed:
+        failed = "\n".join(str(check) for check in report.checks if not check.passed)
+        raise VerificationError(f"{target} was not written: its verification failed\n{failed}")
+
+
+def _metadata(
+    config: ModelConfig, task: Task, version: int, momentum: float, checkpoint_source: Source, exported: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "tool": {"nasexport": exporter.__version__, "tensorflow": exported["tensorflow"]},
+        "handle": artifact.handle(config, task, version),
+        "model": config.to_dict(),
+        "task": task,
+        "version": version,
+        "format": config.versions[version],
+        "options": {"batch_norm_momentum": momentum},
+        "source": {
+            **checkpoint_source.provenance(),
+            "layout": exported["layout"],
+            "variables_from_averages": exported["averages"],
+            "synthetic": exported["synthetic"],
+        },
+        "verification": None,
+    }

@@ -1,0 +1,124 @@
+"""The worker job that describes any SavedModel from its files, without loading it."""
+
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf import saved_model_pb2
+
+from exporter import artifact, gate
+from exporter.errors import ArtifactError
+from exporter.worker import Report
+
+#: What marks a folder as a TF1 Hub module, beside its ``saved_model.pb``.
+HUB_MODULE_FILE = "tfhub_module.pb"
+
+
+def describe(request: dict[str, Any], report: Report) -> dict[str, Any]:
+    """Describes ``request["path"]``: format, tag sets, signatures, variables, oldest reader, source.
+
+    Raises:
+        ArtifactError: it is no SavedModel, or a damaged one.
+    """
+    folder = Path(request["path"])
+    artifact.require_saved_model(folder)
+    report("reading the artifact")
+    try:
+        saved_model = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+        variables = _variables(folder, saved_model)
+    except DecodeError as error:
+        raise ArtifactError(
+            f"{folder / 'saved_model.pb'} is damaged: it is not a SavedModel's protocol buffer"
+        ) from error
+    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ArtifactError(f"{folder / 'variables'} is damaged or missing: {reason}") from error
+    findings = gate.check(saved_model)
+    metadata = artifact.read_metadata(folder) or {}
+    trainable = [variable for variable in variables if variable["trainable"]]
+    return {
+        "path": str(folder),
+        "format": _format(folder, saved_model),
+        "handle": metadata.get("handle"),
+        "tag_sets": [sorted(meta_graph.meta_info_def.tags) for meta_graph in saved_model.meta_graphs],
+        "signatures": {
+            ",".join(sorted(meta_graph.meta_info_def.tags)): _signatures(meta_graph)
+            for meta_graph in saved_model.meta_graphs
+        },
+        "functions": _functions(saved_model),
+        "variables": {
+            "count": len(variables),
+            "trainable": None if _format(folder, saved_model) == "hub" else len(trainable),
+            "parameters": sum(prod(variable["shape"]) for variable in variables),
+            "list": variables,
+        },
+        "bytes": sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
+        "oldest_tensorflow": "1.15" if not findings else None,
+        "findings": [str(finding) for finding in findings],
+        "written_by": metadata.get("tool"),
+        "tensorflow_version": saved_model.meta_graphs[0].meta_info_def.tensorflow_version,
+        "source": metadata.get("source"),
+        "options": metadata.get("options"),
+        "verified": None if not metadata else metadata.get("verification") is not None,
+    }
+
+
+def _format(folder: Path, saved_model: Any) -> str:
+    if (folder / HUB_MODULE_FILE).exists():
+        return "hub"
+    has_objects = any(meta_graph.object_graph_def.nodes for meta_graph in saved_model.meta_graphs)
+    return "saved_model_2" if has_objects else "saved_model_1"
+
+
+def _signatures(meta_graph: Any) -> dict[str, Any]:
+    return {
+        name: {
+            "inputs": {key: _tensor(info) for key, info in sorted(signature.inputs.items())},
+            "outputs": {key: _tensor(info) for key, info in sorted(signature.outputs.items())},
+        }
+        for name, signature in sorted(meta_graph.signature_def.items())
+        if not name.startswith("__")  # TensorFlow's own, such as __saved_model_init_op
+    }
+
+
+def _tensor(info: Any) -> dict[str, Any]:
+    return {"dtype": tf.as_dtype(info.dtype).name, "shape": _shape(info.tensor_shape)}
+
+
+def _shape(shape: Any) -> list[int | None] | None:
+    return None if shape.unknown_rank else [None if dim.size < 0 else dim.size for dim in shape.dim]
+
+
+def _functions(saved_model: Any) -> dict[str, int]:
+    """The functions on the root object, and how often each is traced."""
+    nodes = saved_model.meta_graphs[0].object_graph_def.nodes
+    children = nodes[0].children if nodes else ()
+    return {
+        child.local_name: len(nodes[child.node_id].function.concrete_functions)
+        for child in children
+        if nodes[child.node_id].WhichOneof("kind") == "function"
+    }
+
+
+def _variables(folder: Path, saved_model: Any) -> list[dict[str, Any]]:
+    found = [
+        {
+            "name": node.variable.name,
+            "dtype": tf.as_dtype(node.variable.dtype).name,
+            "shape": _shape(node.variable.shape) or [],
+            "trainable": node.variable.trainable,
+        }
+        for meta_graph in saved_model.meta_graphs
+        for node in meta_graph.object_graph_def.nodes
+        if node.WhichOneof("kind") == "variable"
+    ]
+    if found or not (folder / "variables").is_dir():
+        return found
+    reader = tf.train.load_checkpoint(str(folder / "variables" / "variables"))
+    types = reader.get_variable_to_dtype_map()
+    return [
+        {"name": name, "dtype": types[name].name, "shape": list(shape), "trainable": None}
+        for name, shape in sorted(reader.get_variable_to_shape_map().items())
+    ]

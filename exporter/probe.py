@@ -1,0 +1,86 @@
+"""The worker job that loads an artifact as its users do, and writes down what it does."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_hub as hub
+from tensorflow.core.protobuf import saved_model_pb2
+
+from exporter import gate
+from exporter.errors import ArtifactError
+from exporter.synthetic import VERIFICATION_IMAGES
+from exporter.worker import Report
+
+#: The momentum that the training check asks for; far from every default.
+TRAINING_MOMENTUM = 0.75
+
+
+def probe(request: dict[str, Any], report: Report) -> dict[str, Any]:
+    """Loads ``request["path"]`` with ``hub.load`` and writes ``request["output"]``, an ``.npz`` of what it gives.
+
+    Arrays, float32 unless the artifact differs: ``output`` on `VERIFICATION_IMAGES` and ``output_single`` on the first
+    of them alone; ``signature/NAME/OUTPUT``; ``regularization_loss``; ``names``, ``trainable`` and ``digests`` of
+    ``obj.variables`` in order; ``after_inference`` digests; ``training/output``, and of the moving statistics:
+    ``before/NAME``, ``moved/NAME`` (one step with `TRAINING_MOMENTUM`), ``moved_by_default/NAME`` (one more step).
+    The result lists the findings of the gate.
+    """
+    path = Path(request["path"])
+    report("loading the artifact")
+    try:
+        loaded = hub.load(str(path))
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ArtifactError(f"{path} does not load with hub.load: {type(error).__name__}: {reason}") from error
+    report("running the artifact")
+    images = VERIFICATION_IMAGES.at(request["image_size"])
+    try:
+        arrays = _inference(loaded, images) | _training(loaded, images)
+    except (AttributeError, TypeError, ValueError, tf.errors.OpError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ArtifactError(f"{path} cannot be used as a reusable SavedModel: {reason}") from error
+    np.savez(request["output"], **arrays)
+    saved_model = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+    return {"findings": [str(finding) for finding in gate.check(saved_model)], "tensorflow": tf.__version__}
+
+
+def _inference(loaded: Any, images: np.ndarray) -> dict[str, Any]:
+    arrays = {
+        "output": loaded(tf.constant(images)).numpy(),
+        "output_single": loaded(tf.constant(images[:1]), training=False).numpy(),
+        "names": np.array([variable.name.removesuffix(":0") for variable in loaded.variables]),
+        "trainable": np.array([variable.name.removesuffix(":0") for variable in loaded.trainable_variables]),
+        "digests": _digests(loaded),
+        "regularization_loss": np.array([loss().numpy() for loss in loaded.regularization_losses]),
+    }
+    for name, function in loaded.signatures.items():
+        (argument,) = function.structured_input_signature[1]
+        for output, value in function(**{argument: tf.constant(images)}).items():
+            arrays[f"signature/{name}/{output}"] = value.numpy()
+    return arrays
+
+
+def _training(loaded: Any, images: np.ndarray) -> dict[str, Any]:
+    after_inference = _digests(loaded)
+    arrays = _statistics("before", loaded)
+    output = loaded(tf.constant(images), training=True, batch_norm_momentum=TRAINING_MOMENTUM)
+    arrays |= _statistics("moved", loaded)
+    loaded(tf.constant(images), training=True)
+    arrays |= _statistics("moved_by_default", loaded)
+    return arrays | {
+        "after_inference": after_inference,
+        "after_training": _digests(loaded),
+        "training/output": output.numpy(),
+    }
+
+
+def _statistics(key: str, loaded: Any) -> dict[str, Any]:
+    trainable = {variable.name for variable in loaded.trainable_variables}
+    statistics = (variable for variable in loaded.variables if variable.name not in trainable)
+    return {f"{key}/{variable.name.removesuffix(':0')}": variable.numpy() for variable in statistics}
+
+
+def _digests(loaded: Any) -> np.ndarray:
+    return np.array([hashlib.sha256(variable.numpy().tobytes()).hexdigest() for variable in loaded.variables])

@@ -1,0 +1,82 @@
+"""The worker job that computes reference outputs: the TF-Slim graph, run straight from the checkpoint.
+
+It shares the graph code with the writer but nothing else: a TF1 graph and session, variables restored by a TF1 Saver
+under their names in the checkpoint, no ``tf.function`` and no SavedModel.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from exporter import network
+from exporter.checkpoint import Checkpoint
+from exporter.config import ModelConfig, Task
+from exporter.layout import VariableSpec, variables
+from exporter.synthetic import VERIFICATION_IMAGES
+from exporter.worker import Report
+
+v1 = tf.compat.v1
+
+
+def reference(request: dict[str, Any], report: Report) -> dict[str, Any]:
+    """Writes ``request["output"]``, an ``.npz`` with what an artifact of ``request["task"]`` must reproduce.
+
+    Arrays: ``end_point/NAME`` on `VERIFICATION_IMAGES`; ``training/global_pool`` and ``training/NAME`` (batch
+    statistics of every batch norm) from the training graph without drop path and dropout; ``names`` and ``digests``
+    (sha256) of the variables in order; ``regularization_loss/TASK``. With the task "classification", all that a
+    feature vector needs is there too.
+    """
+    config = ModelConfig.from_dict(request["config"])
+    task: Task = request["task"]
+    specs = variables(config, task)
+    report("computing the reference")
+    checkpoint = Checkpoint(Path(request["prefix"]), config, specs)
+    arrays = _outputs(checkpoint, config, task, specs)
+    arrays |= _facts(checkpoint, config)
+    np.savez(request["output"], **arrays)
+    return {"arrays": len(arrays), "synthetic": checkpoint.synthetic}
+
+
+def _outputs(checkpoint: Checkpoint, config: ModelConfig, task: Task, specs: list[VariableSpec]) -> dict[str, Any]:
+    with tf.Graph().as_default():
+        held = {spec.name: _variable(spec) for spec in specs}
+        images = v1.placeholder(tf.float32, [None, config.image_size, config.image_size, 3])
+        inference = network.build(config, task, images, lambda name, _: held[name])
+        training = network.build(
+            config, "feature_vector", images, lambda name, _: held[name], training=True, momentum=0.0, drop=False
+        )
+        saver = v1.train.Saver({checkpoint.mapping.names[name]: variable for name, variable in held.items()})
+        statistics = {spec.name: held[spec.name] for spec in variables(config, "feature_vector") if not spec.trainable}
+        feed = {images: VERIFICATION_IMAGES.at(config.image_size)}
+        with v1.Session() as session:
+            saver.restore(session, str(checkpoint.prefix))
+            inferred = session.run(inference.end_points, feed)
+            features, _ = session.run([training.output, training.updates], feed)
+            # With a momentum of zero the moving statistics are now those of the batch.
+            batch = session.run(statistics)
+    return (
+        {f"end_point/{name}": value for name, value in inferred.items()}
+        | {"training/global_pool": features}
+        | {f"training/{name}": value for name, value in batch.items()}
+    )
+
+
+def _variable(spec: VariableSpec) -> Any:
+    # In no collection: legacy layers hash all of the global ones for each new weight.
+    return v1.get_variable(spec.name, spec.shape, trainable=spec.trainable, use_resource=True, collections=[])
+
+
+def _facts(checkpoint: Checkpoint, config: ModelConfig) -> dict[str, Any]:
+    digests = {}
+    squares = {"feature": 0.0, "classifier": 0.0}
+    for spec, value in checkpoint.values():
+        digests[spec.name] = hashlib.sha256(value.tobytes()).hexdigest()
+        if spec.is_kernel:
+            squares[spec.role] += float(np.sum(np.square(value, dtype=np.float64)))
+    losses = {"feature_vector": squares["feature"], "classification": sum(squares.values())}
+    return {"names": np.array(list(digests)), "digests": np.array(list(digests.values()))} | {
+        f"regularization_loss/{task}": np.float64(config.weight_decay * loss / 2) for task, loss in losses.items()
+    }

@@ -1,0 +1,138 @@
+"""The text that the commands print."""
+
+from typing import Any
+
+from exporter import layout
+from exporter.build import Artifact
+from exporter.comparison import Report
+from exporter.config import TASKS, ModelConfig
+from exporter.config import models as known_models
+from exporter.fetch import cached_archive
+
+
+def models() -> list[dict[str, Any]]:
+    """One JSON-ready row for each known model."""
+    return [_model_row(config) for config in known_models().values()]
+
+
+def _model_row(config: ModelConfig) -> dict[str, Any]:
+    cached = cached_archive(config)
+    classifier = next(spec for spec in layout.variables(config, "classification") if spec.role == "classifier")
+    return {
+        "name": config.name,
+        "title": config.title,
+        "published": config.published,
+        "tasks": list(TASKS),
+        "versions": [{"version": version, "format": format_} for version, format_ in sorted(config.versions.items())],
+        "image_size": config.image_size,
+        "features": classifier.shape[0],
+        "classes": config.num_classes,
+        "parameters": {task: layout.parameters(config, task) for task in TASKS},
+        "accuracy": config.accuracy,
+        "checkpoint": config.checkpoint,
+        "cached": str(cached) if cached else None,
+    }
+
+
+def models_text(rows: list[dict[str, Any]]) -> str:
+    """A block of lines for each model."""
+    return "\n\n".join(_model_text(row) for row in rows)
+
+
+def _model_text(row: dict[str, Any]) -> str:
+    by_format: dict[str, list[str]] = {}
+    for version in row["versions"]:
+        by_format.setdefault(version["format"], []).append(str(version["version"]))
+    accuracy = row["accuracy"] or {}
+    lines = [
+        f"{row['name']}: {row['title']}" + ("" if row["published"] else ", never published as a Hub model"),
+        f"  tasks        {', '.join(row['tasks'])}",
+        "  versions     " + "; ".join(f"{', '.join(versions)} ({name})" for name, versions in by_format.items()),
+        f"  images       {row['image_size']} x {row['image_size']} pixels",
+        f"  features     {row['features']}, classes {row['classes']}",
+        "  parameters   " + ", ".join(f"{count:,} ({task})" for task, count in row["parameters"].items()),
+        f"  accuracy     top-1 {accuracy['top_1']} %, top-5 {accuracy['top_5']} % as published" if accuracy else "",
+        f"  checkpoint   {row['checkpoint']}, "
+        + (f"cached at {row['cached']}" if row["cached"] else "not in the cache"),
+    ]
+    return "\n".join(filter(None, lines))
+
+
+def built_text(artifact: Artifact) -> str:
+    """What was verified of a built artifact."""
+    made_from = "from a SYNTHETIC checkpoint" if artifact.metadata["source"]["synthetic"] else "from the checkpoint"
+    if artifact.report is None:
+        return f"{artifact.handle}: written {made_from}, NOT verified"
+    checks = "\n".join(f"  {check}" for check in artifact.report.checks)
+    return f"{artifact.handle}: written {made_from}, {len(artifact.report.checks)} checks passed\n{checks}"
+
+
+def report_text(report: Report) -> str:
+    """One line a check, and the verdict."""
+    failed = sum(not check.passed for check in report.checks)
+    verdict = f"{failed} of {len(report.checks)} checks FAILED" if failed else f"all {len(report.checks)} checks passed"
+    lines = [report.path, *(f"  {check}" for check in report.checks), *(f"  note {note}" for note in report.notes)]
+    return "\n".join([*lines, f"  {verdict}"])
+
+
+def inspection_text(facts: dict[str, Any]) -> str:
+    """An artifact's description for people; ``--json`` has all of it."""
+    variables = facts["variables"]
+    trainable = "" if variables["trainable"] is None else f", {variables['trainable']} trainable"
+    lines = [
+        facts["path"],
+        f"  format       {facts['format']}" + (f", {facts['handle']}" if facts["handle"] else ""),
+        "  tag sets     " + ", ".join("{" + ", ".join(tags) + "}" for tags in facts["tag_sets"]),
+        *_signature_lines(facts["signatures"]),
+        *(f"  function     {name}, traced {count} times" for name, count in facts["functions"].items()),
+        f"  variables    {variables['count']}{trainable}; {variables['parameters']:,} parameters",
+        f"  size         {facts['bytes']:,} bytes",
+        f"  readers      {_readers_text(facts)}",
+        f"  written by   {_writer_text(facts)}",
+        *_source_lines(facts["source"]),
+    ]
+    if facts["verified"] is not None:
+        lines.append("  verified     " + ("when it was built" if facts["verified"] else "no: built with --no-verify"))
+    return "\n".join(lines)
+
+
+def _signature_lines(signatures: dict[str, Any]) -> list[str]:
+    lines = []
+    for tags, named in signatures.items():
+        for name, signature in named.items():
+            sides = (
+                ", ".join(f"{key} {tensor['dtype']} {_shape_text(tensor['shape'])}" for key, tensor in side.items())
+                for side in (signature["inputs"], signature["outputs"])
+            )
+            lines.append(f"  signature    {{{tags}}} {name}: " + " -> ".join(sides))
+    return lines or ["  signatures   none"]
+
+
+def _shape_text(shape: list[int | None] | None) -> str:
+    return "[…]" if shape is None else "[" + ", ".join("?" if size is None else str(size) for size in shape) + "]"
+
+
+def _readers_text(facts: dict[str, Any]) -> str:
+    if facts["oldest_tensorflow"]:
+        return f"TensorFlow {facts['oldest_tensorflow']} and newer"
+    return f"newer than TensorFlow 1.15, for {len(facts['findings'])} reasons; the first: {facts['findings'][0]}"
+
+
+def _writer_text(facts: dict[str, Any]) -> str:
+    if tool := facts["written_by"]:
+        return f"nasexport {tool['nasexport']}, TensorFlow {tool['tensorflow']}"
+    return f"unknown, TensorFlow {facts['tensorflow_version'] or 'unknown'}"
+
+
+def _source_lines(source: dict[str, Any] | None) -> list[str]:
+    if source is None:
+        return ["  source       unknown"]
+    lines = []
+    if synthetic := source["synthetic"]:
+        made = ", ".join(f"{key} {value}" for key, value in sorted(synthetic.items()))
+        lines.append(f"  source       SYNTHETIC checkpoint ({made}), not published weights")
+    if source["archive"]:
+        lines.append(f"  source       {source['archive']} sha256 {source['archive_sha256']}")
+    lines += [f"  source       {name} sha256 {digest}" for name, digest in sorted(source["files"].items())]
+    lines.append(f"  layout       {source['layout']}, {source['variables_from_averages']} variables from averages")
+    return lines

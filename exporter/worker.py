@@ -1,0 +1,155 @@
+"""Runs TensorFlow's part of the work in fresh processes.
+
+The tool's own process never imports TensorFlow: it starts in a blink, stays small, and says nothing that it does not
+mean. A job is a function ``job(request, report)`` in a module that may import TensorFlow; request and result are JSON
+values, ``report(text)`` tells what is being done. A worker ends when its parent does.
+"""
+
+import contextlib
+import importlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from exporter import errors
+from exporter.errors import NasexportError, WorkerError
+
+Report = Callable[[str], None]
+
+#: Job names and the functions they stand for, imported in the worker only.
+JOBS = {
+    "synthesize": "exporter.synthesize:synthesize",
+    "export": "exporter.export:export",
+    "reference": "exporter.reference:reference",
+    "probe": "exporter.probe:probe",
+    "inspect": "exporter.inspection:describe",
+}
+
+
+_PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+#: Unlike ``-m``, this never takes a package of the same name from the folder that the user happens to be in.
+_BOOTSTRAP = "import sys; sys.path[0] = sys.argv[1]; from exporter.worker import main; main(sys.argv[2])"
+
+
+def run(job: str, request: dict[str, Any], report: Report = lambda _: None, debug: bool = False) -> dict[str, Any]:
+    """Runs a job in a process of its own and returns its result, with ``peak_memory`` in bytes added.
+
+    Args:
+        report: called with each line that tells what the job is doing.
+        debug: shows the worker's own standard error, TensorFlow's messages included.
+
+    Raises:
+        NasexportError: of the class that the job raised.
+        WorkerError: the worker crashed or was killed; the message has its last line.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", _BOOTSTRAP, _PACKAGE_PARENT, job],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=None if debug else subprocess.PIPE,
+        env=_environment(debug),
+        text=True,
+        encoding="utf-8",
+    )
+    assert process.stdin and process.stdout
+    last_lines: deque[str] = deque(maxlen=20)
+    drain = threading.Thread(target=lambda: last_lines.extend(process.stderr or ()), daemon=True)
+    drain.start()
+    outcome: dict[str, Any] | None = None
+    try:
+        # The pipe stays open after the request: its end tells the worker that its parent is gone.
+        with contextlib.suppress(BrokenPipeError):
+            _send(process.stdin, request)
+        for line in process.stdout:
+            message = json.loads(line)
+            if "report" in message:
+                report(message["report"])
+            else:
+                outcome = message
+        process.wait()
+        drain.join()
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        if process.stderr:
+            drain.join()
+            process.stderr.close()
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+    if outcome is None:
+        raise WorkerError(_death(job, process.returncode, last_lines))
+    if "error" in outcome:
+        if debug:
+            sys.stderr.write(outcome["traceback"])
+        raise getattr(errors, outcome["error"])(outcome["message"])
+    return outcome["result"]
+
+
+def _environment(debug: bool) -> dict[str, str]:
+    quiet = {} if debug else {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
+    return {**os.environ, **quiet, "PYTHONUTF8": "1"}
+
+
+def _death(job: str, status: int, last_lines: deque[str]) -> str:
+    how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+    hint = " (out of memory?)" if status == -9 else ""
+    last = next((line.strip() for line in reversed(last_lines) if line.strip()), "it printed nothing")
+    return (
+        f"the process for {job!r} {how}{hint} before it answered; --debug shows all it printed. Its last line:\n{last}"
+    )
+
+
+def _send(stream: Any, message: dict[str, Any]) -> None:
+    stream.write(json.dumps(message) + "\n")
+    stream.flush()
+
+
+def _end_with_parent() -> None:
+    sys.stdin.read()
+    os._exit(1)
+
+
+def main(job: str) -> NoReturn:
+    """The worker's side: request on standard input, messages on standard output, everything else to standard error."""
+    messages = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    request = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        module, function = JOBS[job].split(":")
+        report = lambda text: _send(messages, {"report": text})  # noqa: E731
+        result = getattr(importlib.import_module(module), function)(request, report)
+        _send(messages, {"result": {**result, "peak_memory": _peak_memory()}})
+    except Exception as error:
+        kind, text = _told(error)
+        _send(messages, {"error": kind, "message": text, "traceback": traceback.format_exc()})
+    messages.flush()
+    # TensorFlow's own threads have nothing left to do, and unloading it takes a while.
+    os._exit(0)
+
+
+def _told(error: Exception) -> tuple[str, str]:
+    """The class of nasexport's errors that stands for ``error``, and the message."""
+    text = " ".join(str(error).split())[:300]
+    if isinstance(error, NasexportError):
+        return type(error).__name__, str(error)
+    if isinstance(error, OSError) or hasattr(error, "error_code"):  # TensorFlow's: a full disk, a missing right
+        return "ArtifactError", f"reading or writing failed: {text}"
+    return "WorkerError", f"this is a fault of nasexport itself; --debug shows where\n({type(error).__name__}: {text})"
+
+
+def _peak_memory() -> int:
+    """The largest resident set of this process, in bytes; 0 where the platform does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
