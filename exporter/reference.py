@@ -65,8 +65,8 @@ def _outputs(checkpoint: Checkpoint, config: ModelConfig, task: Task, specs: lis
 
 
 def _variable(spec: VariableSpec) -> Any:
-    # In no collection: legacy layers hash all of the global ones for each new weight.
-    return v1.get_variable(spec.name, spec.shape, trainable=spec.trainable, use_resource=True, collections=[])
+    # In no collection, nor in that of trainable ones: legacy layers search those for each new weight.
+    return v1.get_variable(spec.name, spec.shape, trainable=False, use_resource=True, collections=[])
 
 
 def _facts(checkpoint: Checkpoint, config: ModelConfig) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.python.saved_model import save_context
 
 from exporter import gate, network
 from exporter.config import ModelConfig, Task
@@ -79,7 +80,9 @@ def _call(config: ModelConfig, task: Task, held: Mapping[str, tf.Variable], mome
     function = tf.function(call, autograph=False)
     scalar = tf.TensorSpec([], tf.float32, name="batch_norm_momentum")
     for training in (False, True):
-        function.get_concrete_function(_images(config, "images"), training=training, batch_norm_momentum=scalar)
+        # Traces made outside of a save are made again by it.
+        with save_context.save_context(tf.saved_model.SaveOptions()):
+            function.get_concrete_function(_images(config, "images"), training=training, batch_norm_momentum=scalar)
     return function
 
 
