@@ -1,0 +1,50 @@
+# The two that matter: `make demo` and `make test`. Each makes what it needs.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+# `make demo OUTPUT=/some/where` writes elsewhere.
+OUTPUT ?= dist
+CHECKPOINT = checkpoints/nasnet-a_mobile_synthetic.tar.gz
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint format lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/.installed: pyproject.toml requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[dev]'
+	touch $@
+
+install: $(BIN)/.installed ## Make a virtual environment with nasexport and what its tests need
+
+$(CHECKPOINT): | $(BIN)/.installed
+	$(BIN)/nasexport synth nasnet_mobile --output $@
+
+demo: $(BIN)/.installed $(CHECKPOINT) ## Install, then build and verify nasnet_mobile version 4 from a synthetic checkpoint
+	$(BIN)/nasexport build nasnet_mobile --format saved_model_2 --checkpoint $(CHECKPOINT) --output $(OUTPUT) --overwrite
+
+test: $(BIN)/.installed lint ## Install, then run the linters and all tests
+	$(BIN)/python -m pytest
+
+lint: $(BIN)/.installed ## Check style, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(BIN)/.installed ## Put the code into the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: ## Pin the newest versions that pyproject.toml allows, for every Python, in requirements.lock
+	rm -rf build/lock
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --quiet 'uv>=0.5,<1'
+	build/lock/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 --upgrade \
+	  --no-header --no-annotate --no-emit-index-url --quiet --output-file requirements.lock
+	rm -rf build/lock
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) .venv-readers build dist checkpoints .mypy_cache .pytest_cache .ruff_cache .hypothesis
