@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from absl import logging
+
 import exporter
 from exporter import artifact, source, verification, worker
 from exporter.comparison import Report
@@ -91,7 +93,9 @@ def build(
             "momentum": momentum,
             "folders": {task: str(folder) for task, folder in staging.items()},
         }
+        logging.info("%s: from %s", config.name, checkpoint_source.archive or checkpoint_source.prefix)
         exported = worker.run("export", request, report, debug)
+        logging.info("layout %(layout)s, %(averages)d averages, %(left_out)d variables left out", exported)
         _warn_of_surprises(checkpoint_source, exported, warn)
         largest: Task = "classification" if "classification" in targets else "feature_vector"
         verifier = stack.enter_context(Verifier(config, checkpoint_source, largest, debug=debug))

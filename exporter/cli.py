@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import click
+from absl import flags, logging
+from click.shell_completion import CompletionItem
 
 import exporter
 from exporter import tables
 from exporter.build import Options, build, steps
 from exporter.config import FORMATS, TASKS, Format, Task, model
+from exporter.config import models as known_models
 from exporter.errors import NasexportError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -47,8 +50,7 @@ def _print_json(value: Any) -> None:
 @click.pass_context
 def main(context: click.Context, verbose: bool, debug: bool) -> None:
     """Turns Google's NASNet-A and PNASNet-5 checkpoints into verified TensorFlow artifacts."""
-    from absl import logging
-
+    flags.FLAGS.mark_as_parsed()  # absl.logging waits for that
     logging.use_absl_handler()
     logging.set_verbosity(logging.DEBUG if debug else logging.INFO if verbose else logging.WARNING)
     context.obj = debug
@@ -65,6 +67,18 @@ def _json_option(command: Command) -> Command:
 
 
 _path = click.Path(path_type=Path)
+
+
+class _Model(click.ParamType):
+    """A model's name or a YAML file; the shell completes the names."""
+
+    name = "model"
+
+    def shell_complete(
+        self, context: click.Context, parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        known = [CompletionItem(name) for name in known_models() if name.startswith(incomplete)]
+        return known or [CompletionItem(incomplete, type="file")]
 
 
 def _momentum(_context: click.Context, _parameter: click.Parameter, value: float | None) -> float | None:
@@ -85,7 +99,7 @@ def models(as_json: bool) -> None:
 
 
 @main.command("build")
-@click.argument("names", metavar="MODEL...", nargs=-1, required=True)
+@click.argument("names", metavar="MODEL...", nargs=-1, required=True, type=_Model())
 @click.option("--format", "format_", type=click.Choice(FORMATS), help="Artifact format. [default: saved_model_2]")
 @click.option("--version", type=int, help="Version to write. [default: 4 for saved_model_2, 3 for hub]")
 @click.option("--task", type=click.Choice(TASKS), help="One task only. [default: both]")
@@ -127,7 +141,7 @@ def build_command(
 
 
 @main.command()
-@click.argument("name", metavar="MODEL")
+@click.argument("name", metavar="MODEL", type=_Model())
 @click.option("--output", type=_path, required=True, help="Prefix to write, or a .tar.gz to pack.")
 @click.option("--layout", type=click.Choice(LAYOUTS), default="plain", show_default=True)
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)

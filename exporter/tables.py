@@ -60,11 +60,14 @@ def _model_text(row: dict[str, Any]) -> str:
 
 def built_text(artifact: Artifact) -> str:
     """What was verified of a built artifact."""
-    made_from = "from a SYNTHETIC checkpoint" if artifact.metadata["source"]["synthetic"] else "from the checkpoint"
+    made_from = artifact.metadata["source"]
+    checkpoint = "a SYNTHETIC checkpoint" if made_from["synthetic"] else "the checkpoint"
+    averages = made_from["variables_from_averages"]
+    layout_text = f"{made_from['layout']} layout" + (f", {averages} variables from their averages" if averages else "")
+    head = f"{artifact.handle}: written from {checkpoint} ({layout_text})"
     if artifact.report is None:
-        return f"{artifact.handle}: written {made_from}, NOT verified"
-    checks = "\n".join(f"  {check}" for check in artifact.report.checks)
-    return f"{artifact.handle}: written {made_from}, {len(artifact.report.checks)} checks passed\n{checks}"
+        return f"{head}, NOT verified"
+    return "\n".join([head, *(f"  {check}" for check in artifact.report.checks)])
 
 
 def report_text(report: Report) -> str:

@@ -12,10 +12,13 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable
 from typing import Any, NoReturn
+
+from absl import logging
 
 from exporter import errors
 from exporter.errors import NasexportError, WorkerError
@@ -58,6 +61,7 @@ def run(job: str, request: dict[str, Any], report: Report = lambda _: None, debu
         encoding="utf-8",
     )
     assert process.stdin and process.stdout
+    began = time.monotonic()
     last_lines: deque[str] = deque(maxlen=20)
     drain = threading.Thread(target=lambda: last_lines.extend(process.stderr or ()), daemon=True)
     drain.start()
@@ -89,7 +93,9 @@ def run(job: str, request: dict[str, Any], report: Report = lambda _: None, debu
         if debug:
             sys.stderr.write(outcome["traceback"])
         raise getattr(errors, outcome["error"])(outcome["message"])
-    return outcome["result"]
+    result = outcome["result"]
+    logging.info("%s took %.1f s, peak memory %d MB", job, time.monotonic() - began, result["peak_memory"] // 10**6)
+    return result
 
 
 def _environment(debug: bool) -> dict[str, str]:
