@@ -94,7 +94,7 @@ def compare(expected: Expected, reference: Arrays, found: Arrays, findings: list
     specs = variables(expected.config, expected.task)
     name = "Logits" if expected.task == "classification" else "global_pool"
     output = reference[f"end_point/{name}"]
-    checks = [_count("loads in TensorFlow 1.15", len(findings), "; ".join(findings[:1]) or "operations and attributes")]
+    checks = [_count("findings of the gate for TensorFlow 1.15", len(findings), "; ".join(findings[:1]))]
     checks += _variables(specs, reference, found)
     checks += _outputs("output", expected.task, output, found.get("output"))
     checks += _outputs("output for one image", expected.task, output[:1], found.get("output_single"))
@@ -113,14 +113,16 @@ def _variables(specs: list[VariableSpec], reference: Arrays, found: Arrays) -> I
     own = dict(zip(found["names"].tolist(), found["digests"].tolist(), strict=True))
     names = [spec.name for spec in specs]
     wrong = sorted(set(names) ^ set(own)) or [a for a, b in zip(names, found["names"].tolist(), strict=True) if a != b]
-    yield _count("names of variables", len(wrong), f"{len(own)} variables" + (f", first: {wrong[0]}" if wrong else ""))
+    yield _count(
+        "variables named differently", len(wrong), f"{len(own)} variables" + (f", first: {wrong[0]}" if wrong else "")
+    )
     trained = [spec.name for spec in specs if spec.trainable]
     wrong = sorted(set(trained) ^ set(found["trainable"].tolist()))
     detail = f"{len(found['trainable'])} trainable" + (f", first: {wrong[0]}" if wrong else "")
-    yield _count("trainable variables", len(wrong), detail)
+    yield _count("trainable variables that differ", len(wrong), detail)
     wrong = [name for name in names if own.get(name) != digests[name]]
     detail = "bit for bit those of the checkpoint" if not wrong else f"differs first in {wrong[0]}"
-    yield _count("values of variables", len(wrong), detail)
+    yield _count("variables with other values", len(wrong), detail)
 
 
 def _outputs(name: str, task: Task, expected: np.ndarray, found: np.ndarray | None) -> Iterator[Check]:
@@ -146,7 +148,7 @@ def _signatures(expected: Expected, output: np.ndarray, found: Arrays) -> Iterat
     names = {name for name in found if name.startswith("signature/")}
     wrong = sorted(wanted ^ names)
     listed = ", ".join(sorted(name.removeprefix("signature/") for name in names)) or "none"
-    yield _count("signatures", len(wrong), listed + (f", expected {sorted(wanted)}" if wrong else ""))
+    yield _count("signatures that differ", len(wrong), listed + (f", expected {sorted(wanted)}" if wrong else ""))
     for name in sorted(wanted & names):
         yield from _outputs(name, expected.task, output, found[name])
 
