@@ -1,7 +1,7 @@
 """From a checkpoint to verified artifacts at their destination."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,7 @@ from exporter.fetch import fetch
 from exporter.formats import DEFAULT_MOMENTUM
 from exporter.source import Source
 from exporter.verification import Verifier
-
-Say = Callable[[str], None]
+from exporter.worker import Say
 
 
 def _silent(_text: str) -> None:

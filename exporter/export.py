@@ -9,10 +9,10 @@ from exporter import saved_model
 from exporter.checkpoint import Checkpoint
 from exporter.config import ModelConfig, Task
 from exporter.layout import variables
-from exporter.worker import Report
+from exporter.worker import Say
 
 
-def export(request: dict[str, Any], report: Report) -> dict[str, Any]:
+def export(request: dict[str, Any], report: Say) -> dict[str, Any]:
     """Reads the checkpoint once and writes one SavedModel for each of ``request["folders"]`` (task to path)."""
     config = ModelConfig.from_dict(request["config"])
     folders = request["folders"]

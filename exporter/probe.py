@@ -12,13 +12,13 @@ from tensorflow.core.protobuf import saved_model_pb2
 from exporter import gate
 from exporter.errors import ArtifactError
 from exporter.synthetic import VERIFICATION_IMAGES
-from exporter.worker import Report
+from exporter.worker import Say
 
 #: The momentum that the training check asks for; far from every default.
 TRAINING_MOMENTUM = 0.75
 
 
-def probe(request: dict[str, Any], report: Report) -> dict[str, Any]:
+def probe(request: dict[str, Any], report: Say) -> dict[str, Any]:
     """Loads ``request["path"]`` with ``hub.load`` and writes ``request["output"]``, an ``.npz`` of what it gives.
 
     Arrays, float32 unless the artifact differs: ``output`` on `VERIFICATION_IMAGES` and ``output_single`` on the first

@@ -16,12 +16,12 @@ from exporter.checkpoint import Checkpoint
 from exporter.config import ModelConfig, Task
 from exporter.layout import VariableSpec, variables
 from exporter.synthetic import VERIFICATION_IMAGES
-from exporter.worker import Report
+from exporter.worker import Say
 
 v1 = tf.compat.v1
 
 
-def reference(request: dict[str, Any], report: Report) -> dict[str, Any]:
+def reference(request: dict[str, Any], report: Say) -> dict[str, Any]:
     """Writes ``request["output"]``, an ``.npz`` with what an artifact of ``request["task"]`` must reproduce.
 
     Arrays: ``end_point/NAME`` on `VERIFICATION_IMAGES`; ``training/global_pool`` and ``training/NAME`` (batch

@@ -18,12 +18,12 @@ from exporter.checkpoint import AVERAGE
 from exporter.config import ModelConfig
 from exporter.layout import VariableSpec, all_variables, variables
 from exporter.synthetic import Floats
-from exporter.worker import Report
+from exporter.worker import Say
 
 _GLOBAL_STEP = 500_000
 
 
-def synthesize(request: dict[str, Any], report: Report) -> dict[str, Any]:
+def synthesize(request: dict[str, Any], report: Say) -> dict[str, Any]:
     """Worker job: writes a checkpoint of ``request["layout"]`` at ``request["output"]`` (prefix, or ``.tar.gz``)."""
     config = ModelConfig.from_dict(request["config"])
     output = Path(request["output"])
@@ -57,7 +57,7 @@ def synthesize(request: dict[str, Any], report: Report) -> dict[str, Any]:
     return {"variables": count, "files": {str(file): file.stat().st_size for file in files}}
 
 
-def weights(config: ModelConfig, seed: int, report: Report = lambda _: None) -> dict[VariableSpec, Floats]:
+def weights(config: ModelConfig, seed: int, report: Say = lambda _: None) -> dict[VariableSpec, Floats]:
     """All variables of a training graph with their synthetic values, the same for the same seed.
 
     Statistics are recorded ones where there are any (seed 0 of the four known networks), else measured with one pass

@@ -34,7 +34,7 @@ class Verifier:
     def __exit__(self, *_: object) -> None:
         self._folder.cleanup()
 
-    def prepare(self, report: worker.Report = lambda _: None) -> None:
+    def prepare(self, report: worker.Say = lambda _: None) -> None:
         """Computes the reference, where that has not been done yet."""
         if self._reference is None:
             output = Path(self._folder.name) / "reference.npz"
@@ -47,7 +47,7 @@ class Verifier:
             self._run("reference", request, report)
             self._reference = comparison.load(output)
 
-    def verify(self, path: Path, expected: Expected, report: worker.Report = lambda _: None) -> Report:
+    def verify(self, path: Path, expected: Expected, report: worker.Say = lambda _: None) -> Report:
         """Checks the artifact in ``path``; failures are collected in the report, a crash of its process is one of them.
 
         Raises:
@@ -64,7 +64,7 @@ class Verifier:
         checks = comparison.compare(expected, self._reference, comparison.load(output), result["findings"])
         return Report(str(path), tuple(checks))
 
-    def _run(self, job: str, request: dict[str, Any], report: worker.Report) -> dict[str, Any]:
+    def _run(self, job: str, request: dict[str, Any], report: worker.Say) -> dict[str, Any]:
         result = worker.run(job, request, report, self._debug)
         self.peak_memory = max(self.peak_memory, result["peak_memory"])
         return result
@@ -100,8 +100,8 @@ def verify(
     paths: Sequence[Path],
     checkpoint: Path | None = None,
     *,
-    report: worker.Report = lambda _: None,
-    warn: worker.Report = lambda _: None,
+    report: worker.Say = lambda _: None,
+    warn: worker.Say = lambda _: None,
     debug: bool = False,
 ) -> list[Report]:
     """Checks artifacts that nasexport wrote against a checkpoint, or against the published archive.

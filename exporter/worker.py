@@ -23,7 +23,7 @@ from absl import logging
 from exporter import errors
 from exporter.errors import NasexportError, WorkerError
 
-Report = Callable[[str], None]
+Say = Callable[[str], None]
 
 #: Job names and the functions they stand for, imported in the worker only.
 JOBS = {
@@ -40,7 +40,7 @@ _PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _BOOTSTRAP = "import sys; sys.path[0] = sys.argv[1]; from exporter.worker import main; main(sys.argv[2])"
 
 
-def run(job: str, request: dict[str, Any], report: Report = lambda _: None, debug: bool = False) -> dict[str, Any]:
+def run(job: str, request: dict[str, Any], report: Say = lambda _: None, debug: bool = False) -> dict[str, Any]:
     """Runs a job in a process of its own and returns its result, with ``peak_memory`` in bytes added.
 
     Args:
