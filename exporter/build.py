@@ -9,12 +9,12 @@ from typing import Any
 from absl import logging
 
 import exporter
-from exporter import artifact, source, verification, worker
-from exporter.comparison import Report
+from exporter import artifact, source, worker
+from exporter.checks import Expected, Report
 from exporter.config import TASKS, Format, ModelConfig, Task, resolve_version
 from exporter.errors import ConfigError, VerificationError
 from exporter.fetch import fetch
-from exporter.formats import DEFAULT_MOMENTUM
+from exporter.formats import DEFAULT_MOMENTUM, FIRST_MOMENTUM_VERSION, TRAINING_DECAY
 from exporter.source import Source
 from exporter.verification import Verifier
 from exporter.worker import Say
@@ -66,13 +66,8 @@ def build(
     Raises:
         NasexportError: one of its children. Artifacts that were finished before stay, nothing else does.
     """
-    version, format_ = resolve_version(config, options.format, options.version)
-    if format_ != "saved_model_2":
-        raise ConfigError(
-            f"{config.name} version {version} is a TF1 Hub module, which this nasexport cannot write yet:\n"
-            f"choose --format saved_model_2 (version 4 or 5)"
-        )
-    momentum = DEFAULT_MOMENTUM if options.momentum is None else options.momentum
+    version, _ = resolve_version(config, options.format, options.version)
+    momentum = _momentum(version, options.momentum)
     targets = {task: artifact.destination(output, config, task, version) for task in options.tasks}
     for target in targets.values():
         artifact.require_free(target, options.overwrite)
@@ -103,7 +98,7 @@ def build(
             metadata = _metadata(config, task, version, momentum, checkpoint_source, exported)
             checked = None
             if options.verify:
-                wanted = verification.expected(config, task, version, momentum)
+                wanted = Expected(config, task, version, momentum)
                 checked = verifier.verify(staging[task], wanted, report)
                 _require_passed(checked, target)
                 metadata["verification"] = [check.to_dict() for check in checked.checks]
@@ -111,6 +106,22 @@ def build(
             folders[task].close()
             built.append(Artifact(target, artifact.handle(config, task, version), metadata, checked))
         return built
+
+
+def _momentum(version: int, wanted: float | None) -> float:
+    """The default momentum of an artifact.
+
+    Raises:
+        ConfigError: one is wanted, but the version keeps that of the original training.
+    """
+    if version >= FIRST_MOMENTUM_VERSION:
+        return DEFAULT_MOMENTUM if wanted is None else wanted
+    if wanted is not None:
+        raise ConfigError(
+            f"version {version} keeps the batch norm momentum of the original training, {TRAINING_DECAY}:\n"
+            f"--batch-norm-momentum needs version {FIRST_MOMENTUM_VERSION} or later"
+        )
+    return TRAINING_DECAY
 
 
 def steps(options: Options) -> int:

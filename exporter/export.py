@@ -5,11 +5,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from exporter import saved_model
+from exporter import hub_module, saved_model
 from exporter.checkpoint import Checkpoint
-from exporter.config import ModelConfig, Task
+from exporter.config import Format, ModelConfig, Task
 from exporter.layout import variables
 from exporter.worker import Say
+
+WRITERS: dict[Format, Any] = {"hub": hub_module.write, "saved_model_2": saved_model.write}
 
 
 def export(request: dict[str, Any], report: Say) -> dict[str, Any]:
@@ -25,7 +27,9 @@ def export(request: dict[str, Any], report: Say) -> dict[str, Any]:
     }
     for task, folder in folders.items():
         report(f"writing {task}")
-        saved_model.write(config, task, request["version"], held, Path(folder), request["momentum"])
+        WRITERS[config.versions[request["version"]]](
+            config, task, request["version"], held, Path(folder), request["momentum"]
+        )
     mapping = checkpoint.mapping
     return {
         "layout": mapping.layout,

@@ -10,10 +10,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from exporter import artifact, gate
 from exporter.errors import ArtifactError
+from exporter.formats import HUB_MODULE_FILE
 from exporter.worker import Say
-
-#: What marks a folder as a TF1 Hub module, beside its ``saved_model.pb``.
-HUB_MODULE_FILE = "tfhub_module.pb"
 
 
 def describe(request: dict[str, Any], report: Say) -> dict[str, Any]:

@@ -7,6 +7,7 @@ the variables of a SavedModel.
 Every function here must be called while a graph is being built (``tf.Graph().as_default()`` or ``tf.function``).
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,12 +18,14 @@ import tf_slim as slim
 from exporter.batch_norm import batch_norm
 from exporter.cells import FAMILIES, Branch, Cell
 from exporter.config import ModelConfig, Task
+from exporter.formats import TRAINING_DECAY
 
 #: ``getter(name, shape)`` returns the variable of that checkpoint name, or raises KeyError.
 VariableGetter = Callable[[str, tuple[int, ...]], Any]
 
-#: Decay of the moving averages while the published checkpoints were trained.
-TRAINING_DECAY = 0.9997
+#: ``uniform(shape)`` returns float32 numbers of that shape.
+Uniform = Callable[[Any], Any]
+DropPath = Callable[[Any], Any]
 
 
 @dataclass
@@ -45,16 +48,23 @@ class Network:
 
 
 @dataclass(frozen=True)
-class _Mode:
-    """What every layer of one graph shares. ``drop`` turns drop path and dropout on; ``total`` counts the cells."""
+class _Dropping:
+    """How drop path and dropout work in one graph; ``uniform`` is None where they do not, ``total`` counts cells."""
 
-    training: bool
-    drop: bool
+    uniform: Uniform | None
     keep_prob: float
     total: int
 
-    def keep_prob_of(self, cell: int) -> float:
-        return 1 - (cell + 1) / self.total * (1 - self.keep_prob)
+    def drop_path(self, cell: int, net: Any) -> Any:
+        """Drops whole examples of ``net``, with the probability that cell number ``cell`` has."""
+        keep_prob = 1 - (cell + 1) / self.total * (1 - self.keep_prob)
+        return self.drop(net, keep_prob, [tf.shape(net)[0], 1, 1, 1])
+
+    def drop(self, net: Any, keep_prob: float, noise_shape: Any) -> Any:
+        """Keeps each element of ``noise_shape`` with ``keep_prob`` and rescales, so that the expected value stays."""
+        if self.uniform is None or keep_prob == 1.0:
+            return net
+        return net / keep_prob * tf.floor(keep_prob + self.uniform(noise_shape))
 
 
 def build(
@@ -65,7 +75,7 @@ def build(
     *,
     training: bool = False,
     momentum: Any = TRAINING_DECAY,
-    drop: bool = True,
+    uniform: Uniform | None = tf.random.uniform,
 ) -> Network:
     """Builds a network on ``images``, float32 [batch, size, size, 3], RGB in [0, 1].
 
@@ -73,12 +83,13 @@ def build(
         getter: gives the variables; see `exporter.layout.variables` for those that are asked for.
         training: batch statistics, updates of the moving averages, drop path and dropout at their final values.
         momentum: decay of the moving averages, a Python number or a float32 scalar tensor; used in training only.
-        drop: False leaves drop path and dropout out of a training graph, which makes it deterministic.
+        uniform: draws the numbers in [0, 1) that decide what drop path and dropout keep, given a shape. `tf.ones` keeps
+            everything, rescaled; None leaves drop path and dropout out. Either makes a training graph deterministic.
     """
     family = FAMILIES[config.family]
     network = Network()
     total = config.num_cells + family.stem_cells_in_drop_path
-    mode = _Mode(training, training and drop, config.drop_path_keep_prob, total)
+    dropping = _Dropping(uniform if training else None, config.drop_path_keep_prob, total)
     with (
         tf.compat.v1.variable_scope("", custom_getter=_custom_getter(getter), use_resource=True),
         slim.arg_scope([batch_norm], training=training, momentum=momentum, updates=network.updates),
@@ -86,8 +97,8 @@ def build(
         slim.arg_scope([slim.conv2d, slim.separable_conv2d], activation_fn=None, biases_initializer=None),
         slim.arg_scope([slim.avg_pool2d, slim.max_pool2d], padding="SAME"),
     ):
-        current = _stem_and_cells(config, mode, 2 * images - 1, network.end_points)
-        _head(config, task, mode, current, network.end_points)
+        current = _stem_and_cells(config, dropping, 2 * images - 1, network.end_points)
+        _head(config, task, dropping, current, network.end_points)
     return network
 
 
@@ -104,7 +115,7 @@ def _custom_getter(variable: VariableGetter):
     return get
 
 
-def _stem_and_cells(config: ModelConfig, mode: _Mode, images: Any, end_points: dict[str, Any]) -> Any:
+def _stem_and_cells(config: ModelConfig, dropping: _Dropping, images: Any, end_points: dict[str, Any]) -> Any:
     family = FAMILIES[config.family]
     filters = config.num_conv_filters
     net = slim.conv2d(images, config.stem_filters, 3, stride=2, padding="VALID", scope="conv0")
@@ -113,8 +124,8 @@ def _stem_and_cells(config: ModelConfig, mode: _Mode, images: Any, end_points: d
 
     def add(name: str, cell: Cell, previous: Any, filters: int, stride: int) -> Any:
         nonlocal cell_number
-        keep_prob = mode.keep_prob_of(cell_number) if mode.drop else 1.0
-        states.append(_cell(name, cell, states[-1], previous, filters, stride, keep_prob))
+        drop_path = functools.partial(dropping.drop_path, cell_number)
+        states.append(_cell(name, cell, states[-1], previous, filters, stride, drop_path))
         cell_number += 1
         return states[-1]
 
@@ -138,20 +149,19 @@ def _stem_and_cells(config: ModelConfig, mode: _Mode, images: Any, end_points: d
     return states[-1]
 
 
-def _head(config: ModelConfig, task: Task, mode: _Mode, net: Any, end_points: dict[str, Any]) -> None:
+def _head(config: ModelConfig, task: Task, dropping: _Dropping, net: Any, end_points: dict[str, Any]) -> None:
     features = tf.reduce_mean(tf.nn.relu(net), [1, 2], name="global_pool")
     end_points["global_pool"] = features
     if task == "feature_vector":
         return
-    if mode.drop:
-        features = _drop(features, config.dropout_keep_prob, tf.shape(features))
+    features = dropping.drop(features, config.dropout_keep_prob, tf.shape(features))
     with tf.compat.v1.variable_scope("final_layer"):
         logits = slim.fully_connected(features, config.num_classes, activation_fn=None, scope="FC")
     end_points["Logits"] = logits
     end_points["Predictions"] = tf.nn.softmax(logits, name="predictions")
 
 
-def _cell(scope: str, cell: Cell, current: Any, previous: Any, filters: int, stride: int, keep_prob: float) -> Any:
+def _cell(scope: str, cell: Cell, current: Any, previous: Any, filters: int, stride: int, drop_path: DropPath) -> Any:
     with tf.compat.v1.variable_scope(scope):
         previous = current if previous is None else _match_previous(previous, current, filters)
         current = slim.conv2d(tf.nn.relu(current), filters, 1, scope="1x1")
@@ -159,7 +169,7 @@ def _cell(scope: str, cell: Cell, current: Any, previous: Any, filters: int, str
         for index, branches in enumerate(cell.combinations):
             with tf.compat.v1.variable_scope(f"comb_iter_{index}"):
                 left, right = (
-                    _branch(side, branch, states[branch.state], filters, stride if branch.state < 2 else 1, keep_prob)
+                    _branch(side, branch, states[branch.state], filters, stride if branch.state < 2 else 1, drop_path)
                     for side, branch in zip(("left", "right"), branches, strict=True)
                 )
                 states.append(left + right)
@@ -186,7 +196,7 @@ def _factorized_reduction(net: Any, filters: int) -> Any:
     return batch_norm(tf.concat([path1, path2], 3), scope="final_path_bn")
 
 
-def _branch(side: str, branch: Branch, net: Any, filters: int, stride: int, keep_prob: float) -> Any:
+def _branch(side: str, branch: Branch, net: Any, filters: int, stride: int, drop_path: DropPath) -> Any:
     with tf.compat.v1.variable_scope(side):
         if branch.kind == "none":
             if stride == 1 and net.shape[3] == filters:
@@ -201,7 +211,7 @@ def _branch(side: str, branch: Branch, net: Any, filters: int, stride: int, keep
             if net.shape[3] != filters:
                 net = batch_norm(slim.conv2d(net, filters, 1, scope="1x1"), scope="bn_1")
         # Drop path: whole examples of a branch; an identity is never dropped.
-        return net if keep_prob == 1.0 else _drop(net, keep_prob, [tf.shape(net)[0], 1, 1, 1])
+        return drop_path(net)
 
 
 def _separable(net: Any, kernel: int, filters: int, stride: int) -> Any:
@@ -212,9 +222,3 @@ def _separable(net: Any, kernel: int, filters: int, stride: int) -> Any:
         )
         net = batch_norm(net, scope=f"bn_sep_{name}")
     return net
-
-
-def _drop(net: Any, keep_prob: float, noise_shape: Any) -> Any:
-    """Keeps each element of ``noise_shape`` with ``keep_prob`` and rescales, so that the expected value stays."""
-    kept = tf.floor(keep_prob + tf.random.uniform(noise_shape, dtype=net.dtype))
-    return net / keep_prob * kept

@@ -1,6 +1,5 @@
 """The worker job that loads an artifact as its users do, and writes down what it does."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -10,40 +9,55 @@ import tensorflow_hub as hub
 from tensorflow.core.protobuf import saved_model_pb2
 
 from exporter import gate
+from exporter.digests import digest
 from exporter.errors import ArtifactError
+from exporter.formats import HUB_MODULE_FILE, TRAINING_MOMENTUM
+from exporter.hub_probe import probe_hub
 from exporter.synthetic import VERIFICATION_IMAGES
 from exporter.worker import Say
-
-#: The momentum that the training check asks for; far from every default.
-TRAINING_MOMENTUM = 0.75
 
 
 def probe(request: dict[str, Any], report: Say) -> dict[str, Any]:
     """Loads ``request["path"]`` with ``hub.load`` and writes ``request["output"]``, an ``.npz`` of what it gives.
 
-    Arrays, float32 unless the artifact differs: ``output`` on `VERIFICATION_IMAGES` and ``output_single`` on the first
-    of them alone; ``signature/NAME/OUTPUT``; ``regularization_loss``; ``names``, ``trainable`` and ``digests`` of
-    ``obj.variables`` in order; ``after_inference`` digests; ``training/output``, and of the moving statistics:
-    ``before/NAME``, ``moved/NAME`` (one step with `TRAINING_MOMENTUM`), ``moved_by_default/NAME`` (one more step).
+    For the arrays of a TF1 Hub module see `exporter.hub_probe`. Those of a TF2 SavedModel: ``output`` on
+    `VERIFICATION_IMAGES` and ``output_single`` on the first of them alone; ``signature/NAME/OUTPUT``;
+    ``regularization_loss``; ``names``, ``trainable`` and ``digests`` of ``obj.variables`` in order; ``after_inference``
+    digests; ``training/output``, and of the moving statistics: ``before/NAME``, ``moved/NAME`` (one step with
+    `TRAINING_MOMENTUM`), ``moved_by_default/NAME`` (one more step).
+
     The result lists the findings of the gate.
     """
     path = Path(request["path"])
     report("loading the artifact")
+    images = VERIFICATION_IMAGES.at(request["image_size"])
+    probed = _probed_hub if (path / HUB_MODULE_FILE).exists() else _probed
+    np.savez(request["output"], **probed(path, images, report))
+    saved_model = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+    return {"findings": [str(finding) for finding in gate.check(saved_model)], "tensorflow": tf.__version__}
+
+
+def _probed_hub(path: Path, images: np.ndarray, _report: Say) -> dict[str, Any]:
+    try:
+        return probe_hub(path, images)
+    except Exception as error:
+        raise ArtifactError(f"{path} cannot be used as a TF1 Hub module: {_reason(error)}") from error
+
+
+def _probed(path: Path, images: np.ndarray, report: Say) -> dict[str, Any]:
     try:
         loaded = hub.load(str(path))
     except Exception as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ArtifactError(f"{path} does not load with hub.load: {type(error).__name__}: {reason}") from error
+        raise ArtifactError(f"{path} does not load with hub.load: {_reason(error)}") from error
     report("running the artifact")
-    images = VERIFICATION_IMAGES.at(request["image_size"])
     try:
-        arrays = _inference(loaded, images) | _training(loaded, images)
+        return _inference(loaded, images) | _training(loaded, images)
     except (AttributeError, TypeError, ValueError, tf.errors.OpError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ArtifactError(f"{path} cannot be used as a reusable SavedModel: {reason}") from error
-    np.savez(request["output"], **arrays)
-    saved_model = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
-    return {"findings": [str(finding) for finding in gate.check(saved_model)], "tensorflow": tf.__version__}
+        raise ArtifactError(f"{path} cannot be used as a reusable SavedModel: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: " + " ".join(str(error).split())[:300]
 
 
 def _inference(loaded: Any, images: np.ndarray) -> dict[str, Any]:
@@ -83,4 +97,4 @@ def _statistics(key: str, loaded: Any) -> dict[str, Any]:
 
 
 def _digests(loaded: Any) -> np.ndarray:
-    return np.array([hashlib.sha256(variable.numpy().tobytes()).hexdigest() for variable in loaded.variables])
+    return np.array([digest(variable.numpy()) for variable in loaded.variables])

@@ -4,7 +4,6 @@ It shares the graph code with the writer but nothing else: a TF1 graph and sessi
 under their names in the checkpoint, no ``tf.function`` and no SavedModel.
 """
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import tensorflow as tf
 from exporter import network
 from exporter.checkpoint import Checkpoint
 from exporter.config import ModelConfig, Task
+from exporter.digests import digest
 from exporter.layout import VariableSpec, variables
 from exporter.synthetic import VERIFICATION_IMAGES
 from exporter.worker import Say
@@ -24,10 +24,12 @@ v1 = tf.compat.v1
 def reference(request: dict[str, Any], report: Say) -> dict[str, Any]:
     """Writes ``request["output"]``, an ``.npz`` with what an artifact of ``request["task"]`` must reproduce.
 
-    Arrays: ``end_point/NAME`` on `VERIFICATION_IMAGES`; ``training/global_pool`` and ``training/NAME`` (batch
-    statistics of every batch norm) from the training graph without drop path and dropout; ``names`` and ``digests``
-    (sha256) of the variables in order; ``regularization_loss/TASK``. With the task "classification", all that a
-    feature vector needs is there too.
+    Arrays: ``end_point/NAME`` on `VERIFICATION_IMAGES`; ``training/end_point/NAME`` and ``training/NAME`` (batch
+    statistics of every batch norm) from the training graph whose drop path and dropout keep everything, rescaled;
+    ``training/draws`` and ``training/classifier_draws``, how often that graph, and its classifier alone, draws random
+    numbers; ``names`` and ``digests`` (sha256) of the variables
+    in order; ``regularization_loss/TASK``. With the task "classification", all that a feature vector needs is there
+    too.
     """
     config = ModelConfig.from_dict(request["config"])
     task: Task = request["task"]
@@ -45,8 +47,14 @@ def _outputs(checkpoint: Checkpoint, config: ModelConfig, task: Task, specs: lis
         held = {spec.name: _variable(spec) for spec in specs}
         images = v1.placeholder(tf.float32, [None, config.image_size, config.image_size, 3])
         inference = network.build(config, task, images, lambda name, _: held[name])
+        draws = []
+
+        def keep_all(shape: Any) -> Any:
+            draws.append(shape)
+            return tf.ones(shape)
+
         training = network.build(
-            config, "feature_vector", images, lambda name, _: held[name], training=True, momentum=0.0, drop=False
+            config, task, images, lambda name, _: held[name], training=True, momentum=0.0, uniform=keep_all
         )
         saver = v1.train.Saver({checkpoint.mapping.names[name]: variable for name, variable in held.items()})
         statistics = {spec.name: held[spec.name] for spec in variables(config, "feature_vector") if not spec.trainable}
@@ -54,12 +62,13 @@ def _outputs(checkpoint: Checkpoint, config: ModelConfig, task: Task, specs: lis
         with v1.Session() as session:
             saver.restore(session, str(checkpoint.prefix))
             inferred = session.run(inference.end_points, feed)
-            features, _ = session.run([training.output, training.updates], feed)
+            trained, _ = session.run([training.end_points, training.updates], feed)
             # With a momentum of zero the moving statistics are now those of the batch.
             batch = session.run(statistics)
     return (
         {f"end_point/{name}": value for name, value in inferred.items()}
-        | {"training/global_pool": features}
+        | {f"training/end_point/{name}": value for name, value in trained.items()}
+        | {"training/draws": np.int64(len(draws)), "training/classifier_draws": np.int64(task == "classification")}
         | {f"training/{name}": value for name, value in batch.items()}
     )
 
@@ -73,7 +82,7 @@ def _facts(checkpoint: Checkpoint, config: ModelConfig) -> dict[str, Any]:
     digests = {}
     squares = {"feature": 0.0, "classifier": 0.0}
     for spec, value in checkpoint.values():
-        digests[spec.name] = hashlib.sha256(value.tobytes()).hexdigest()
+        digests[spec.name] = digest(value)
         if spec.is_kernel:
             squares[spec.role] += float(np.sum(np.square(value, dtype=np.float64)))
     losses = {"feature_vector": squares["feature"], "classification": sum(squares.values())}

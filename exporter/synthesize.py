@@ -83,7 +83,7 @@ def _calibrate(config: ModelConfig, values: dict[VariableSpec, Floats]) -> dict[
     @tf.function(autograph=False)
     def measure(images):
         built = network.build(
-            config, "feature_vector", images, lambda name, _: held[name], training=True, momentum=0.0, drop=False
+            config, "feature_vector", images, lambda name, _: held[name], training=True, momentum=0.0, uniform=None
         )
         return built.output
 

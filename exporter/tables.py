@@ -4,7 +4,7 @@ from typing import Any
 
 from exporter import layout
 from exporter.build import Artifact
-from exporter.comparison import Report
+from exporter.checks import Report
 from exporter.config import TASKS, ModelConfig
 from exporter.config import models as known_models
 from exporter.fetch import cached_archive

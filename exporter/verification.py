@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from exporter import artifact, comparison, source, worker
-from exporter.comparison import Check, Expected, Report
+from exporter.checks import Check, Expected, Report
 from exporter.config import ModelConfig, Task, models
 from exporter.errors import ArtifactError, ConfigError, WorkerError
 from exporter.fetch import fetch
-from exporter.formats import FIRST_SERVING_VERSION, SERVING_OUTPUTS
 from exporter.source import Source
 
 
@@ -85,15 +84,11 @@ def expected_of(path: Path) -> tuple[Expected, dict[str, Any]]:
     try:
         config = models().get(metadata["model"]["name"]) or ModelConfig.from_dict(metadata["model"])
         momentum = float(metadata["options"]["batch_norm_momentum"])
-        return expected(config, metadata["task"], int(metadata["version"]), momentum), metadata
+        version = int(metadata["version"])
+        config.versions[version]
+        return Expected(config, metadata["task"], version, momentum), metadata
     except (KeyError, TypeError, ValueError, ConfigError) as error:
         raise ArtifactError(f"{path / artifact.METADATA_FILE} is damaged: {error}") from error
-
-
-def expected(config: ModelConfig, task: Task, version: int, momentum: float) -> Expected:
-    """What an artifact of these options must be."""
-    signature = SERVING_OUTPUTS[task] if version >= FIRST_SERVING_VERSION else None
-    return Expected(config, task, momentum, signature)
 
 
 def verify(

@@ -1,0 +1,155 @@
+"""What a check is, and the checks that artifacts of both formats share."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from exporter.config import ModelConfig, Task
+from exporter.layout import VariableSpec
+
+#: Largest difference allowed, as a part of the largest magnitude in the reference. Graphs of the same weights differ
+#: by up to 5e-5 of it between TensorFlow versions; a kernel that is 2 % off differs by far more.
+TOLERANCE = 1e-4
+Arrays = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison. ``figure`` is what was measured, and passes where it is at most ``tolerance``."""
+
+    name: str
+    figure: float
+    tolerance: float
+    detail: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return bool(self.figure <= self.tolerance)  # a NaN is at most nothing
+
+    def __str__(self) -> str:
+        verdict = "ok  " if self.passed else "FAIL"
+        measured = f"{self.figure:.3g}, at most {self.tolerance:.3g}"
+        return f"{verdict} {self.name}: {measured}" + (f" ({self.detail})" if self.detail else "")
+
+    def to_dict(self) -> dict[str, Any]:
+        # JSON has no NaN and no infinity.
+        figure = self.figure if np.isfinite(self.figure) else None
+        return {**asdict(self), "figure": figure, "passed": self.passed}
+
+
+@dataclass(frozen=True)
+class Report:
+    """All checks of one artifact. ``notes`` are facts worth knowing that do not decide."""
+
+    path: str
+    checks: tuple[Check, ...]
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def passed(self) -> bool:
+        return bool(self.checks) and all(check.passed for check in self.checks)
+
+    def to_dict(self) -> dict[str, Any]:
+        checks = [check.to_dict() for check in self.checks]
+        return {"path": self.path, "passed": self.passed, "checks": checks, "notes": list(self.notes)}
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What is to be checked: a network, and the version and options of the artifact."""
+
+    config: ModelConfig
+    task: Task
+    version: int
+    momentum: float
+
+
+def count(name: str, wrong: int, detail: str) -> Check:
+    """A check that passes when nothing is wrong."""
+    return Check(name, wrong, 0, detail)
+
+
+def gate_check(findings: list[str]) -> Check:
+    return count("findings of the gate for TensorFlow 1.15", len(findings), "; ".join(findings[:1]))
+
+
+def variables_checks(specs: list[VariableSpec], reference: Arrays, found: Arrays) -> Iterator[Check]:
+    digests = dict(zip(reference["names"].tolist(), reference["digests"].tolist(), strict=True))
+    own = dict(zip(found["names"].tolist(), found["digests"].tolist(), strict=True))
+    names = [spec.name for spec in specs]
+    wrong = sorted(set(names) ^ set(own)) or [a for a, b in zip(names, found["names"].tolist(), strict=True) if a != b]
+    yield count(
+        "variables named differently", len(wrong), f"{len(own)} variables" + (f", first: {wrong[0]}" if wrong else "")
+    )
+    trained = [spec.name for spec in specs if spec.trainable]
+    wrong = sorted(set(trained) ^ set(found["trainable"].tolist()))
+    detail = f"{len(found['trainable'])} trainable" + (f", first: {wrong[0]}" if wrong else "")
+    yield count("trainable variables that differ", len(wrong), detail)
+    wrong = [name for name in names if own.get(name) != digests[name]]
+    detail = "bit for bit those of the checkpoint" if not wrong else f"differs first in {wrong[0]}"
+    yield count("variables with other values", len(wrong), detail)
+
+
+def output_checks(name: str, task: Task, expected: np.ndarray, found: np.ndarray | None) -> Iterator[Check]:
+    """Compares outputs of shape [batch, classes or features]."""
+    if found is None:
+        yield Check(name, float("nan"), TOLERANCE, "the artifact has no such output")
+        return
+    if found.shape != expected.shape or found.dtype != expected.dtype:
+        detail = f"is {found.dtype} {list(found.shape)}, expected {expected.dtype} {list(expected.shape)}"
+        yield Check(f"{name}, shape and type", float("nan"), 0, detail)
+        return
+    difference = np.abs(found.astype(np.float64) - expected)
+    largest = float(np.abs(expected).max())
+    detail = f"{expected.dtype} {list(expected.shape)}, largest difference {difference.max():.3g} of {largest:.3g}"
+    yield Check(f"{name}, relative difference", float(difference.max()) / largest, TOLERANCE, detail)
+    if task == "classification":
+        disagree = int((found.argmax(axis=1) != expected.argmax(axis=1)).sum())
+        yield count(f"{name}, top-1 disagreements", disagree, f"of {len(expected)} images")
+
+
+def regularization_check(expected: np.ndarray, found: np.ndarray) -> Check:
+    difference = abs(float(found.sum()) - float(expected)) / float(expected) if expected else float(found.sum())
+    detail = f"{found.sum():.6g}, reference {float(expected):.6g}, of {found.size}"
+    return Check("regularization losses, relative difference", difference, TOLERANCE, detail)
+
+
+def statistics_of(found: Arrays) -> list[str]:
+    """The names of the moving statistics that an artifact has."""
+    return [name.removeprefix("before/") for name in found if name.startswith("before/")]
+
+
+def change_checks(found: Arrays, names: np.ndarray, digests: np.ndarray) -> Iterator[Check]:
+    """What inference and a training step change; ``names`` and ``digests`` are those before the step."""
+    changed = int((found["after_inference"] != found["digests"]).sum())
+    yield count("variables changed by inference", changed, "none may")
+    statistics = statistics_of(found)
+    moved = {name for name, a, b in zip(names.tolist(), digests, found["after_training"], strict=True) if a != b}
+    wrong = sorted(moved ^ set(statistics))
+    detail = f"{len(statistics)} moving statistics move, nothing else" + (f"; first wrong: {wrong[0]}" if wrong else "")
+    yield count("variables changed by training", len(wrong), detail)
+
+
+def known_in_training(config: ModelConfig, name: str) -> bool:
+    """Whether a batch norm comes before the first drop path, so that its batch statistics are no matter of chance."""
+    before = ("conv0_bn/", "cell_stem_0/beginning_bn/")
+    return config.drop_path_keep_prob == 1.0 or name.startswith(before)
+
+
+def moving_averages_check(
+    key: str, before: str, momentum: float, names: list[str], reference: Arrays, found: Arrays
+) -> Check:
+    """The largest error of a moving average after one step, relative to the largest magnitude of its variable."""
+    names = [name for name in names if f"training/{name}" in reference]
+    worst, where = 0.0 if names else float("nan"), ""
+    for name in names:
+        expected = momentum * found[f"{before}/{name}"] + (1 - momentum) * reference[f"training/{name}"]
+        scale = max(float(np.abs(expected).max()), 1e-3)
+        error = float(np.abs(found[f"{key}/{name}"] - expected).max()) / scale
+        if not error <= worst:
+            worst, where = error, name
+    label = "default momentum" if key == "moved_by_default" else "momentum"
+    detail = f"{len(names)} of them known without chance" + (f", largest at {where}" if where else "")
+    return Check(f"moving averages at {label} {momentum:g}, relative difference", worst, TOLERANCE, detail)

@@ -1,0 +1,135 @@
+"""Loads a TF1 Hub module in both of its tag sets, and writes down what it does."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_hub as hub
+from tensorflow.core.protobuf import saved_model_pb2
+
+from exporter.digests import digest
+from exporter.formats import IMAGE_INPUT, MOMENTUM_INPUT, TRAINING_MOMENTUM
+from exporter.layout import STATISTICS
+
+v1 = tf.compat.v1
+
+
+def probe_hub(path: Path, images: np.ndarray) -> dict[str, Any]:
+    """What the module gives for ``images``, float32 [batch, size, size, 3].
+
+    Arrays: ``signature/NAME/OUTPUT``, loaded with ``hub.load`` and the tag set ``{}``; ``names``, ``digests``,
+    ``after_inference`` of the variables there. Of the tag set ``{"train"}``, imported as ``hub.Module`` does, with
+    every random number replaced by one: ``train/signature/NAME/OUTPUT``, ``trainable``, ``regularization_loss``,
+    ``update_ops`` and ``draws`` (their numbers), and of the moving statistics ``before/NAME``, ``moved/NAME`` (one run
+    of the update operations at `TRAINING_MOMENTUM`, where that can be set) and ``moved_by_default/NAME`` (one more).
+    ``tag_sets`` and ``collections`` list what the file has.
+    """
+    saved_model = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+    meta_graphs = {frozenset(graph.meta_info_def.tags): graph for graph in saved_model.meta_graphs}
+    arrays = {
+        "tag_sets": np.array(sorted(",".join(sorted(tags)) for tags in meta_graphs)),
+        "collections": np.array(sorted({key for graph in meta_graphs.values() for key in graph.collection_def})),
+    }
+    inference = meta_graphs[frozenset()]
+    arrays["inference_update_ops"] = np.array(len(_collection(inference, v1.GraphKeys.UPDATE_OPS)))
+    arrays["inference_draws"] = np.array(len(_draws(inference)))
+    return arrays | _inference(path, images) | _training(path, meta_graphs[frozenset({"train"})], images)
+
+
+def _inference(path: Path, images: np.ndarray) -> dict[str, Any]:
+    loaded = hub.load(str(path), tags=[])
+    before = {variable.name.removesuffix(":0"): digest(variable.numpy()) for variable in loaded.variables}
+    arrays = {}
+    for name, function in loaded.signatures.items():
+        fed = {IMAGE_INPUT: tf.constant(images)}
+        if MOMENTUM_INPUT in function.structured_input_signature[1]:
+            fed[MOMENTUM_INPUT] = tf.constant(TRAINING_MOMENTUM)
+        for output, value in function(**fed).items():
+            arrays[f"signature/{name}/{output}"] = value.numpy()
+    return arrays | {
+        "names": np.array(list(before)),
+        "digests": np.array(list(before.values())),
+        "after_inference": np.array([digest(variable.numpy()) for variable in loaded.variables]),
+    }
+
+
+def _training(path: Path, meta_graph: Any, images: np.ndarray) -> dict[str, Any]:
+    signatures = meta_graph.signature_def
+    with tf.Graph().as_default() as graph:
+        v1.train.import_meta_graph(_keeping_all(meta_graph), clear_devices=True)
+        variables = v1.global_variables()
+        with v1.Session(graph=graph) as session:
+            v1.train.Saver(variables).restore(session, str(path / "variables" / "variables"))
+            fed = {signatures["default"].inputs[IMAGE_INPUT].name: images}
+            arrays = session.run(
+                {
+                    f"train/signature/{name}/{output}": tensor.name
+                    for name, signature in signatures.items()
+                    for output, tensor in signature.outputs.items()
+                },
+                fed,
+            )
+            losses = session.run(v1.losses.get_regularization_losses())
+            updates = v1.get_collection(v1.GraphKeys.UPDATE_OPS)
+            statistics = {v.op.name: v for v in variables if v.op.name.rsplit("/", 1)[1] in STATISTICS}
+            steps = [("moved", _momentum_feed(signatures)), ("moved_by_default", {})]
+            arrays |= _prefixed("before", session.run(statistics))
+            digests = _digests(session, variables)
+            for key, momentum in steps:
+                session.run(updates, fed | momentum)
+                arrays |= _prefixed(key, session.run(statistics))
+            after = _digests(session, variables)
+    return arrays | {
+        "trainable": np.array(
+            [variable.op.name for variable in graph.get_collection(v1.GraphKeys.TRAINABLE_VARIABLES)]
+        ),
+        "train/names": np.array(list(digests)),
+        "train/digests": np.array(list(digests.values())),
+        "after_training": np.array([after[name] for name in digests]),
+        "regularization_loss": np.array(losses, np.float64),
+        "update_ops": np.array(len(updates)),
+        "draws": np.array(len(_draws(meta_graph))),
+    }
+
+
+def _keeping_all(meta_graph: Any) -> Any:
+    """A copy in which every random number is one, so that drop path and dropout keep everything, rescaled."""
+    copy = type(meta_graph)()
+    copy.CopyFrom(meta_graph)
+    one = copy.graph_def.node.add(name="nasexport_one", op="Const")
+    one.attr["dtype"].type = tf.float32.as_datatype_enum
+    one.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(1.0))
+    for node in _draws(copy):
+        shape_type = node.attr["T"].type
+        node.op = "Fill"
+        node.input.append(one.name)
+        node.ClearField("attr")
+        node.attr["T"].type = tf.float32.as_datatype_enum
+        node.attr["index_type"].type = shape_type
+    return copy
+
+
+def _draws(meta_graph: Any) -> list[Any]:
+    return [node for node in meta_graph.graph_def.node if node.op.startswith("RandomUniform")]
+
+
+def _collection(meta_graph: Any, key: str) -> list[str]:
+    return list(meta_graph.collection_def[key].node_list.value) if key in meta_graph.collection_def else []
+
+
+def _momentum_feed(signatures: Any) -> dict[str, float]:
+    names = {
+        signature.inputs[MOMENTUM_INPUT].name for signature in signatures.values() if MOMENTUM_INPUT in signature.inputs
+    }
+    return dict.fromkeys(names, TRAINING_MOMENTUM)
+
+
+def _prefixed(prefix: str, arrays: dict[str, Any]) -> dict[str, Any]:
+    return {f"{prefix}/{name}": value for name, value in arrays.items()}
+
+
+def _digests(session: Any, variables: list[Any]) -> dict[str, str]:
+    # One run for all: each new run of a session costs time that grows with the graph.
+    values = session.run({variable.op.name: variable for variable in variables})
+    return {name: digest(value) for name, value in values.items()}

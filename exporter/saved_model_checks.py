@@ -1,0 +1,68 @@
+"""The checks of a TF2 SavedModel (versions 4 and 5)."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from exporter.checks import (
+    Arrays,
+    Check,
+    Expected,
+    change_checks,
+    count,
+    gate_check,
+    known_in_training,
+    moving_averages_check,
+    output_checks,
+    regularization_check,
+    statistics_of,
+    variables_checks,
+)
+from exporter.formats import FIRST_SERVING_VERSION, SERVING_OUTPUTS, TRAINING_MOMENTUM
+from exporter.layout import variables
+
+
+def compare(expected: Expected, reference: Arrays, found: Arrays, findings: list[str]) -> list[Check]:
+    """Every check of a TF2 SavedModel, passed or not.
+
+    Args:
+        reference: arrays of `exporter.reference.reference`.
+        found: arrays of `exporter.probe.probe`, of an artifact in this format.
+        findings: what the gate says of the file.
+    """
+    specs = variables(expected.config, expected.task)
+    name = "Logits" if expected.task == "classification" else "global_pool"
+    output = reference[f"end_point/{name}"]
+    checks = [gate_check(findings)]
+    checks += variables_checks(specs, reference, found)
+    checks += output_checks("output", expected.task, output, found.get("output"))
+    checks += output_checks("output for one image", expected.task, output[:1], found.get("output_single"))
+    checks += _signatures(expected, output, found)
+    checks.append(regularization_check(reference[f"regularization_loss/{expected.task}"], found["regularization_loss"]))
+    checks += _training(expected, reference, found)
+    return checks
+
+
+def _signatures(expected: Expected, output: np.ndarray, found: Arrays) -> Iterator[Check]:
+    serves = expected.version >= FIRST_SERVING_VERSION
+    wanted = {f"signature/serving_default/{SERVING_OUTPUTS[expected.task]}"} if serves else set()
+    names = {name for name in found if name.startswith("signature/")}
+    wrong = sorted(wanted ^ names)
+    listed = ", ".join(sorted(name.removeprefix("signature/") for name in names)) or "none"
+    yield count("signatures that differ", len(wrong), listed + (f", expected {sorted(wanted)}" if wrong else ""))
+    for name in sorted(wanted & names):
+        yield from output_checks(name, expected.task, output, found[name])
+
+
+def _training(expected: Expected, reference: Arrays, found: Arrays) -> Iterator[Check]:
+    yield from change_checks(found, found["names"], found["digests"])
+    known = [name for name in statistics_of(found) if known_in_training(expected.config, name)]
+    yield moving_averages_check("moved", "before", TRAINING_MOMENTUM, known, reference, found)
+    yield moving_averages_check("moved_by_default", "moved", expected.momentum, known, reference, found)
+    if expected.task == "feature_vector" and expected.config.drop_path_keep_prob == 1.0:
+        yield from output_checks(
+            "output in training mode",
+            expected.task,
+            reference["training/end_point/global_pool"],
+            found["training/output"],
+        )
