@@ -8,10 +8,10 @@ OUTPUT ?= dist
 CHECKPOINT = checkpoints/nasnet-a_mobile_synthetic.tar.gz
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format lock clean
+.PHONY: help install demo test test-compat lint format lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/.installed: pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
@@ -28,6 +28,9 @@ demo: $(BIN)/.installed $(CHECKPOINT) ## Install, then build and verify nasnet_m
 
 test: $(BIN)/.installed lint ## Install, then run the linters and all tests
 	$(BIN)/python -m pytest
+
+test-compat: $(BIN)/.installed ## Install, then run the tests with old readers and writers (`make test` runs them too)
+	$(BIN)/python -m pytest tests/test_readers.py tests/test_hub_modules.py tests/test_writers.py
 
 lint: $(BIN)/.installed ## Check style, format and types
 	$(BIN)/ruff check .
