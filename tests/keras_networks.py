@@ -1,0 +1,147 @@
+"""Runs NASNet of Keras Applications on the weights and images of the record.
+
+``python -m tests.keras_networks nasnet_mobile`` runs one model twice, see `outputs`.
+"""
+
+import functools
+import re
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from exporter.config import ModelConfig, model
+from exporter.synthetic import VERIFICATION_IMAGES
+from tests.networks import Arrays, run_module, send
+
+#: Keras pads the input of these poolings of reduction cells with zeros, and pools without padding; in the original, a
+#: pooling looks at real pixels alone. Zeros change the largest value and the average along the borders.
+PADDED_POOLINGS = re.compile(r"reduction_(left2|left3|right5)_")
+PADDING = re.compile(r"reduction_pad_1_")
+
+_CELL = re.compile(r"_(stem_\d|reduce_\d+|\d+)$")
+_SEPARABLE = re.compile(r"separable_conv_(\d)(_bn)?_(normal|reduction)_(left|right)(\d)$")
+_PLAIN = {
+    "normal_conv_1": "1x1",
+    "normal_bn_1": "beginning_bn",
+    "reduction_conv_1": "1x1",
+    "reduction_bn_1": "beginning_bn",
+    "adjust_conv_projection": "prev_1x1",
+    "adjust_conv_1": "path1_conv",
+    "adjust_conv_2": "path2_conv",
+}
+_WHOLE = {"stem_conv1": "conv0", "stem_bn1": "conv0_bn", "predictions": "final_layer/FC"}
+#: Keras calls the separable convolution of a reduction cell's fifth combination "left4".
+_COMBINATIONS = {("reduction", "4"): 4}
+
+
+@functools.cache
+def outputs(name: str) -> Arrays:
+    """Logits and features of a model.
+
+    ``logits`` and ``features`` are Keras's own. ``corrected_logits`` and ``corrected_features`` are its network with
+    `PADDED_POOLINGS` of the unpadded input with padding of the kind "same", ``corrections`` counts those.
+    """
+    return run_module("tests.keras_networks", name)
+
+
+def _scope(layer: str, config: ModelConfig, adjusts_size: bool, kernel: int) -> str:
+    """The scope in the checkpoint of a Keras layer; ``kernel`` is that of the separable convolution it belongs to."""
+    if layer in _WHOLE:
+        return _WHOLE[layer]
+    found = _CELL.search(layer)
+    assert found, layer
+    cell, kind = _cell_scope(found[1], config), layer[: found.start()]
+    if kind == "adjust_bn":
+        return f"{cell}/{'final_path_bn' if adjusts_size else 'prev_bn'}"
+    if kind in _PLAIN:
+        return f"{cell}/{_PLAIN[kind]}"
+    part = _SEPARABLE.fullmatch(kind)
+    assert part, layer
+    number, norm, cell_kind, side, index = part.groups()
+    combination = _COMBINATIONS.get((cell_kind, index), int(index) - 1)
+    name = "bn_sep" if norm else "separable"
+    return f"{cell}/comb_iter_{combination}/{side}/{name}_{kernel}x{kernel}_{number}"
+
+
+def _cell_scope(block: str, config: ModelConfig) -> str:
+    kind, _, number = block.rpartition("_")
+    if kind == "stem":
+        return f"cell_stem_{int(number) - 1}"
+    if kind == "reduce":
+        return f"reduction_cell_{config.reductions.index(int(number))}"
+    # The first reduction takes a number away from the cells, the second does not.
+    index = int(number)
+    return f"cell_{index - (index > config.reductions[0])}"
+
+
+def _names(network: Any, config: ModelConfig) -> Iterator[tuple[Any, list[str]]]:
+    """Each layer that has weights, with their names in the checkpoint."""
+    size_adjusting = {layer.name for layer in network.layers if layer.name.startswith("adjust_conv_1_")}
+    kernels = {
+        layer.name: layer.kernel_size[0] for layer in network.layers if layer.name.startswith("separable_conv_")
+        and hasattr(layer, "kernel_size")
+    }
+    leaves = {
+        "Conv2D": ["weights"],
+        "SeparableConv2D": ["depthwise_weights", "pointwise_weights"],
+        "BatchNormalization": ["gamma", "beta", "moving_mean", "moving_variance"],
+        "Dense": ["weights", "biases"],
+    }
+    for layer in network.layers:
+        if layer.weights:
+            adjusts_size = layer.name.replace("adjust_bn_", "adjust_conv_1_") in size_adjusting
+            kernel = kernels.get(re.sub(r"(separable_conv_\d)_bn", r"\1", layer.name), 0)
+            scope = _scope(layer.name, config, adjusts_size, kernel)
+            yield layer, [f"{scope}/{leaf}" for leaf in leaves[type(layer).__name__]]
+
+
+def _set_weights(network: Any, config: ModelConfig) -> None:
+    from exporter.synthesize import weights
+
+    values = {spec.name: value for spec, value in weights(config, 0).items() if spec.role != "auxiliary_head"}
+    for layer, names in _names(network, config):
+        layer.set_weights([values.pop(name) for name in names])  # refuses another shape
+    assert not values, f"Keras has no place for {sorted(values)}"
+
+
+def _corrected(network: Any) -> tuple[Any, int]:
+    """A copy of the network with the poolings of the original, and how many of those there are."""
+    import keras
+
+    corrections = 0
+
+    def replaced(layer: Any) -> Any:
+        nonlocal corrections
+        if PADDING.match(layer.name):
+            return keras.layers.Identity(name=layer.name)
+        configuration = layer.get_config()
+        if PADDED_POOLINGS.match(layer.name):
+            corrections += 1
+            configuration["padding"] = "same"
+        return type(layer).from_config(configuration)
+
+    return keras.models.clone_model(network, clone_function=replaced), corrections
+
+
+def _run(name: str) -> Arrays:
+    import keras
+
+    config = model(name)
+    kind = {"nasnet_mobile": keras.applications.NASNetMobile, "nasnet_large": keras.applications.NASNetLarge}[name]
+    own = kind(weights=None, classes=config.num_classes, classifier_activation=None)
+    corrected, corrections = _corrected(own)
+    arrays = {"corrections": np.array(corrections)}
+    # Keras's networks take the values that the original makes of its images by itself.
+    images = 2 * VERIFICATION_IMAGES.at(config.image_size) - 1
+    for prefix, network in (("", own), ("corrected_", corrected)):
+        _set_weights(network, config)
+        both = keras.Model(network.input, [network.get_layer("predictions").input, network.output])
+        features, logits = both.predict_on_batch(images)
+        arrays |= {f"{prefix}features": features, f"{prefix}logits": logits}
+    return arrays
+
+
+if __name__ == "__main__":
+    send(_run(sys.argv[1]))
