@@ -80,8 +80,9 @@ def _names(network: Any, config: ModelConfig) -> Iterator[tuple[Any, list[str]]]
     """Each layer that has weights, with their names in the checkpoint."""
     size_adjusting = {layer.name for layer in network.layers if layer.name.startswith("adjust_conv_1_")}
     kernels = {
-        layer.name: layer.kernel_size[0] for layer in network.layers if layer.name.startswith("separable_conv_")
-        and hasattr(layer, "kernel_size")
+        layer.name: layer.kernel_size[0]
+        for layer in network.layers
+        if layer.name.startswith("separable_conv_") and hasattr(layer, "kernel_size")
     }
     leaves = {
         "Conv2D": ["weights"],

@@ -62,9 +62,7 @@ class _Constants:
 
         tf.random.set_seed(SEED)
         images = tf.random.stateless_uniform([EXAMPLES, config.image_size, config.image_size, 3], [1, SEED])
-        self.end_points = {
-            name: value.numpy() for name, value in tf.function(run, autograph=False)(images).items()
-        }
+        self.end_points = {name: value.numpy() for name, value in tf.function(run, autograph=False)(images).items()}
 
     def _value(self, name: str, shape: tuple[int, ...]) -> Any:
         leaf = name.rsplit("/", 1)[1]

@@ -110,9 +110,7 @@ def test_features_in_training_mode_equal_the_recorded_ones(trained: Arrays, expe
 def test_moving_statistics_after_one_update_equal_the_recorded_ones(
     trained: Arrays, expected_of_training: Arrays
 ) -> None:
-    recorded = {
-        key.replace("|", "/"): value for key, value in expected_of_training.items() if key.startswith("mv|")
-    }
+    recorded = {key.replace("|", "/"): value for key, value in expected_of_training.items() if key.startswith("mv|")}
     assert len(recorded) > 40
     differences = {key: difference(trained[key], value) for key, value in recorded.items()}
     assert {key: value for key, value in differences.items() if not value <= TOLERANCE} == {}

@@ -303,9 +303,7 @@ def test_programs_for_tensorflow_1_use_it_in_a_graph_and_session(
     assert loss == sorted(loss, reverse=True) and loss[-1] < loss[0]
 
 
-def test_old_reader_is_the_promised_one_or_the_test_says_so(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_old_reader_is_the_promised_one_or_the_test_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without a Python 3.7 nothing passes: the test that needs it is skipped, with a reason that stands out."""
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(pytest.skip.Exception, match=r"NOT TESTED with TensorFlow 1\.15\.5"):
