@@ -91,24 +91,28 @@ def case(request: pytest.FixtureRequest) -> Case:
     return request.getfixturevalue(request.param)
 
 
-@pytest.fixture(scope="module")
-def readings(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Reading]:
-    """The reading of the case by each reader, made when it is first asked for."""
-    made: dict[str, Reading] = {}
+Read = Callable[[Case, str], Reading]
 
-    def get(reader: str) -> Reading:
-        if reader not in made:
+
+@pytest.fixture(scope="module")
+def read(tmp_path_factory: pytest.TempPathFactory) -> Read:
+    """``read(case, reader)`` is all that a reader finds in an artifact; it looks once."""
+    made: dict[tuple[Path, str], Reading] = {}
+
+    def get(case: Case, reader: str) -> Reading:
+        key = case.path, reader
+        if key not in made:
             folder = tmp_path_factory.mktemp("reading")
             variables = FOR_TINY_NETWORKS if case.tiny else {}
-            made[reader] = reading.read(reader, "reusable", case.path, case.images, folder, variables)
-        return made[reader]
+            made[key] = reading.read(reader, "reusable", case.path, case.images, folder, variables)
+        return made[key]
 
     return get
 
 
 @pytest.fixture(scope="module", params=list(READERS))
-def found(request: pytest.FixtureRequest, readings: Callable[[str], Reading]) -> Reading:
-    return readings(request.param)
+def found(request: pytest.FixtureRequest, case: Case, read: Read) -> Reading:
+    return read(case, request.param)
 
 
 def test_variables_have_the_names_shapes_and_order_of_the_checkpoint(case: Case, found: Reading) -> None:
@@ -140,8 +144,8 @@ def test_inference_changes_nothing(found: Reading) -> None:
     assert found.facts["changed_by_inference"] == []
 
 
-def test_outputs_in_the_oldest_reader_equal_those_in_the_current_one(readings: Callable[[str], Reading]) -> None:
-    old, current = readings("tensorflow_1_15"), readings("current")
+def test_outputs_in_the_oldest_reader_equal_those_in_the_current_one(case: Case, read: Read) -> None:
+    old, current = read(case, "tensorflow_1_15"), read(case, "current")
     assert old.facts["tensorflow"] == "1.15.5" and old.facts["hub"] == "0.12.0"
     assert current.facts["tensorflow"] == tf.__version__
     compared = [key for key in current.arrays if key.startswith(("inference/", "batch/", "signature/"))]
@@ -149,11 +153,11 @@ def test_outputs_in_the_oldest_reader_equal_those_in_the_current_one(readings: C
         assert difference(old.arrays[key], current.arrays[key]) <= TOLERANCE, key
 
 
-def test_logits_are_the_recorded_ones_of_the_original_network(case: Case, found: Reading) -> None:
-    if case.tiny:
-        pytest.skip("nothing was recorded of a tiny network")
-    recorded = networks.recorded(f"expected_{case.config.name}")["logits"]
-    assert difference(found.arrays["inference/plain"][: len(recorded)], recorded) <= TOLERANCE
+@pytest.mark.parametrize("reader", READERS)
+def test_logits_are_the_recorded_ones_of_the_original_network(mobile_case: Case, read: Read, reader: str) -> None:
+    recorded = networks.recorded("expected_nasnet_mobile")["logits"]
+    logits = read(mobile_case, reader).arrays["inference/plain"]
+    assert difference(logits[: len(recorded)], recorded) <= TOLERANCE
 
 
 def test_training_moves_the_moving_statistics_and_nothing_else(case: Case, found: Reading) -> None:
@@ -262,24 +266,16 @@ def test_keras_layer_learns(tuned: dict[str, Any], tiny_pnasnet_case: Case) -> N
 
 
 def test_keras_layer_moves_the_statistics_with_the_momentum_of_its_arguments(
-    tuned: dict[str, Any], tiny_pnasnet_case: Case, readings_of_pnasnet: Reading
+    tuned: dict[str, Any], tiny_pnasnet_case: Case, read: Read
 ) -> None:
     statistics = sum(not spec.trainable for spec in tiny_pnasnet_case.specs)
     assert tuned["statistics"] == tuned["moved_by_fine_tuning"] == statistics
     assert tuned["moved_by_inference"] == 0
     before, after = np.array(tuned["statistic_before"]), np.array(tuned["statistic_after"])
-    batch = readings_of_pnasnet.arrays["moved/int_0/conv0_bn/moving_mean"]
+    batch = read(tiny_pnasnet_case, "current").arrays["moved/int_0/conv0_bn/moving_mean"]
     # The first convolution hardly changes in so few steps, so that each finds the same statistics of the batch.
     moved = (after - before) / (batch - before)
     np.testing.assert_allclose(moved, 1 - 0.997 ** len(tuned["loss"]), rtol=0.1)
-
-
-@pytest.fixture(scope="module")
-def readings_of_pnasnet(tiny_pnasnet_case: Case, tmp_path_factory: pytest.TempPathFactory) -> Reading:
-    folder = tmp_path_factory.mktemp("pnasnet")
-    return reading.read(
-        "current", "reusable", tiny_pnasnet_case.path, tiny_pnasnet_case.images, folder, FOR_TINY_NETWORKS
-    )
 
 
 def test_model_with_the_layer_is_saved_and_loaded_again(tuned: dict[str, Any], tiny_pnasnet_case: Case) -> None:
@@ -289,11 +285,11 @@ def test_model_with_the_layer_is_saved_and_loaded_again(tuned: dict[str, Any], t
 
 
 def test_programs_for_tensorflow_1_use_it_in_a_graph_and_session(
-    tiny_pnasnet_case: Case, readings_of_pnasnet: Reading, tmp_path: Path
+    tiny_pnasnet_case: Case, read: Read, tmp_path: Path
 ) -> None:
     images = tiny_pnasnet_case.images
     found = reading.read("tensorflow_1_15", "graph_mode", tiny_pnasnet_case.path, images, tmp_path)
-    expected = readings_of_pnasnet.arrays
+    expected = read(tiny_pnasnet_case, "current").arrays
     for key in ("load", "layer"):
         assert difference(found.arrays[key], expected["inference/plain"]) <= TOLERANCE, key
     batch = expected["moved/int_0/conv0_bn/moving_mean"]
