@@ -1,5 +1,6 @@
 """Unpacks the checkpoint out of a ``.tar.gz``, and nothing else of what such a file may hold."""
 
+import gzip
 import tarfile
 import zlib
 from pathlib import Path, PurePosixPath
@@ -33,17 +34,22 @@ def unpack(archive: Path, folder: Path) -> None:
     """
     found = 0
     try:
-        with tarfile.open(archive, "r|gz") as members:
+        with gzip.open(archive) as content, tarfile.open(fileobj=content, mode="r|") as members:
             total = 0
             for count, member in enumerate(members, 1):
                 total += member.size
-                _refuse_hostile(archive, member, total, count)
+                _refuse_hostile(archive, member, count)
+                _refuse_excess(archive, total)
                 if member.isreg() and is_checkpoint_file(PurePosixPath(member.name).name):
                     target = folder.joinpath(*PurePosixPath(member.name).parts)
                     target.parent.mkdir(parents=True, exist_ok=True)
                     with open(target, "xb") as file:
                         _copy(members.extractfile(member), file, member.size)
                     found += 1
+            # A tar file ends before its gzip file does; the checksum of all that was read comes last.
+            while content.read(_CHUNK):
+                total += _CHUNK
+                _refuse_excess(archive, total)
     except FileExistsError as error:
         raise CheckpointError(
             f"{archive} holds {Path(error.filename).name} twice: this is no published archive"
@@ -58,19 +64,24 @@ def unpack(archive: Path, folder: Path) -> None:
         raise CheckpointError(f"{archive} holds no checkpoint: expected a model.ckpt.index and its data file in it")
 
 
-def _refuse_hostile(archive: Path, member: tarfile.TarInfo, total: int, count: int) -> None:
+def _refuse_hostile(archive: Path, member: tarfile.TarInfo, count: int) -> None:
     path = PurePosixPath(member.name)
     problem = None
     if path.is_absolute() or ".." in path.parts or "\\" in member.name or ":" in member.name:
         problem = f"has a member with the path {member.name!r}, which leads out of its folder"
     elif not (member.isreg() or member.isdir()):
         problem = f"has {member.name!r}, which is a link or a device"
-    elif total > MAX_UNPACKED_BYTES:
-        problem = f"unpacks to more than {MAX_UNPACKED_BYTES // 2**30} GiB"
     elif count > MAX_MEMBERS:
         problem = f"has more than {MAX_MEMBERS} members"
     if problem:
         raise CheckpointError(f"{archive} {problem}: a checkpoint archive has plain files only; nothing was unpacked")
+
+
+def _refuse_excess(archive: Path, total: int) -> None:
+    if total > MAX_UNPACKED_BYTES:
+        raise CheckpointError(
+            f"{archive} unpacks to more than {MAX_UNPACKED_BYTES // 2**30} GiB, more than any checkpoint archive"
+        )
 
 
 def _copy(source: IO[bytes] | None, target: IO[bytes], size: int) -> None:

@@ -19,6 +19,8 @@ AVERAGE = "/ExponentialMovingAverage"
 #: Optimizer slots and counters that a training run leaves; never exported, never worth a warning.
 _SLOTS = ("/RMSProp", "/RMSProp_1", "/Momentum")
 _COUNTERS = ("global_step",)
+#: What TensorFlow's reader raises for files that are damaged; IndexError for those that are cut short.
+_READ_ERRORS = (tf.errors.OpError, ValueError, RuntimeError, IndexError)
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Checkpoint:
             self._reader = tf.train.load_checkpoint(str(prefix))
             shapes = {name: tuple(shape) for name, shape in self._reader.get_variable_to_shape_map().items()}
             types = self._reader.get_variable_to_dtype_map()
-        except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        except _READ_ERRORS as error:
             raise _unreadable(prefix, error) from error
         self.synthetic: dict[str, Any] | None = self._marker() if MARKER in shapes else None
         shapes.pop(MARKER, None)
@@ -84,7 +86,7 @@ class Checkpoint:
             name = self.mapping.names[spec.name]
             try:
                 value = self._reader.get_tensor(name)
-            except (tf.errors.OpError, ValueError, RuntimeError) as error:
+            except _READ_ERRORS as error:
                 raise _unreadable(self.prefix, error, name) from error
             if not np.isfinite(value).all():
                 count = int(np.size(value) - np.isfinite(value).sum())
@@ -94,7 +96,10 @@ class Checkpoint:
             yield spec, value
 
     def _marker(self) -> dict[str, Any]:
-        return json.loads(self._reader.get_tensor(MARKER))
+        try:
+            return dict(json.loads(self._reader.get_tensor(MARKER)))
+        except (*_READ_ERRORS, TypeError) as error:
+            raise _unreadable(self.prefix, error, MARKER) from error
 
 
 def map_names(config: ModelConfig, specs: list[VariableSpec], shapes: Mapping[str, tuple[int, ...]]) -> NameMapping:

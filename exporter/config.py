@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -69,6 +70,8 @@ class ModelConfig:
         for name, value in values.items():
             if not _FIELD_CHECKS[name](value):
                 raise ConfigError(f"{source}: {name} is {value!r}, which is not valid for this field")
+        if any(index >= values["num_cells"] for index in values["reductions"]):
+            raise ConfigError(f"{source}: reductions {values['reductions']} go beyond the {values['num_cells']} cells")
         values = {**values, "reductions": tuple(values["reductions"])}
         values["versions"] = {int(version): format_ for version, format_ in values["versions"].items()}
         return cls(**values)
@@ -84,8 +87,12 @@ def _whole(low: int):
     return lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= low
 
 
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def _probability(value: Any) -> bool:
-    return isinstance(value, int | float) and 0 < value <= 1
+    return _number(value) and 0 < value <= 1
 
 
 def _text(value: Any) -> bool:
@@ -108,7 +115,7 @@ def _versions(value: Any) -> bool:
 
 _FIELD_CHECKS = {
     "name": _name,
-    "family": lambda value: value in FAMILIES,
+    "family": lambda value: isinstance(value, str) and value in FAMILIES,
     "title": _text,
     "image_size": _whole(32),
     "num_classes": _whole(2),
@@ -119,7 +126,7 @@ _FIELD_CHECKS = {
     "skip_reduction_layer_input": lambda value: isinstance(value, bool),
     "drop_path_keep_prob": _probability,
     "dropout_keep_prob": _probability,
-    "weight_decay": lambda value: isinstance(value, int | float) and value >= 0,
+    "weight_decay": lambda value: _number(value) and value >= 0,
     "versions": _versions,
     "published": lambda value: isinstance(value, bool),
     "checkpoint": lambda value: value is None or _text(value),

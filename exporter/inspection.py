@@ -25,6 +25,8 @@ def describe(request: dict[str, Any], report: Say) -> dict[str, Any]:
     report("reading the artifact")
     try:
         saved_model = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+        if not saved_model.meta_graphs:
+            raise DecodeError("it holds no MetaGraph")
         variables = _variables(folder, saved_model)
     except DecodeError as error:
         raise ArtifactError(

@@ -42,6 +42,8 @@ def locked_archive(name: str) -> LockedArchive:
         raise ConfigError(f"cannot read the lock file {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
+        raise ConfigError(f"{path} is not a lock file: expected tables [checkpoint.NAME]")
     if name not in entries:
         raise ConfigError(f"{path} has no archive {name!r}: it has {', '.join(entries) or 'none'}")
     entry = entries[name]

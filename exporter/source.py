@@ -120,7 +120,10 @@ def _prefix_of_state(state: Path) -> Path:
         raise CheckpointError(f'{state} names no checkpoint: expected a line model_checkpoint_path: "…"')
     named = Path(match["path"])
     candidates = [state.parent / named, state.parent / named.name]
-    return next((prefix for prefix in candidates if _index(prefix).is_file()), candidates[-1])
+    for prefix in candidates:
+        if _index(prefix).is_file() or _data_files(prefix):
+            return prefix
+    raise CheckpointError(f"{state} names the checkpoint {match['path']}, which is neither there nor beside it")
 
 
 def _described(prefix: Path, archive_path: Path | None = None) -> Source:

@@ -8,7 +8,7 @@ from typing import Any
 
 from exporter import artifact, comparison, source, worker
 from exporter.checks import Check, Expected, Report
-from exporter.config import ModelConfig, Task, models
+from exporter.config import TASKS, ModelConfig, Task, models
 from exporter.errors import ArtifactError, ConfigError, WorkerError
 from exporter.fetch import fetch
 from exporter.source import Source
@@ -86,7 +86,10 @@ def expected_of(path: Path) -> tuple[Expected, dict[str, Any]]:
         momentum = float(metadata["options"]["batch_norm_momentum"])
         version = int(metadata["version"])
         config.versions[version]
-        return Expected(config, metadata["task"], version, momentum), metadata
+        task: Task = metadata["task"]
+        if task not in TASKS or not isinstance(metadata["source"], dict):
+            raise ValueError("no such task, or no source")
+        return Expected(config, task, version, momentum), metadata
     except (KeyError, TypeError, ValueError, ConfigError) as error:
         raise ArtifactError(f"{path / artifact.METADATA_FILE} is damaged: {error}") from error
 
