@@ -50,7 +50,7 @@ def describe(request: dict[str, Any], report: Say) -> dict[str, Any]:
         "functions": _functions(saved_model),
         "variables": {
             "count": len(variables),
-            "trainable": None if _format(folder, saved_model) == "hub" else len(trainable),
+            "trainable": _trainable_in_collections(saved_model) or len(trainable),
             "parameters": sum(prod(variable["shape"]) for variable in variables),
             "list": variables,
         },
@@ -63,6 +63,12 @@ def describe(request: dict[str, Any], report: Say) -> dict[str, Any]:
         "options": metadata.get("options"),
         "verified": None if not metadata else metadata.get("verification") is not None,
     }
+
+
+def _trainable_in_collections(saved_model: Any) -> int:
+    """The number of trainable variables of a TF1 graph, 0 for one of TF2."""
+    key = tf.compat.v1.GraphKeys.TRAINABLE_VARIABLES
+    return max(len(meta_graph.collection_def[key].bytes_list.value) for meta_graph in saved_model.meta_graphs)
 
 
 def _format(folder: Path, saved_model: Any) -> str:

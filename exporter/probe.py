@@ -37,7 +37,8 @@ def probe(request: dict[str, Any], report: Say) -> dict[str, Any]:
     return {"findings": [str(finding) for finding in gate.check(saved_model)], "tensorflow": tf.__version__}
 
 
-def _probed_hub(path: Path, images: np.ndarray, _report: Say) -> dict[str, Any]:
+def _probed_hub(path: Path, images: np.ndarray, report: Say) -> dict[str, Any]:
+    report("running the artifact")
     try:
         return probe_hub(path, images)
     except Exception as error:

@@ -37,4 +37,4 @@ def progress(title: str, total: int | None) -> Iterator[Callable[[str], None]]:
             begun += 1
 
         yield begin
-        bar.update(task, completed=begun, total=total or begun, step="done")
+        bar.update(task, completed=begun, total=begun, step="done")

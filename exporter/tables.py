@@ -81,14 +81,14 @@ def report_text(report: Report) -> str:
 def inspection_text(facts: dict[str, Any]) -> str:
     """An artifact's description for people; ``--json`` has all of it."""
     variables = facts["variables"]
-    trainable = "" if variables["trainable"] is None else f", {variables['trainable']} trainable"
     lines = [
         facts["path"],
         f"  format       {facts['format']}" + (f", {facts['handle']}" if facts["handle"] else ""),
         "  tag sets     " + ", ".join("{" + ", ".join(tags) + "}" for tags in facts["tag_sets"]),
         *_signature_lines(facts["signatures"]),
         *(f"  function     {name}, traced {count} times" for name, count in facts["functions"].items()),
-        f"  variables    {variables['count']}{trainable}; {variables['parameters']:,} parameters",
+        f"  variables    {variables['count']}, {variables['trainable']} trainable; "
+        f"{variables['parameters']:,} parameters",
         f"  size         {facts['bytes']:,} bytes",
         f"  readers      {_readers_text(facts)}",
         f"  written by   {_writer_text(facts)}",

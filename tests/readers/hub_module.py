@@ -13,6 +13,7 @@ import sys
 import numpy as np
 import tensorflow as tf
 import tensorflow_hub as hub
+from tensorflow_hub import image_module_info_pb2
 
 v1 = tf.compat.v1
 STEPS = 6
@@ -29,6 +30,26 @@ def described(spec):
         },
         "outputs": {name: sorted(spec.get_output_info_dict(name)) for name in spec.get_signature_names()},
     }
+
+
+def attached_size(spec):
+    message = spec.get_attached_message("image_module_info", image_module_info_pb2.ImageModuleInfo)
+    return [message.default_image_size.height, message.default_image_size.width]
+
+
+def wrapped(path, images):
+    """The module as a part of a new one, made with ``hub.create_module_spec``."""
+
+    def module_fn():
+        placeholder = v1.placeholder(tf.float32, [None] + list(images.shape[1:]))
+        hub.add_signature(inputs={"images": placeholder}, outputs=hub.Module(path)(placeholder, as_dict=True))
+
+    spec = hub.create_module_spec(module_fn)
+    with tf.Graph().as_default():
+        output = hub.Module(spec)(tf.constant(images))
+        with v1.Session() as session:
+            session.run(v1.global_variables_initializer())
+            return session.run(output)
 
 
 def fed(images, spec, name, tags=None, momentum=MOMENTUM):
@@ -56,7 +77,10 @@ def inference(path, images):
             session.run(v1.global_variables_initializer())
             values = session.run(outputs)
     arrays = {"inference/%s/%s" % (name, key): value for name in values for key, value in values[name].items()}
-    return arrays, dict(described(spec), size=list(size), inference_collections=collections)
+    arrays["inference/wrapped/default"] = wrapped(path, images)
+    return arrays, dict(
+        described(spec), size=list(size), attached_size=attached_size(spec), inference_collections=collections
+    )
 
 
 def fine_tune(path, images, labels, folder):
