@@ -182,9 +182,10 @@ def test_moving_statistics_move_by_what_the_momentum_says(case: Case, found: Rea
             batch = found.arrays[f"moved/int_0/{name}"]  # a momentum of zero leaves the batch's own statistics
             moved = found.arrays[f"moved/{step}/{name}"]
             expected = momentum * before + (1 - momentum) * batch
-            # Of the distance that it moved, which is small beside the value.
-            scale = np.abs(batch - before).max() * (1 - momentum)
-            assert np.abs(moved - expected).max() <= 0.01 * scale, (step, name)
+            # Of the distance that it moved: a hundredth of the way at the published momentum, of which float32's
+            # rounding of the value alone is up to 8e-4.
+            distance = np.abs(batch - before).max() * (1 - momentum)
+            assert np.abs(moved - expected).max() <= 0.002 * distance, (step, name)
 
 
 def test_training_is_a_matter_of_chance_where_something_is_dropped_and_only_there(case: Case, found: Reading) -> None:
