@@ -71,7 +71,10 @@ class ModelConfig:
             if not _FIELD_CHECKS[name](value):
                 raise ConfigError(f"{source}: {name} is {value!r}, which is not valid for this field")
         if any(index >= values["num_cells"] for index in values["reductions"]):
-            raise ConfigError(f"{source}: reductions {values['reductions']} go beyond the {values['num_cells']} cells")
+            raise ConfigError(
+                f"{source}: num_cells is {values['num_cells']!r} and reductions is {values['reductions']!r}, "
+                f"which goes beyond the last cell"
+            )
         values = {**values, "reductions": tuple(values["reductions"])}
         values["versions"] = {int(version): format_ for version, format_ in values["versions"].items()}
         return cls(**values)

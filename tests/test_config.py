@@ -152,6 +152,8 @@ def test_an_unknown_field_is_named(tmp_path: Path) -> None:
         ("reductions", "1, 2"),
         ("reductions", [2, 1]),
         ("reductions", [0]),
+        ("reductions", [1, 3]),
+        ("num_cells", 2),
         ("skip_reduction_layer_input", "yes, please"),
         ("drop_path_keep_prob", 0),
         ("drop_path_keep_prob", 1.5),
@@ -231,7 +233,11 @@ _configs = st.fixed_dictionaries(
 )
 
 
-@given(fields=_configs)
+def _with_cells_enough(fields: dict[str, Any]) -> dict[str, Any]:
+    return {**fields, "num_cells": max([fields["num_cells"], *(index + 1 for index in fields["reductions"])])}
+
+
+@given(fields=_configs.map(_with_cells_enough))
 def test_a_configuration_survives_yaml_and_back(fields: dict[str, Any]) -> None:
     config = ModelConfig.from_dict(fields)
     for name, value in fields.items():

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -60,8 +61,13 @@ def test_the_newest_reader_verifies_both(cli: Command, written: dict[str, Path],
     assert names[: len(VERSIONS)] == names[len(VERSIONS) :]
 
 
-def test_the_oldest_reader_finds_no_difference(written: dict[str, Path], tmp_path: Path) -> None:
-    """Every output for images of TF1 Hub modules, and of one call of the reusable SavedModels."""
+@pytest.mark.parametrize(
+    "reader",
+    [environments.old, environments.last_with_hub_module],
+    ids=["TensorFlow 1.15.5", "TensorFlow 2.15.1"],
+)
+def test_old_readers_find_no_difference(reader: Callable[[], Path], written: dict[str, Path], tmp_path: Path) -> None:
+    """In inference and in training mode, of the TF1 Hub module and of the reusable SavedModel."""
     outputs = {}
     for name, output in written.items():
         folder = tmp_path / name
@@ -70,7 +76,7 @@ def test_the_oldest_reader_finds_no_difference(written: dict[str, Path], tmp_pat
         paths = [str(artifact_folder(output, "nasnet_mobile", TASK, version)) for version in VERSIONS]
         script = str(CHECKOUT / "tests" / "readers" / "both_formats.py")
         process = subprocess.run(
-            [str(environments.old()), script, *paths, str(folder)],
+            [str(reader()), script, *paths, str(folder)],
             env={**environments.clean_variables(), "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"},
             capture_output=True,
             text=True,
