@@ -65,10 +65,11 @@ def _outputs(checkpoint: Checkpoint, config: ModelConfig, task: Task, specs: lis
             trained, _ = session.run([training.end_points, training.updates], feed)
             # With a momentum of zero the moving statistics are now those of the batch.
             batch = session.run(statistics)
+    drops = task == "classification" and config.dropout_keep_prob < 1
     return (
         {f"end_point/{name}": value for name, value in inferred.items()}
         | {f"training/end_point/{name}": value for name, value in trained.items()}
-        | {"training/draws": np.int64(len(draws)), "training/classifier_draws": np.int64(task == "classification")}
+        | {"training/draws": np.int64(len(draws)), "training/classifier_draws": np.int64(drops)}
         | {f"training/{name}": value for name, value in batch.items()}
     )
 

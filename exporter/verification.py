@@ -25,7 +25,6 @@ class Verifier:
         self._config, self._source, self._task, self._debug = config, source, task, debug
         self._reference: dict[str, Any] | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="nasexport-")
-        self.peak_memory = 0
 
     def __enter__(self) -> "Verifier":
         return self
@@ -64,9 +63,7 @@ class Verifier:
         return Report(str(path), tuple(checks))
 
     def _run(self, job: str, request: dict[str, Any], report: worker.Say) -> dict[str, Any]:
-        result = worker.run(job, request, report, self._debug)
-        self.peak_memory = max(self.peak_memory, result["peak_memory"])
-        return result
+        return worker.run(job, request, report, self._debug)
 
 
 def expected_of(path: Path) -> tuple[Expected, dict[str, Any]]:
