@@ -1,0 +1,70 @@
+"""``models`` and ``build``: what there is to make, and making it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from exporter import tables
+from exporter.build import Options, build, steps
+from exporter.commands.options import json_option, model_type, path_type, print_json, warn
+from exporter.config import FORMATS, TASKS, Format, Task, model
+
+
+def _momentum(_context: click.Context, _parameter: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not 0 <= value <= 1:
+        raise click.BadParameter(f"{value} is not between 0 and 1")
+    return value
+
+
+@click.command()
+@json_option
+def models(as_json: bool) -> None:
+    """List every model, what was published of it, and whether its checkpoint is in the cache."""
+    rows = tables.models()
+    if as_json:
+        print_json(rows)
+    else:
+        click.echo(tables.models_text(rows))
+
+
+@click.command("build")
+@click.argument("names", metavar="MODEL...", nargs=-1, required=True, type=model_type)
+@click.option("--format", "format_", type=click.Choice(FORMATS), help="Artifact format. [default: saved_model_2]")
+@click.option("--version", type=int, help="Version to write. [default: 4 for saved_model_2, 3 for hub]")
+@click.option("--task", type=click.Choice(TASKS), help="One task only. [default: both]")
+@click.option("--checkpoint", type=path_type, help="Checkpoint prefix, one of its files, its folder, or a .tar.gz.")
+@click.option("--output", type=path_type, default=Path("dist"), show_default=True, help="Folder to write below.")
+@click.option("--batch-norm-momentum", type=float, callback=_momentum, help="Default when fine-tuning. [default: 0.99]")
+@click.option("--no-verify", is_flag=True, help="Do not compare the artifacts with the reference.")
+@click.option("--overwrite", is_flag=True, help="Replace artifacts that exist.")
+@click.pass_obj
+def build_command(
+    debug: bool,
+    names: Sequence[str],
+    format_: Format | None,
+    version: int | None,
+    task: Task | None,
+    checkpoint: Path | None,
+    output: Path,
+    batch_norm_momentum: float | None,
+    no_verify: bool,
+    overwrite: bool,
+) -> None:
+    """Write verified artifacts of one or more models; prints the path of each.
+
+    MODEL is a name that `nasexport models` lists, or the path of a .yaml file that describes a network of these
+    families. Without --checkpoint the published archive is used, from the cache or downloaded.
+    """
+    from exporter.progress import progress
+
+    if checkpoint and len(names) > 1:
+        raise click.UsageError("--checkpoint goes with one MODEL: a checkpoint fits one network only")
+    options = Options(format_, version, (task,) if task else TASKS, batch_norm_momentum, not no_verify, overwrite)
+    configs = [model(name) for name in names]
+    for config in configs:
+        with progress(config.name, steps(options)) as report:
+            built = build(config, output, options, checkpoint, report=report, warn=warn, debug=debug)
+        for artifact in built:
+            click.echo(tables.built_text(artifact), err=True)
+            click.echo(artifact.path)
