@@ -1,7 +1,7 @@
 """From a checkpoint to verified artifacts at their destination."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,19 +9,16 @@ from typing import Any
 from absl import logging
 
 import exporter
-from exporter import artifact, source, worker
+from exporter import artifact, worker
 from exporter.checks import Expected, Report
 from exporter.config import TASKS, Format, ModelConfig, Task, resolve_version
 from exporter.errors import ConfigError, VerificationError
-from exporter.fetch import fetch
+from exporter.fetch import opened
 from exporter.formats import DEFAULT_MOMENTUM, FIRST_MOMENTUM_VERSION, TRAINING_DECAY
+from exporter.progress import SILENT, Listener, Say
+from exporter.settings import Settings
 from exporter.source import Source
 from exporter.verification import Verifier
-from exporter.worker import Say
-
-
-def _silent(_text: str) -> None:
-    pass
 
 
 @dataclass(frozen=True)
@@ -51,17 +48,17 @@ def build(
     output: Path,
     options: Options = Options(),
     checkpoint: Path | None = None,
+    settings: Settings = Settings(),
     *,
-    report: Say = _silent,
-    warn: Say = _silent,
+    listener: Listener = SILENT,
     debug: bool = False,
 ) -> list[Artifact]:
     """Builds one model's artifacts below ``output``, each verified before it is moved to its destination.
 
     Args:
         checkpoint: what `exporter.source.opened` takes; without it the published archive is fetched.
-        report: called with each step's name as it begins; `steps` tells how many there will be.
-        warn: called with each warning.
+        settings: where to fetch it from, and what to refuse.
+        listener: told each step as it begins; `steps` tells how many there will be.
 
     Raises:
         NasexportError: one of its children. Artifacts that were finished before stay, nothing else does.
@@ -72,7 +69,7 @@ def build(
     for target in targets.values():
         artifact.require_free(target, options.overwrite)
     with contextlib.ExitStack() as stack:
-        checkpoint_source = stack.enter_context(_opened(config, checkpoint, report, warn))
+        checkpoint_source = stack.enter_context(opened(config, checkpoint, settings, listener))
         folders = {
             task: stack.enter_context(contextlib.ExitStack()) for task in targets
         }  # one for each task, so that a finished artifact is in place before the next is verified
@@ -88,9 +85,9 @@ def build(
             "folders": {task: str(folder) for task, folder in staging.items()},
         }
         logging.info("%s: from %s", config.name, checkpoint_source.archive or checkpoint_source.prefix)
-        exported = worker.run("export", request, report, debug)
+        exported = worker.run("export", request, listener.step, debug)
         logging.info("layout %(layout)s, %(averages)d averages, %(left_out)d variables left out", exported)
-        _warn_of_surprises(checkpoint_source, exported, warn)
+        _warn_of_surprises(checkpoint_source, exported, listener.warn)
         largest: Task = "classification" if "classification" in targets else "feature_vector"
         verifier = stack.enter_context(Verifier(config, checkpoint_source, largest, debug=debug))
         built = []
@@ -99,7 +96,7 @@ def build(
             checked = None
             if options.verify:
                 wanted = Expected(config, task, version, momentum)
-                checked = verifier.verify(staging[task], wanted, report)
+                checked = verifier.verify(staging[task], wanted, listener.step)
                 _require_passed(checked, target)
                 metadata["verification"] = [check.to_dict() for check in checked.checks]
             artifact.write_metadata(staging[task], metadata)
@@ -125,17 +122,10 @@ def _momentum(version: int, wanted: float | None) -> float:
 
 
 def steps(options: Options) -> int:
-    """The number of steps that `build` reports, downloads aside."""
+    """The number of steps that `build` reports; what it takes to get the checkpoint is within the first."""
     exporting = 1 + len(options.tasks)
     verifying = 1 + 2 * len(options.tasks)
     return exporting + (verifying if options.verify else 0)
-
-
-@contextlib.contextmanager
-def _opened(config: ModelConfig, checkpoint: Path | None, report: Say, warn: Say) -> Iterator[Source]:
-    path = checkpoint if checkpoint is not None else fetch(config, report, warn)
-    with source.opened(path) as opened:
-        yield opened
 
 
 def _warn_of_surprises(checkpoint_source: Source, exported: dict[str, Any], warn: Say) -> None:

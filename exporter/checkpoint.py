@@ -48,6 +48,7 @@ class Checkpoint:
 
     Attributes:
         mapping: see `NameMapping`.
+        shapes: of all that the file holds, by name.
         synthetic: how it was made, where nasexport made it ({"model", "seed", "layout"}); None for any other.
 
     Raises:
@@ -65,6 +66,7 @@ class Checkpoint:
             raise _unreadable(prefix, error) from error
         self.synthetic: dict[str, Any] | None = self._marker() if MARKER in shapes else None
         shapes.pop(MARKER, None)
+        self.shapes = shapes
         self.mapping = map_names(config, specs, shapes)
         for spec in specs:
             name = self.mapping.names[spec.name]
@@ -83,17 +85,22 @@ class Checkpoint:
             CheckpointError: a value is damaged (its checksum does not match), cut off, or not finite.
         """
         for spec in self._specs:
-            name = self.mapping.names[spec.name]
-            try:
-                value = self._reader.get_tensor(name)
-            except _READ_ERRORS as error:
-                raise _unreadable(self.prefix, error, name) from error
-            if not np.isfinite(value).all():
-                count = int(np.size(value) - np.isfinite(value).sum())
-                raise CheckpointError(
-                    f"{self.prefix.name}: {name} holds {count} values that are not finite (NaN or Inf)"
-                )
-            yield spec, value
+            yield spec, self.read(self.mapping.names[spec.name])
+
+    def read(self, name: str) -> Floats:
+        """The value under that name in the file.
+
+        Raises:
+            CheckpointError: as for `values`.
+        """
+        try:
+            value = self._reader.get_tensor(name)
+        except _READ_ERRORS as error:
+            raise _unreadable(self.prefix, error, name) from error
+        if not np.isfinite(value).all():
+            count = int(np.size(value) - np.isfinite(value).sum())
+            raise CheckpointError(f"{self.prefix.name}: {name} holds {count} values that are not finite (NaN or Inf)")
+        return value
 
     def _marker(self) -> dict[str, Any]:
         try:
@@ -120,7 +127,7 @@ def map_names(config: ModelConfig, specs: list[VariableSpec], shapes: Mapping[st
     both = any(spec.name in shapes for spec in averaged)
     others = set(shapes) - set(names.values())
     known = {*_COUNTERS, *(spec.name for spec in all_variables(config))}
-    left_out = {name for name in others if _without_slot(name) in known}
+    left_out = {name for name in others if without_slot(name) in known}
     return NameMapping(
         names=names,
         layout="training" if both else "averages" if averaged else "plain",
@@ -132,7 +139,8 @@ def map_names(config: ModelConfig, specs: list[VariableSpec], shapes: Mapping[st
     )
 
 
-def _without_slot(name: str) -> str:
+def without_slot(name: str) -> str:
+    """The variable that an average or an optimizer's slot belongs to."""
     for suffix in (AVERAGE, *_SLOTS):
         name = name.removesuffix(suffix)
     return name

@@ -10,8 +10,9 @@ from absl import flags, logging
 import exporter
 from exporter.commands.artifacts import inspect, verify
 from exporter.commands.build import build_command, models
-from exporter.commands.checkpoints import synth
+from exporter.commands.checkpoints import cache, fetch, lock, synth
 from exporter.errors import NasexportError
+from exporter.settings import read_config
 
 
 class _Group(click.Group):
@@ -38,13 +39,25 @@ def main(context: click.Context, verbose: bool, debug: bool) -> None:
     logging.use_absl_handler()
     logging.set_verbosity(logging.DEBUG if debug else logging.INFO if verbose else logging.WARNING)
     context.obj = debug
+    context.default_map = _defaults(main, read_config())
     # A polite end cleans up as Ctrl-C does.
     signal.signal(signal.SIGTERM, _terminate)
+
+
+def _defaults(group: click.Group, chosen: dict[str, Any]) -> dict[str, Any]:
+    """The user's configuration file as click wants it: for each command, the options that it has."""
+    if not chosen:
+        return {}
+    values = {name.replace("-", "_"): value for name, value in chosen.items()}
+    return {
+        name: _defaults(command, chosen) if isinstance(command, click.Group) else values
+        for name, command in group.commands.items()
+    }
 
 
 def _terminate(*_: object) -> NoReturn:
     sys.exit(128 + signal.SIGTERM)
 
 
-for _command in (models, build_command, synth, verify, inspect):
+for _command in (models, build_command, verify, inspect, fetch, lock, cache, synth):
     main.add_command(_command)

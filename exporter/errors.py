@@ -18,7 +18,11 @@ class CheckpointError(NasexportError):
 
 
 class FetchError(NasexportError):
-    """An archive that could not be downloaded, or whose bytes are not the locked ones."""
+    """An archive that could not be had from where it should be, or whose bytes are not the right ones."""
+
+
+class CacheError(NasexportError):
+    """The cache cannot be read or written, or its disk is full."""
 
 
 class ArtifactError(NasexportError):

@@ -1,25 +1,106 @@
-"""Shows long work: a bar on a terminal, plain lines elsewhere, on standard error in both cases."""
+"""Shows long work: bars on a terminal, plain lines elsewhere, on standard error in both cases."""
 
 import contextlib
 import sys
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+Say = Callable[[str], None]
+#: Called with the bytes transferred so far, and with all there will be (None where nobody knows).
+Transferred = Callable[[int, int | None], None]
+
+
+def _silent(*_: object) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Whom long work tells what it does; says nothing unless told otherwise.
+
+    ``step`` is called with the name of each step as it begins, ``note`` with what happens within one, ``warn`` with
+    what the user should know afterwards, ``transferred`` while bytes come in.
+    """
+
+    step: Say = _silent
+    note: Say = _silent
+    warn: Say = _silent
+    transferred: Transferred = _silent
+
+
+SILENT = Listener()
 
 
 @contextlib.contextmanager
-def progress(title: str, total: int | None) -> Iterator[Callable[[str], None]]:
-    """Yields a function to be called with the name of each step as it begins.
+def progress(title: str, total: int | None, warn: Say = _silent) -> Iterator[Listener]:
+    """Yields a listener that shows what it hears.
 
     Args:
         total: the number of steps, None where it is not known.
     """
     if not sys.stderr.isatty():
-        yield lambda step: print(f"{title}: {step}", file=sys.stderr, flush=True)
+        say = lambda text: print(f"{title}: {text}", file=sys.stderr, flush=True)  # noqa: E731
+        yield Listener(say, say, warn, _Lines(say))
         return
-    # Importing it takes longer than most commands take to answer.
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    with _bars(title, total, warn) as listener:
+        yield listener
 
-    columns = (
+
+class _Lines:
+    """Says how far a transfer is, seldom enough for a log."""
+
+    SECONDS = 10.0
+
+    def __init__(self, say: Say):
+        self._say = say
+        self._restart(0)
+
+    def _restart(self, done: int) -> None:
+        self._began = self._said = time.monotonic()
+        self._first = self._last = done
+
+    def __call__(self, done: int, total: int | None) -> None:
+        if done < self._last:
+            self._restart(done)
+        self._last = done
+        now = time.monotonic()
+        finished = done == total
+        if not finished and now - self._said < self.SECONDS:
+            return
+        self._said = now
+        speed = (done - self._first) / max(now - self._began, 1e-3)
+        text = f"{_megabytes(done)} of {_megabytes(total)} MB" if total else f"{_megabytes(done)} MB"
+        text += f", {_megabytes(speed)} MB/s"
+        if total and speed and not finished:
+            text += f", {(total - done) / speed:.0f} s left"
+        self._say(text)
+        if finished:
+            self._restart(0)
+
+
+def _megabytes(count: float) -> str:
+    return f"{count / 1e6:.1f}"
+
+
+@contextlib.contextmanager
+def _bars(title: str, total: int | None, warn: Say) -> Iterator[Listener]:
+    # Importing it takes longer than most commands take to answer.
+    from rich.console import Console, Group
+    from rich.live import Live
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    steps = Progress(
         SpinnerColumn(),
         TextColumn(title, markup=False),
         BarColumn(),
@@ -27,14 +108,31 @@ def progress(title: str, total: int | None) -> Iterator[Callable[[str], None]]:
         TimeElapsedColumn(),
         TextColumn("{task.fields[step]}", markup=False),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(title, total=total, step="")
-        begun = 0
+    transfers = Progress(
+        TextColumn("  transfer"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
+    )
+    task = steps.add_task(title, total=total, step="")
+    transfer = transfers.add_task("transfer", visible=False)
+    console = Console(stderr=True)
+    begun, last = 0, 0
 
-        def begin(step: str) -> None:
-            nonlocal begun
-            bar.update(task, completed=begun, step=step)
-            begun += 1
+    def begin(step: str) -> None:
+        nonlocal begun
+        steps.update(task, completed=begun, step=step)
+        begun += 1
 
-        yield begin
-        bar.update(task, completed=begun, total=begun, step="done")
+    def transferred(done: int, total: int | None) -> None:
+        nonlocal last
+        if done < last or not transfers.tasks[transfer].visible:
+            # What was there before this transfer began says nothing of its speed.
+            transfers.reset(transfer, total=total, completed=done, visible=True)
+        else:
+            transfers.update(transfer, completed=done, total=total, visible=done != total)
+        last = 0 if done == total else done
+
+    def note(text: str) -> None:
+        steps.update(task, step=text)
+
+    with Live(Group(steps, transfers), console=console):
+        yield Listener(begin, note, warn, transferred)
+        steps.update(task, completed=begun, total=begun, step="done")

@@ -49,11 +49,11 @@ def opened(path: Path) -> Iterator[Source]:
         CheckpointError: there is no checkpoint, or not a whole one.
     """
     if not (archive.is_archive(path) and path.is_file()):
-        yield _described(find_prefix(path))
+        yield described(find_prefix(path))
         return
     with tempfile.TemporaryDirectory(prefix="nasexport-") as folder:
         archive.unpack(path, Path(folder))
-        yield _described(find_prefix(Path(folder), shown_as=path), path)
+        yield described(find_prefix(Path(folder), shown_as=path), path.name, sha256(path))
 
 
 def find_prefix(path: Path, shown_as: Path | None = None) -> Path:
@@ -126,11 +126,10 @@ def _prefix_of_state(state: Path) -> Path:
     raise CheckpointError(f"{state} names the checkpoint {match['path']}, which is neither there nor beside it")
 
 
-def _described(prefix: Path, archive_path: Path | None = None) -> Source:
+def described(prefix: Path, archive_name: str | None = None, archive_sha256: str | None = None) -> Source:
+    """The checkpoint at ``prefix`` with its files' hashes, and the archive that it came out of, if any."""
     files = {file.name: sha256(file) for file in (_index(prefix), *_data_files(prefix))}
-    if archive_path is None:
-        return Source(prefix, files=files)
-    return Source(prefix, archive_path.name, sha256(archive_path), files)
+    return Source(prefix, archive_name, archive_sha256, files)
 
 
 def sha256(path: Path) -> str:

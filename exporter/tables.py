@@ -4,19 +4,21 @@ from typing import Any
 
 from exporter import layout
 from exporter.build import Artifact
+from exporter.cache import Entry
 from exporter.checks import Report
 from exporter.config import TASKS, ModelConfig
 from exporter.config import models as known_models
-from exporter.fetch import cached_archive
+from exporter.fetch import cached
+from exporter.settings import Settings
 
 
-def models() -> list[dict[str, Any]]:
+def models(settings: Settings) -> list[dict[str, Any]]:
     """One JSON-ready row for each known model."""
-    return [_model_row(config) for config in known_models().values()]
+    entries = cached(settings)
+    return [_model_row(config, entries.get(config.checkpoint or "")) for config in known_models().values()]
 
 
-def _model_row(config: ModelConfig) -> dict[str, Any]:
-    cached = cached_archive(config)
+def _model_row(config: ModelConfig, entry: Entry | None) -> dict[str, Any]:
     classifier = next(spec for spec in layout.variables(config, "classification") if spec.role == "classifier")
     return {
         "name": config.name,
@@ -30,7 +32,7 @@ def _model_row(config: ModelConfig) -> dict[str, Any]:
         "parameters": {task: layout.parameters(config, task) for task in TASKS},
         "accuracy": config.accuracy,
         "checkpoint": config.checkpoint,
-        "cached": str(cached) if cached else None,
+        "cached": str(entry.path) if entry else None,
     }
 
 
@@ -56,6 +58,24 @@ def _model_text(row: dict[str, Any]) -> str:
         + (f"cached at {row['cached']}" if row["cached"] else "not in the cache"),
     ]
     return "\n".join(filter(None, lines))
+
+
+def cache_text(facts: dict[str, Any]) -> str:
+    """What is in the cache: a block of lines for each archive, a line for each leftover, and the sum."""
+    lines = [facts["folder"]]
+    for row in facts["archives"]:
+        lines += [
+            f"  {row['name']}  {_megabytes(row['size'])}, {'pinned' if row['pinned'] else 'not pinned'}, "
+            + (f"unpacked {_megabytes(row['unpacked_size'])}" if row["unpacked_size"] else "not unpacked"),
+            f"    sha256 {row['sha256']}",
+            f"    from   {row.get('url', 'unknown')}",
+        ]
+    lines += [f"  leftover {row['path']}  {_megabytes(row['size'])}" for row in facts["leftovers"]]
+    return "\n".join([*lines, f"  {len(facts['archives'])} archives, {_megabytes(facts['size'])} in all"])
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB"
 
 
 def built_text(artifact: Artifact) -> str:

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from exporter import artifact, comparison, source, worker
+from exporter import artifact, comparison, worker
 from exporter.checks import Check, Expected, Report
 from exporter.config import TASKS, ModelConfig, Task, models
 from exporter.errors import ArtifactError, ConfigError, WorkerError
-from exporter.fetch import fetch
+from exporter.fetch import opened
+from exporter.progress import SILENT, Listener, Say
+from exporter.settings import Settings
 from exporter.source import Source
 
 
@@ -32,7 +34,7 @@ class Verifier:
     def __exit__(self, *_: object) -> None:
         self._folder.cleanup()
 
-    def prepare(self, report: worker.Say = lambda _: None) -> None:
+    def prepare(self, report: Say = lambda _: None) -> None:
         """Computes the reference, where that has not been done yet."""
         if self._reference is None:
             output = Path(self._folder.name) / "reference.npz"
@@ -45,7 +47,7 @@ class Verifier:
             self._run("reference", request, report)
             self._reference = comparison.load(output)
 
-    def verify(self, path: Path, expected: Expected, report: worker.Say = lambda _: None) -> Report:
+    def verify(self, path: Path, expected: Expected, report: Say = lambda _: None) -> Report:
         """Checks the artifact in ``path``; failures are collected in the report, a crash of its process is one of them.
 
         Raises:
@@ -62,7 +64,7 @@ class Verifier:
         checks = comparison.compare(expected, self._reference, comparison.load(output), result["findings"])
         return Report(str(path), tuple(checks))
 
-    def _run(self, job: str, request: dict[str, Any], report: worker.Say) -> dict[str, Any]:
+    def _run(self, job: str, request: dict[str, Any], report: Say) -> dict[str, Any]:
         return worker.run(job, request, report, self._debug)
 
 
@@ -94,9 +96,9 @@ def expected_of(path: Path) -> tuple[Expected, dict[str, Any]]:
 def verify(
     paths: Sequence[Path],
     checkpoint: Path | None = None,
+    settings: Settings = Settings(),
     *,
-    report: worker.Say = lambda _: None,
-    warn: worker.Say = lambda _: None,
+    listener: Listener = SILENT,
     debug: bool = False,
 ) -> list[Report]:
     """Checks artifacts that nasexport wrote against a checkpoint, or against the published archive.
@@ -120,12 +122,12 @@ def verify(
             "classification" if any(pair[0].task == "classification" for pair in group.values()) else "feature_vector"
         )
         with (
-            source.opened(checkpoint or fetch(config, report, warn)) as opened,
-            Verifier(config, opened, task, debug=debug) as verifier,
+            opened(config, checkpoint, settings, listener) as found,
+            Verifier(config, found, task, debug=debug) as verifier,
         ):
             for path, (expected, metadata) in group.items():
-                checked = verifier.verify(path, expected, report)
-                reports[path] = dataclasses.replace(checked, notes=_notes(metadata, opened))
+                checked = verifier.verify(path, expected, listener.step)
+                reports[path] = dataclasses.replace(checked, notes=_notes(metadata, found))
     return [reports[path] for path in paths]
 
 

@@ -15,15 +15,13 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable
 from typing import Any, NoReturn
 
 from absl import logging
 
 from exporter import errors
 from exporter.errors import NasexportError, WorkerError
-
-Say = Callable[[str], None]
+from exporter.progress import Say
 
 #: Job names and the functions they stand for, imported in the worker only.
 JOBS = {
@@ -32,6 +30,7 @@ JOBS = {
     "reference": "exporter.reference:reference",
     "probe": "exporter.probe:probe",
     "inspect": "exporter.inspection:describe",
+    "inventory": "exporter.inventory:inventory",
 }
 
 

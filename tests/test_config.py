@@ -12,6 +12,7 @@ from exporter.config import FORMATS, TASKS, ModelConfig, model, models, resolve_
 from exporter.errors import ConfigError
 from exporter.layout import parameters, variables
 from exporter.lock import locked_archive
+from exporter.resources import resource
 from tests.command import Command, refusal
 from tests.conftest import TINY
 
@@ -74,7 +75,7 @@ def test_a_model_has_the_published_versions_and_a_locked_archive(name: str) -> N
     assert {version for version, format_ in config.versions.items() if format_ == "hub"} == hub
     assert {version for version, format_ in config.versions.items() if format_ == "saved_model_2"} == {4, 5}
     assert config.checkpoint is not None
-    locked = locked_archive(config.checkpoint)
+    locked = locked_archive(config.checkpoint, resource("checkpoints.lock"))
     assert locked.url.endswith(f"/download.tensorflow.org/models/{config.checkpoint}.tar.gz")
 
 

@@ -6,21 +6,23 @@ from pathlib import Path
 import click
 
 from exporter import tables
-from exporter.commands.options import json_option, path_type, print_json, warn
+from exporter.commands.options import fetching_options, json_option, path_type, print_json, warn
+from exporter.settings import Settings
 
 
 @click.command()
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=path_type)
 @click.option("--checkpoint", type=path_type, help="What to compare with. [default: the published archive]")
+@fetching_options
 @json_option
 @click.pass_obj
-def verify(debug: bool, paths: Sequence[Path], checkpoint: Path | None, as_json: bool) -> None:
+def verify(debug: bool, paths: Sequence[Path], checkpoint: Path | None, settings: Settings, as_json: bool) -> None:
     """Compare artifacts with reference outputs computed from the checkpoint; exit 1 if any check fails."""
     from exporter import verification
     from exporter.progress import progress
 
-    with progress("verify", None) as report:
-        reports = verification.verify(paths, checkpoint, report=report, warn=warn, debug=debug)
+    with progress("verify", None, warn) as listener:
+        reports = verification.verify(paths, checkpoint, settings, listener=listener, debug=debug)
     if as_json:
         print_json([report.to_dict() for report in reports])
     else:

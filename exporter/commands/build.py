@@ -7,8 +7,17 @@ import click
 
 from exporter import tables
 from exporter.build import Options, build, steps
-from exporter.commands.options import json_option, model_type, path_type, print_json, warn
+from exporter.commands.options import (
+    cache_options,
+    fetching_options,
+    json_option,
+    model_type,
+    path_type,
+    print_json,
+    warn,
+)
 from exporter.config import FORMATS, TASKS, Format, Task, model
+from exporter.settings import Settings
 
 
 def _momentum(_context: click.Context, _parameter: click.Parameter, value: float | None) -> float | None:
@@ -18,10 +27,11 @@ def _momentum(_context: click.Context, _parameter: click.Parameter, value: float
 
 
 @click.command()
+@cache_options
 @json_option
-def models(as_json: bool) -> None:
+def models(settings: Settings, as_json: bool) -> None:
     """List every model, what was published of it, and whether its checkpoint is in the cache."""
-    rows = tables.models()
+    rows = tables.models(settings)
     if as_json:
         print_json(rows)
     else:
@@ -38,6 +48,7 @@ def models(as_json: bool) -> None:
 @click.option("--batch-norm-momentum", type=float, callback=_momentum, help="Default when fine-tuning. [default: 0.99]")
 @click.option("--no-verify", is_flag=True, help="Do not compare the artifacts with the reference.")
 @click.option("--overwrite", is_flag=True, help="Replace artifacts that exist.")
+@fetching_options
 @click.pass_obj
 def build_command(
     debug: bool,
@@ -50,6 +61,7 @@ def build_command(
     batch_norm_momentum: float | None,
     no_verify: bool,
     overwrite: bool,
+    settings: Settings,
 ) -> None:
     """Write verified artifacts of one or more models; prints the path of each.
 
@@ -63,8 +75,8 @@ def build_command(
     options = Options(format_, version, (task,) if task else TASKS, batch_norm_momentum, not no_verify, overwrite)
     configs = [model(name) for name in names]
     for config in configs:
-        with progress(config.name, steps(options)) as report:
-            built = build(config, output, options, checkpoint, report=report, warn=warn, debug=debug)
+        with progress(config.name, steps(options), warn) as listener:
+            built = build(config, output, options, checkpoint, settings, listener=listener, debug=debug)
         for artifact in built:
             click.echo(tables.built_text(artifact), err=True)
             click.echo(artifact.path)

@@ -1,13 +1,171 @@
-"""``synth``: checkpoints made up."""
+"""``fetch``, ``lock``, ``cache`` and ``synth``: checkpoints, published or made up."""
 
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 import click
 
-from exporter.commands.options import model_type, path_type
+from exporter import tables
+from exporter.cache import Cache, Entry, size_below
+from exporter.commands.options import (
+    archived_models,
+    cache_options,
+    fetching_options,
+    json_option,
+    model_type,
+    path_type,
+    print_json,
+    warn,
+)
 from exporter.config import model
+from exporter.fetch import cached
+from exporter.lock import locked_archives
+from exporter.settings import Settings
 
 LAYOUTS = ("plain", "averages", "training")
+
+_models = click.argument("names", metavar="MODEL...", nargs=-1, type=model_type)
+_all = click.option("--all", "every", is_flag=True, help="Every model that has an archive.")
+
+
+@click.command()
+@_models
+@_all
+@fetching_options
+@json_option
+def fetch(names: tuple[str, ...], every: bool, settings: Settings, as_json: bool) -> None:
+    """Bring published archives into the cache, checked; prints the path of each.
+
+    An archive that checkpoints.lock pins must have exactly those bytes. One that is not pinned must have those that
+    its server states, and hold every variable of its model, sound.
+    """
+    from exporter.fetch import fetch
+    from exporter.progress import progress
+
+    configs = archived_models(names, every)
+    entries = []
+    with progress("fetch", len(configs), warn) as listener:
+        for config in configs:
+            listener.step(config.name)
+            entries.append(fetch(config, settings, listener))
+            if not as_json:
+                click.echo(entries[-1].path)
+    if as_json:
+        print_json([_entry_row(entry) for entry in entries])
+
+
+def _entry_row(entry: Entry) -> dict[str, Any]:
+    return {"name": entry.name, "sha256": entry.sha256, "size": entry.size, "path": str(entry.path), **entry.record}
+
+
+@click.command()
+@_models
+@_all
+@click.option("--update", is_flag=True, help="Pin anew what is pinned already.")
+@fetching_options
+@json_option
+def lock(names: tuple[str, ...], every: bool, update: bool, settings: Settings, as_json: bool) -> None:
+    """Fetch archives, check all that is in them, and pin their size and hashes in checkpoints.lock."""
+    from exporter.pinning import pin
+    from exporter.progress import progress
+
+    configs = archived_models(names, every)
+    pinned = []
+    with progress("lock", len(configs), warn) as listener:
+        for config in configs:
+            listener.step(config.name)
+            pinned.append(pin(config, settings, update=update, listener=listener))
+    if as_json:
+        rows = [dataclasses.asdict(archive) for archive in pinned]
+        print_json([{**row, "lock_file": str(row["lock_file"])} for row in rows])
+    else:
+        for archive in pinned:
+            click.echo(f"{archive.name}: {archive.size} bytes, sha256 {archive.sha256}, {len(archive.files)} files")
+
+
+@click.group()
+def cache() -> None:
+    """Look after the archives that were fetched."""
+
+
+@cache.command("list")
+@cache_options
+@json_option
+def cache_list(settings: Settings, as_json: bool) -> None:
+    """List what is in the cache, with sizes."""
+    store = Cache(settings.cache)
+    pins = {locked.sha256 for locked in locked_archives(settings.lock).values()}
+    facts = {
+        "folder": str(store.folder),
+        "archives": [
+            {
+                **_entry_row(entry),
+                "pinned": entry.sha256 in pins,
+                "unpacked_size": size_below(store.unpacked(entry.sha256)),
+            }
+            for entry in store.entries()
+        ],
+        "leftovers": [{"path": str(path), "size": size_below(path)} for path in store.leftovers()],
+        "size": size_below(store.folder) if store.folder.is_dir() else 0,
+    }
+    if as_json:
+        print_json(facts)
+    else:
+        click.echo(tables.cache_text(facts))
+
+
+@cache.command("verify")
+@cache_options
+@json_option
+def cache_verify(settings: Settings, as_json: bool) -> None:
+    """Hash everything in the cache; exit 1 if anything is damaged.
+
+    Damaged archives are kept aside, and damaged files that were unpacked are removed: both come again when they are
+    needed. A cache that cannot be written is only looked at.
+    """
+    from exporter.progress import progress
+
+    store = Cache(settings.cache)
+    with progress("verify", len(store.entries()), warn) as listener:
+        rows = store.verify(listener)
+    if as_json:
+        print_json(rows)
+    else:
+        for row in rows:
+            click.echo(f"ok   {row['path']}" if row["sound"] else f"FAIL {row['path']}: {row['fault']}")
+    if not all(row["sound"] for row in rows):
+        raise click.exceptions.Exit(1)
+
+
+@cache.command("prune")
+@click.option("--unpacked", is_flag=True, help="Also remove what is unpacked; it is unpacked again when needed.")
+@click.option("--all", "every", is_flag=True, help="Remove all archives.")
+@click.option("-n", "--dry-run", is_flag=True, help="Only say what would be removed.")
+@cache_options
+def cache_prune(settings: Settings, unpacked: bool, every: bool, dry_run: bool) -> None:
+    """Remove what no model needs: superseded archives, broken transfers, refused files.
+
+    An archive is superseded when checkpoints.lock pins another, or when a newer one of its name was fetched. Nothing
+    is removed that another process is fetching.
+    """
+    store = Cache(settings.cache)
+    wanted = {entry.sha256 for entry in cached(settings).values()}
+    locked = locked_archives(settings.lock)
+    # What this lock file does not know may be another one's.
+    keep = lambda entry: not every and (entry.sha256 in wanted or entry.name not in locked)  # noqa: E731
+    removed = store.prune(keep, unpacked or every, dry_run)
+    for path, size in removed:
+        click.echo(f"{path}\t{size}")
+    total = sum(size for _, size in removed)
+    click.echo(f"{'would free' if dry_run else 'freed'} {total:,} bytes", err=True)
+
+
+@cache.command("path")
+@cache_options
+def cache_path(settings: Settings) -> None:
+    """Print the cache's folder."""
+    click.echo(settings.cache)
 
 
 @click.command()
@@ -26,7 +184,7 @@ def synth(debug: bool, name: str, output: Path, layout: str, seed: int) -> None:
     from exporter.progress import progress
 
     request = {"config": model(name).to_dict(), "output": str(output), "layout": layout, "seed": seed}
-    with progress(f"synthetic {name}", None) as report:
-        result = worker.run("synthesize", request, report, debug)
+    with progress(f"synthetic {name}", None) as listener:
+        result = worker.run("synthesize", request, listener.step, debug)
     for path in result["files"]:
         click.echo(path)

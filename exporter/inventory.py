@@ -1,0 +1,42 @@
+"""Checks a whole checkpoint against what its model's training leaves; runs in a worker."""
+
+from pathlib import Path
+from typing import Any
+
+from exporter.checkpoint import Checkpoint, without_slot
+from exporter.config import ModelConfig
+from exporter.errors import CheckpointError
+from exporter.layout import all_variables, variables
+from exporter.progress import Say
+
+
+def inventory(request: dict[str, Any], report: Say) -> dict[str, Any]:
+    """A job of `exporter.worker`: reads every variable of the model named in ``request["config"]``.
+
+    Names, shapes and types must be the model's and all values finite, as in `Checkpoint`; what no export reads, such
+    as the auxiliary head and an optimizer's slots, is read here all the same, as its damage would be the archive's.
+
+    Returns:
+        ``model``, ``variables`` (their number), ``layout``, ``unexpected`` (names that nobody asked for) and
+        ``synthetic`` (see `Checkpoint`).
+
+    Raises:
+        CheckpointError: it is not the model's checkpoint, or not a sound one.
+    """
+    config = ModelConfig.from_dict(request["config"])
+    report("checking names, shapes and values of all variables")
+    checkpoint = Checkpoint(Path(request["prefix"]), config, variables(config, "classification"))
+    known = {spec.name: spec.shape for spec in all_variables(config)}
+    for name, shape in checkpoint.shapes.items():
+        wanted = known.get(without_slot(name), shape)
+        if shape != wanted:
+            raise CheckpointError(f"{checkpoint.prefix.name}: {name} has shape {shape}, but {config.name} has {wanted}")
+        if name not in checkpoint.mapping.unexpected:
+            checkpoint.read(name)
+    return {
+        "model": config.name,
+        "variables": len(checkpoint.shapes),
+        "layout": checkpoint.mapping.layout,
+        "unexpected": list(checkpoint.mapping.unexpected),
+        "synthetic": checkpoint.synthetic,
+    }
