@@ -1,0 +1,64 @@
+"""Where two implementations of a network part: the end point at which a difference begins."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Arrays = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Departure:
+    """How far one implementation is from the other at each end point.
+
+    ``differences`` has the relative difference of each end point, in the order of the network; see
+    `relative_difference`. An end point departs if its difference is not at most ``tolerance``.
+    """
+
+    differences: Mapping[str, float]
+    tolerance: float
+
+    @property
+    def first(self) -> str | None:
+        """The first end point that departs, whose cell is the one to look at; None where all agree."""
+        # A NaN is at most nothing.
+        return next((name for name, value in self.differences.items() if not value <= self.tolerance), None)
+
+    @property
+    def largest(self) -> float:
+        """The largest of the differences; NaN if one of them is, 0 if there is none."""
+        return float(np.max([0.0, *self.differences.values()]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; a difference that is no finite number is None, as JSON has none."""
+        finite = {name: value if np.isfinite(value) else None for name, value in self.differences.items()}
+        return {"first": self.first, "tolerance": self.tolerance, "differences": finite}
+
+
+def explain(reference: Arrays, found: Arrays, tolerance: float) -> Departure:
+    """Compares two implementations, end point by end point.
+
+    Args:
+        reference: the end points of the one that counts, in the order of the network.
+        found: those of the other, in any order. One that it lacks, or that has another shape, departs; those that the
+            reference does not have are not looked at.
+        tolerance: the largest relative difference that is none, for example 1e-4.
+    """
+    differences = {name: relative_difference(value, found.get(name)) for name, value in reference.items()}
+    return Departure(differences, tolerance)
+
+
+def relative_difference(reference: np.ndarray, found: np.ndarray | None) -> float:
+    """The largest absolute difference, divided by the largest magnitude in the reference; computed in float64.
+
+    It is infinite where only the reference is all zeros, 0 where both are, and NaN where ``found`` is None, has another
+    shape, or either holds a NaN.
+    """
+    if found is None or np.shape(found) != np.shape(reference):
+        return float("nan")
+    reference, found = np.asarray(reference, np.float64), np.asarray(found, np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        difference = np.abs(found - reference).max(initial=0.0)
+        return 0.0 if difference == 0.0 else float(difference / np.abs(reference).max(initial=0.0))
