@@ -63,8 +63,7 @@ def main(megabytes: int, runs: int, as_json: bool) -> None:
         with open(archive, "wb") as file:
             for _ in range(megabytes):
                 file.write(block)
-        with open(archive, "rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = hashlib.sha256(block * megabytes).hexdigest()
         ports: multiprocessing.Queue[int] = multiprocessing.Queue()
         server = multiprocessing.Process(target=_serve, args=(temporary, ports), daemon=True)
         server.start()
