@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from exporter.config import ModelConfig, Task
-from exporter.layout import VariableSpec
+from exporter.layout import VariableSpec, variables
 
 #: Largest difference allowed, as a part of the largest magnitude in the reference. Graphs of the same weights differ
 #: by up to 5e-5 of it between TensorFlow versions; a kernel that is 2 % off differs by far more.
@@ -132,10 +132,15 @@ def change_checks(found: Arrays, names: np.ndarray, digests: np.ndarray) -> Iter
     yield count("variables changed by training", len(wrong), detail)
 
 
-def known_in_training(config: ModelConfig, name: str) -> bool:
-    """Whether a batch norm comes before the first drop path, so that its batch statistics are no matter of chance."""
-    before = ("conv0_bn/", "cell_stem_0/beginning_bn/")
-    return config.drop_path_keep_prob == 1.0 or name.startswith(before)
+def gradient_checks(expected: Expected, found: Arrays) -> Iterator[Check]:
+    """Whether the gradient of a loss reaches what is trained, and nothing else."""
+    trained = {spec.name for spec in variables(expected.config, expected.task) if spec.trainable}
+    reached = set(found["gradients/names"].tolist())
+    wrong = sorted(trained ^ reached)
+    detail = f"{len(reached)} reached" + (f", first wrong: {wrong[0]}" if wrong else "")
+    yield count("gradients that reach the wrong variables", len(wrong), detail)
+    wrong = found["gradients/not_finite"].tolist()
+    yield count("gradients that are not finite", len(wrong), "; ".join(wrong[:1]))
 
 
 def moving_averages_check(
@@ -151,5 +156,5 @@ def moving_averages_check(
         if not error <= worst:
             worst, where = error, name
     label = "default momentum" if key == "moved_by_default" else "momentum"
-    detail = f"{len(names)} of them known without chance" + (f", largest at {where}" if where else "")
+    detail = f"{len(names)} of them" + (f", largest at {where}" if where else "")
     return Check(f"moving averages at {label} {momentum:g}, relative difference", worst, TOLERANCE, detail)

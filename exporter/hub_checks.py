@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from exporter import dropping
 from exporter.checks import (
     TOLERANCE,
     Arrays,
@@ -12,6 +13,7 @@ from exporter.checks import (
     change_checks,
     count,
     gate_check,
+    gradient_checks,
     moving_averages_check,
     output_checks,
     regularization_check,
@@ -99,15 +101,11 @@ def _worst(name: str, pairs: dict[str, tuple[np.ndarray, np.ndarray]]) -> Check:
 
 def _inactive_in_inference(found: Arrays) -> Iterator[Check]:
     yield count("update operations of {}", int(found["inference_update_ops"]), "none may be there")
-    yield count("random numbers drawn in {}", int(found["inference_draws"]), "none may be drawn")
 
 
 def _training(expected: Expected, reference: Arrays, found: Arrays) -> Iterator[Check]:
-    draws = int(reference["training/draws"])
-    if expected.task == "feature_vector":
-        draws -= int(reference["training/classifier_draws"])
-    difference = abs(int(found["draws"]) - draws)
-    yield count("random numbers drawn in {train}, difference", difference, f"{int(found['draws'])} draws")
+    yield from dropping.checks(expected, found)
+    yield from gradient_checks(expected, found)
     statistics = statistics_of(found)
     missing = abs(int(found["update_ops"]) - len(statistics))
     yield count("update operations of {train}, difference", missing, f"{int(found['update_ops'])} operations")

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from exporter import dropping
 from exporter.checks import (
     Arrays,
     Check,
@@ -11,7 +12,7 @@ from exporter.checks import (
     change_checks,
     count,
     gate_check,
-    known_in_training,
+    gradient_checks,
     moving_averages_check,
     output_checks,
     regularization_check,
@@ -55,14 +56,12 @@ def _signatures(expected: Expected, output: np.ndarray, found: Arrays) -> Iterat
 
 
 def _training(expected: Expected, reference: Arrays, found: Arrays) -> Iterator[Check]:
+    yield from dropping.checks(expected, found)
+    yield from gradient_checks(expected, found)
     yield from change_checks(found, found["names"], found["digests"])
-    known = [name for name in statistics_of(found) if known_in_training(expected.config, name)]
-    yield moving_averages_check("moved", "before", TRAINING_MOMENTUM, known, reference, found)
-    yield moving_averages_check("moved_by_default", "moved", expected.momentum, known, reference, found)
-    if expected.task == "feature_vector" and expected.config.drop_path_keep_prob == 1.0:
-        yield from output_checks(
-            "output in training mode",
-            expected.task,
-            reference["training/end_point/global_pool"],
-            found["training/output"],
-        )
+    statistics = statistics_of(found)
+    yield moving_averages_check("moved", "before", TRAINING_MOMENTUM, statistics, reference, found)
+    yield moving_averages_check("moved_by_default", "moved", expected.momentum, statistics, reference, found)
+    name = "Logits" if expected.task == "classification" else "global_pool"
+    output = reference[f"training/end_point/{name}"]
+    yield from output_checks("output in training mode", expected.task, output, found["training/output"])
