@@ -89,7 +89,7 @@ def build(
         logging.info("layout %(layout)s, %(averages)d averages, %(left_out)d variables left out", exported)
         _warn_of_surprises(checkpoint_source, exported, listener.warn)
         largest: Task = "classification" if "classification" in targets else "feature_vector"
-        verifier = stack.enter_context(Verifier(config, checkpoint_source, largest, debug=debug))
+        verifier = stack.enter_context(Verifier(config, checkpoint_source, largest, settings, debug=debug))
         built = []
         for task, target in targets.items():
             metadata = _metadata(config, task, version, momentum, checkpoint_source, exported)

@@ -11,7 +11,7 @@ import tensorflow as tf
 import tensorflow_hub as hub
 from tensorflow.core.protobuf import saved_model_pb2
 
-from exporter import draws, gate
+from exporter import draws, end_points, gate
 from exporter.digests import digest
 from exporter.dropping import DRAWS
 from exporter.errors import ArtifactError
@@ -25,11 +25,12 @@ def probe(request: dict[str, Any], report: Say) -> dict[str, Any]:
     """Loads ``request["path"]`` with ``hub.load`` and writes ``request["output"]``, an ``.npz`` of what it gives.
 
     For the arrays of a TF1 Hub module see `exporter.hub_probe`. Those of a TF2 SavedModel: ``output`` on
-    `VERIFICATION_IMAGES` and ``output_single`` on the first of them alone; ``signature/NAME/OUTPUT``;
-    ``regularization_loss``; ``names``, ``trainable`` and ``digests`` of ``obj.variables`` in order; ``after_inference``
-    digests; ``draws/…`` of its random decisions (see `exporter.draws.arrays`); and, where those keep everything:
-    ``training/output``, of the moving statistics ``before/NAME``, ``moved/NAME`` (one step with `TRAINING_MOMENTUM`),
-    ``moved_by_default/NAME`` (one more step), and ``gradients/names`` of the variables that a gradient reaches.
+    `VERIFICATION_IMAGES` and ``output_single`` on the first of them alone; ``end_point/NAME`` of those found in the
+    graph; ``signature/NAME/OUTPUT``; ``regularization_loss``; ``names``, ``trainable`` and ``digests`` of
+    ``obj.variables`` in order; ``after_inference`` digests; ``draws/…`` of its random decisions (see
+    `exporter.draws.arrays`); and, where those keep everything: ``training/output``, of the moving statistics
+    ``before/NAME``, ``moved/NAME`` (one step with `TRAINING_MOMENTUM`), ``moved_by_default/NAME`` (one more step), and
+    ``gradients/names`` of the variables that a gradient reaches.
 
     The result lists the findings of the gate.
     """
@@ -79,7 +80,14 @@ def _inference(loaded: Any, images: np.ndarray) -> dict[str, Any]:
         (argument,) = function.structured_input_signature[1]
         for output, value in function(**{argument: tf.constant(images)}).items():
             arrays[f"signature/{name}/{output}"] = value.numpy()
-    return arrays
+    return arrays | _end_points(loaded, images)
+
+
+def _end_points(loaded: Any, images: np.ndarray) -> dict[str, Any]:
+    """``end_point/NAME`` of those that the function for inference shows; none where it is wrapped in another."""
+    values = {variable.handle.ref(): variable.numpy() for variable in loaded.variables}
+    found = end_points.run(_function(loaded, training=False), values, images)
+    return {f"end_point/{name}": value for name, value in found.items()}
 
 
 def _training(path: Path, loaded: Any, images: np.ndarray) -> dict[str, Any]:
@@ -116,17 +124,17 @@ def _gradients(loaded: Any, images: np.ndarray) -> dict[str, Any]:
 
 
 def _decisions(loaded: Any) -> dict[str, Any]:
-    inference, training = (_graph(loaded, training) for training in (False, True))
+    inference, training = (_function(loaded, training).graph for training in (False, True))
     found = draws.sites(training)
     return draws.arrays(found, draws.shares_kept(training, found, DRAWS), len(draws.sites(inference)))
 
 
-def _graph(loaded: Any, training: bool) -> tf.Graph:
-    """The graph of the traced function for that value of ``training``."""
+def _function(loaded: Any, training: bool) -> Any:
+    """The traced function for that value of ``training``."""
     # ``type(loaded)`` has a ``__call__`` of its own, which forwards to this one.
     for function in loaded.__call__.concrete_functions:
         if training in [value for value in function.structured_input_signature[0] if isinstance(value, bool)]:
-            return function.graph
+            return function
     raise ValueError(f"it has no function that was traced for training={training}")
 
 

@@ -37,7 +37,7 @@ def reference(request: dict[str, Any], report: Say) -> dict[str, Any]:
     arrays = _outputs(checkpoint, config, task, specs)
     arrays |= _facts(checkpoint, config)
     np.savez(request["output"], **arrays)
-    return {"arrays": len(arrays), "synthetic": checkpoint.synthetic}
+    return {"arrays": len(arrays), "synthetic": checkpoint.synthetic, "tensorflow": tf.__version__}
 
 
 def _outputs(checkpoint: Checkpoint, config: ModelConfig, task: Task, specs: list[VariableSpec]) -> dict[str, Any]:
