@@ -11,6 +11,7 @@ import exporter
 from exporter.commands.artifacts import inspect, verify
 from exporter.commands.build import build_command, models
 from exporter.commands.checkpoints import synth
+from exporter.commands.images import evaluate, predict
 from exporter.errors import NasexportError
 
 
@@ -46,5 +47,5 @@ def _terminate(*_: object) -> NoReturn:
     sys.exit(128 + signal.SIGTERM)
 
 
-for _command in (models, build_command, synth, verify, inspect):
+for _command in (models, build_command, synth, verify, inspect, predict, evaluate):
     main.add_command(_command)
