@@ -11,6 +11,7 @@ import exporter
 from exporter.commands.artifacts import inspect, reference, verify
 from exporter.commands.build import build_command, models
 from exporter.commands.checkpoints import cache, fetch, lock, synth
+from exporter.commands.images import evaluate, predict
 from exporter.errors import NasexportError
 from exporter.settings import read_config
 
@@ -59,5 +60,17 @@ def _terminate(*_: object) -> NoReturn:
     sys.exit(128 + signal.SIGTERM)
 
 
-for _command in (models, build_command, verify, inspect, reference, fetch, lock, cache, synth):
+for _command in (
+    models,
+    build_command,
+    verify,
+    inspect,
+    predict,
+    evaluate,
+    reference,
+    fetch,
+    lock,
+    cache,
+    synth,
+):
     main.add_command(_command)

@@ -2,7 +2,8 @@
 
 The tool's own process never imports TensorFlow: it starts in a blink, stays small, and says nothing that it does not
 mean. A job is a function ``job(request, report)`` in a module that may import TensorFlow; request and result are JSON
-values, ``report(text)`` tells what is being done. A worker ends when its parent does.
+values, ``report(text)`` tells what is being done; where job and caller agree, it may be any JSON value. A worker ends
+when its parent does.
 """
 
 import contextlib
@@ -32,6 +33,8 @@ JOBS = {
     "inspect": "exporter.inspection:describe",
     "inventory": "exporter.inventory:inventory",
     "independent": "exporter.independent:independent",
+    "predict": "exporter.prediction:predict",
+    "evaluate": "exporter.prediction:evaluate",
 }
 
 

@@ -34,6 +34,13 @@ TINY_PNASNET = {
     "drop_path_keep_prob": 1.0,
     "weight_decay": 4.0e-5,
 }
+#: The first network with the classes of ImageNet, and with made-up accuracy to be held against.
+TINY_IMAGENET = {
+    **TINY,
+    "name": "tiny_imagenet",
+    "num_classes": 1001,
+    "accuracy": {"top_1": 50.0, "top_5": 70.0},
+}
 
 
 @pytest.fixture(scope="session")
@@ -103,6 +110,22 @@ def tiny_pnasnet_artifacts(cli: Command, tiny_pnasnet: Path, tiny_pnasnet_checkp
     output = shared / "tiny_pnasnet_artifacts"
     options = ("--task", "feature_vector", "--version", 5, "--output", output)
     succeeded(cli("build", tiny_pnasnet, *options, "--checkpoint", tiny_pnasnet_checkpoint))
+    return output
+
+
+@pytest.fixture(scope="session")
+def imagenet_artifacts(cli: Command, shared: Path) -> Path:
+    """The ``--output`` folder of a tiny NASNet with 1001 classes, not verified.
+
+    Version 4 of both tasks, version 3 of classification.
+    """
+    config = _written(shared / "tiny_imagenet.yaml", TINY_IMAGENET)
+    prefix = shared / "tiny_imagenet" / "model.ckpt"
+    succeeded(cli("synth", config, "--output", prefix))
+    output = shared / "imagenet_artifacts"
+    command = ("build", config, "--checkpoint", prefix, "--no-verify", "--output", output)
+    succeeded(cli(*command))
+    succeeded(cli(*command, "--version", 3, "--task", "classification"))
     return output
 
 
