@@ -13,6 +13,8 @@ import hashlib
 import json
 import os
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -94,7 +96,7 @@ def load(path: Path, model: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]
         found = facts["model"]
     except FileNotFoundError as error:
         raise ArtifactError(f"there is no reference {path}: make one with `nasexport reference record`") from error
-    except (OSError, ValueError, KeyError, EOFError, TypeError) as error:
+    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         reason = " ".join(str(error).split())[:100]
         raise ArtifactError(f"{path} is no recorded reference, or a damaged one ({reason})") from error
     if found != model:

@@ -143,3 +143,13 @@ def mobile_artifacts(cli: Command, mobile_checkpoint: Path, shared: Path) -> Pat
     output = shared / "mobile_artifacts"
     succeeded(cli("build", "nasnet_mobile", "--checkpoint", mobile_checkpoint, "--output", output))
     return output
+
+
+@pytest.fixture(scope="session")
+def hub_modules(cli: Command, tiny: Path, tiny_checkpoint: Path, shared: Path) -> Path:
+    """The ``--output`` folder of versions 1 and 3 of the tiny NASNet, both tasks, built with verification."""
+    output = shared / "hub_modules"
+    for version in (1, 3):
+        options = ("--format", "hub", "--version", version, "--output", output)
+        succeeded(cli("build", tiny, *options, "--checkpoint", tiny_checkpoint))
+    return output
