@@ -61,8 +61,11 @@ class Verifier:
             result = self._run("probe", request, report)
         except (ArtifactError, WorkerError) as error:
             return Report(str(path), (Check("loads and runs", float("nan"), 0, str(error)),))
-        checks = comparison.compare(expected, self._reference, comparison.load(output), result["findings"])
-        return Report(str(path), tuple(checks))
+        found = comparison.load(output)
+        checks = comparison.compare(expected, self._reference, found, result["findings"])
+        measured = comparison.measured(expected, self._reference, found)
+        measured |= {"tensorflow": result["tensorflow"], "source": self._source.provenance()}
+        return Report(str(path), tuple(checks), measured=measured)
 
     def _run(self, job: str, request: dict[str, Any], report: Say) -> dict[str, Any]:
         return worker.run(job, request, report, self._debug)
