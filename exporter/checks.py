@@ -42,11 +42,16 @@ class Check:
 
 @dataclass(frozen=True)
 class Report:
-    """All checks of one artifact. ``notes`` are facts worth knowing that do not decide."""
+    """All checks of one artifact. ``notes`` are facts worth knowing that do not decide.
+
+    ``measured`` is what pictures of the comparison are drawn from, None where the artifact did not run; see
+    `exporter.comparison.measured`. It is too much for JSON.
+    """
 
     path: str
     checks: tuple[Check, ...]
     notes: tuple[str, ...] = field(default=())
+    measured: dict[str, Any] | None = field(default=None, repr=False, compare=False)
 
     @property
     def passed(self) -> bool:

@@ -6,6 +6,7 @@ a user would (`exporter.probe`). Each ran in a process of its own; what they wro
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,11 +14,14 @@ from exporter import hub_checks, saved_model_checks
 from exporter.checks import TOLERANCE, Arrays, Check, Expected, end_point_difference, end_point_names
 from exporter.config import Format
 from exporter.departure import Departure
+from exporter.formats import SERVING_OUTPUTS
 from exporter.layout import VariableSpec
 
 #: The arrays that list variables.
 _VARIABLE_NAMES = ("names", "trainable", "train/names", "gradients/names", "gradients/not_finite")
 _COMPARISONS = {"hub": hub_checks.compare, "saved_model_2": saved_model_checks.compare}
+#: Where the output for all images is, among what was found.
+_OUTPUTS = {"hub": "signature/default/default", "saved_model_2": "output"}
 
 
 class LazyArrays(Mapping[str, np.ndarray]):
@@ -95,3 +99,19 @@ def departures(expected: Expected, reference: Arrays, found: Arrays) -> list[dic
         for name in end_point_names(reference)
         if name in places
     ]
+
+
+def measured(expected: Expected, reference: Arrays, found: Arrays) -> dict[str, Any]:
+    """What pictures of the comparison are drawn from.
+
+    ``tolerance`` is the largest relative difference allowed. ``outputs`` has the ``name`` of the output and, flat, its
+    values in the ``reference`` and those ``found``; it is None where the artifact has no output of that shape.
+    ``end_points`` lists the ``name`` and relative ``difference`` of each end point that the artifact shows, in the
+    order of the network; it is None where it shows none.
+    """
+    values = reference["end_point/Logits" if expected.task == "classification" else "end_point/global_pool"]
+    own = found.get(_OUTPUTS[expected.config.versions[expected.version]])
+    outputs = None
+    if own is not None and own.shape == values.shape:
+        outputs = {"name": SERVING_OUTPUTS[expected.task], "reference": values.ravel(), "found": own.ravel()}
+    return {"tolerance": TOLERANCE, "outputs": outputs, "end_points": departures(expected, reference, found) or None}

@@ -117,7 +117,9 @@ class Verifier:
         for kind, arrays in self._others.items():
             checks += comparison.against(kind, expected, arrays, found)
         notes = (*self._notes, f"its variables' names begin with {prefix!r}") if prefix else self._notes
-        return Report(str(path), tuple(checks), notes)
+        measured = comparison.measured(expected, self._reference, found)
+        measured |= {"tensorflow": result["tensorflow"], "source": self._source.provenance()}
+        return Report(str(path), tuple(checks), notes, measured)
 
     def _computed(self, job: str, request: dict[str, Any], report: Say) -> Arrays:
         output = Path(self._folder.name) / f"{job}-{request.get('kind', '')}.npz"

@@ -5,8 +5,16 @@ from pathlib import Path
 
 import click
 
-from exporter import tables
-from exporter.commands.options import fetching_options, json_option, model_type, path_type, print_json, warn
+from exporter import artifact, tables
+from exporter.commands.options import (
+    fetching_options,
+    json_option,
+    model_type,
+    path_type,
+    print_json,
+    report_option,
+    warn,
+)
 from exporter.config import model
 from exporter.settings import Settings
 from exporter.verification import KINDS, Choices
@@ -26,6 +34,7 @@ from exporter.verification import KINDS, Choices
     show_default=True,
     help="Seconds that each process may take.",
 )
+@report_option
 @fetching_options
 @json_option
 @click.pass_obj
@@ -38,6 +47,7 @@ def verify(
     against: tuple[str, ...],
     reference: Path | None,
     time_limit: float,
+    report_file: Path | None,
     settings: Settings,
     as_json: bool,
 ) -> None:
@@ -47,19 +57,24 @@ def verify(
     compared with a reference that was recorded from the checkpoint, where there is one, or else with the TF-Slim
     graph run on the checkpoint; with --against also with an implementation that shares nothing with that graph.
     """
-    from exporter import verification
+    from exporter import report_page, verification
     from exporter.progress import progress
 
     if version is not None and name is None:
         raise click.UsageError("--version goes with --model")
     choices = Choices(model(name) if name else None, version, against, reference, time_limit)
-    with progress("verify", None, warn) as listener:
-        reports = verification.verify(paths, checkpoint, settings, choices, listener=listener, debug=debug)
-    if as_json:
-        print_json([report.to_dict() for report in reports])
-    else:
-        for checked in reports:
-            click.echo(tables.report_text(checked))
+    with report_page.opened(report_file) as subjects:
+        with progress("verify", None, warn) as listener:
+            reports = verification.verify(paths, checkpoint, settings, choices, listener=listener, debug=debug)
+        subjects += [
+            report_page.Subject(checked, artifact.read_metadata(path) or {})
+            for path, checked in zip(paths, reports, strict=True)
+        ]
+        if as_json:
+            print_json([report.to_dict() for report in reports])
+        else:
+            for checked in reports:
+                click.echo(tables.report_text(checked))
     if not all(checked.passed for checked in reports):
         raise click.exceptions.Exit(1)
 
