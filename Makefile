@@ -5,6 +5,9 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 # `make demo OUTPUT=/some/where` writes elsewhere.
 OUTPUT ?= dist
+# A file of tests is run by one process, which keeps what its tests share.
+TEST_PROCESSES ?= 2
+PYTEST = $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
 CHECKPOINT = checkpoints/nasnet-a_mobile_synthetic.tar.gz
 
 .DEFAULT_GOAL := help
@@ -27,10 +30,10 @@ demo: $(BIN)/.installed $(CHECKPOINT) ## Install, then build and verify nasnet_m
 	$(BIN)/nasexport build nasnet_mobile --format saved_model_2 --checkpoint $(CHECKPOINT) --output $(OUTPUT) --overwrite
 
 test: $(BIN)/.installed lint ## Install, then run the linters and all tests
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-compat: $(BIN)/.installed ## Install, then run the tests with old readers and writers (`make test` runs them too)
-	$(BIN)/python -m pytest tests/test_readers.py tests/test_hub_modules.py tests/test_writers.py
+	$(PYTEST) tests/test_readers.py tests/test_hub_modules.py tests/test_writers.py
 
 lint: $(BIN)/.installed ## Check style, format and types
 	$(BIN)/ruff check .

@@ -36,6 +36,32 @@ class Subject:
     evaluation: Mapping[str, Any] | None = None
 
 
+def evaluated(result: Mapping[str, Any], metadata: Mapping[str, Any]) -> Subject:
+    """The subject of an evaluation on labelled images.
+
+    It fails where the published accuracy lies above the confidence interval of what was measured, or images were left
+    out.
+
+    Args:
+        result: what `exporter.evaluation.Evaluation.result` gives.
+        metadata: the artifact's ``nasexport.json``.
+    """
+    checks = [Check("images that could not be read", len(result["broken"]), 0, f"{result['images']:,} others")]
+    published = {}
+    for name, label in (("top_1", "top-1"), ("top_5", "top-5")):
+        top = result[name]
+        if top["published"] is not None:
+            published[name] = top["published"]
+            low, high = top["interval"]
+            short = max(0.0, top["published"] - high)
+            detail = f"{top['accuracy']:.2f} %, 95 % confidence {low:.2f} to {high:.2f}; published {top['published']} %"
+            checks.append(Check(f"{label}, points short of the published", short, 0, detail))
+    bins = [{**row, "count": row["images"]} for row in result["calibration"]["bins"]]
+    top_k = [{"k": k, "accuracy": accuracy / 100} for k, accuracy in enumerate(result["top_k"], 1)]
+    report = Report(result["artifact"], tuple(checks), (f"on the images of {result['dataset']['folder']}",))
+    return Subject(report, metadata, {"bins": bins, "top_k": top_k, "published": published})
+
+
 @contextlib.contextmanager
 def opened(path: Path | None) -> Iterator[list[Subject]]:
     """Collects the subjects of a page, which is written when the ``with`` block ends.

@@ -178,8 +178,10 @@ def test_a_limit_takes_images_from_all_over(
     known.check(said, [index * PICTURES // 7 for index in range(7)])
     assert said["dataset"]["available"] == PICTURES
 
-    # What was finished is kept, and shown again at once.
-    result = succeeded(own_cli(*args))
+    # What was finished is kept, and shown again at once; on a page, too.
+    result = succeeded(own_cli(*args, "--report", "page.html"))
+    page = (own_cli.cwd / "page.html").read_text(encoding="utf-8")
+    assert "Reliability: accuracy over confidence" in page and "images that could not be read" in page
     assert "done before" in result.stderr and "loading" not in result.stderr
     accuracy = said["top_1"]["accuracy"]
     for line in (

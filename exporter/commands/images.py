@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from exporter.class_names import described
-from exporter.commands.options import cache_options, json_option, model_type, path_type, print_json, warn
+from exporter.commands.options import cache_options, json_option, model_type, path_type, print_json, report_option, warn
 from exporter.config import ModelConfig, model
 from exporter.settings import Settings
 
@@ -86,6 +86,7 @@ def _prediction_text(image: dict[str, Any]) -> str:
 @click.option("--state", metavar="FILE", type=path_type, help="Keeps what is done. [default: in the cache folder]")
 @click.option("--restart", is_flag=True, help="Begin anew, whatever is kept.")
 @_model_option
+@report_option
 @cache_options
 @json_option
 @click.pass_obj
@@ -100,6 +101,7 @@ def evaluate(
     state: Path | None,
     restart: bool,
     model_name: str | None,
+    report_file: Path | None,
     settings: Settings,
     as_json: bool,
 ) -> None:
@@ -117,7 +119,7 @@ def evaluate(
 
     A stopped evaluation goes on where it was when the same command is given again; a finished one is kept.
     """
-    from exporter import evaluation
+    from exporter import artifact, evaluation, report_page
     from exporter.classifier import Classifier
     from exporter.dataset import listed
     from exporter.progress import progress
@@ -126,7 +128,10 @@ def evaluate(
     dataset = listed(folder, labels, classifier.classes, limit)
     for text in dataset.warnings:
         warn(text)
-    with evaluation.opened(classifier, dataset, settings.cache, state, restart) as run:
+    with (
+        report_page.opened(report_file) as subjects,
+        evaluation.opened(classifier, dataset, settings.cache, state, restart) as run,
+    ):
         if run.finished:
             click.echo(f"evaluate: this was done before and is kept in {run.state}; --restart does it again", err=True)
         elif run.position:
@@ -144,6 +149,7 @@ def evaluate(
                 )
                 raise
         result = run.result()
+        subjects.append(report_page.evaluated(result, artifact.read_metadata(path) or {}))
     if result["broken"]:
         warn(f"{len(result['broken'])} images could not be read and were left out; the first is {result['broken'][0]}")
     if as_json:
