@@ -1,6 +1,7 @@
 """Runs the command line as its users do: in a process of its own, in a folder of its own."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -124,3 +125,15 @@ def artifact_folder(output: Path, name: str, task: str, version: int) -> Path:
 def files_below(folder: Path) -> list[str]:
     """Every file and folder below ``folder``, hidden ones too; empty where it does not exist."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*")) if folder.exists() else []
+
+
+def peak_memory(pid: int) -> int:
+    """The largest resident set since a process's program began, in bytes; wait4 would count its parent's too.
+
+    0 where the system does not tell, or the process has ended.
+    """
+    try:
+        match = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    except OSError:
+        return 0
+    return int(match[1]) * 1024 if match else 0

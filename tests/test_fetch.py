@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import os
-import re
 import shlex
 import shutil
 import signal
@@ -23,7 +22,7 @@ import trustme
 import yaml
 
 from tests import faulty_server as faults
-from tests.command import TIMEOUT, Command, Result, artifact_folder, files_below, refusal, succeeded
+from tests.command import TIMEOUT, Command, Result, artifact_folder, files_below, peak_memory, refusal, succeeded
 from tests.conftest import TINY, TINY_PNASNET
 from tests.faulty_server import Answer, FaultyServer, Served, serving
 
@@ -740,16 +739,7 @@ def test_memory_stays_small(own_cli: Command, content: bytes) -> None:
         process = cli.start("fetch", cli.folder / "tiny_nasnet.yaml")
         peak = 0
         while process.poll() is None:
-            peak = max(peak, _peak_memory(process.pid))
+            peak = max(peak, peak_memory(process.pid))
             time.sleep(0.01)
         assert process.returncode == 0, process.communicate()
         assert 10e6 < peak < 100e6
-
-
-def _peak_memory(pid: int) -> int:
-    """The largest resident set since the process's program began, in bytes; wait4 would count its parent's too."""
-    try:
-        match = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    except OSError:
-        return 0
-    return int(match[1]) * 1024 if match else 0

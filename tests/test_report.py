@@ -17,7 +17,7 @@ import pytest
 from exporter import plots, report_page
 from exporter.checks import Check, Report
 from tests import browser, bundles
-from tests.command import CHECKOUT, Command, artifact_folder, files_below, refusal
+from tests.command import CHECKOUT, Command, artifact_folder, files_below, peak_memory, refusal
 
 KERNEL = "cell_0/comb_iter_0/left/separable_5x5_1/pointwise_weights"
 #: The tiny network: 3 images, 11 classes.
@@ -99,7 +99,7 @@ def pages(tiny: Path, tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFa
     build = wrong_cli.start("build", tiny, "--output", "out", *options, "built")
     peak = 0
     while build.poll() is None:
-        peak = max(peak, _peak_memory(build.pid))
+        peak = max(peak, peak_memory(build.pid))
         time.sleep(0.02)
     assert build.returncode == 1
     assert "feature_vector/4 was not written: its verification failed" in build.communicate()[1]
@@ -228,14 +228,6 @@ def test_a_build_that_fails_its_verification_still_has_a_page(pages: _Pages) -> 
     assert ".partial" not in page.text
     if Path("/proc/self/status").exists():
         assert 10e6 < pages.peak < 300e6
-
-
-def _peak_memory(pid: int) -> int:
-    try:
-        match = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    except OSError:
-        return 0
-    return int(match[1]) * 1024 if match else 0
 
 
 def test_making_a_page_imports_no_tensorflow() -> None:
