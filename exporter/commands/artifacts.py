@@ -37,11 +37,16 @@ def verify(debug: bool, paths: Sequence[Path], checkpoint: Path | None, settings
 @json_option
 @click.pass_obj
 def inspect(debug: bool, path: Path, as_json: bool) -> None:
-    """Describe an artifact from its files, also one that nasexport did not write."""
-    from exporter import worker
+    """Describe an artifact from its files, also one that nasexport did not write.
 
-    facts = worker.run("inspect", {"path": str(path)}, debug=debug)
+    PATH is its folder, or a .tar.gz of it as the hub served them.
+    """
+    from exporter import packed_artifact, worker
+
+    with packed_artifact.opened(path) as folder:
+        facts = worker.run("inspect", {"path": str(folder)}, debug=debug)
     del facts["peak_memory"]
+    facts["path"] = str(path)
     if as_json:
         print_json(facts)
     else:
