@@ -8,6 +8,7 @@ import tensorflow as tf
 import tensorflow_hub as hub
 from tensorflow.core.protobuf import saved_model_pb2
 
+from exporter.chance import draws, without_chance
 from exporter.digests import digest
 from exporter.formats import IMAGE_INPUT, MOMENTUM_INPUT, TRAINING_MOMENTUM
 from exporter.layout import STATISTICS
@@ -33,7 +34,7 @@ def probe_hub(path: Path, images: np.ndarray) -> dict[str, Any]:
     }
     inference = meta_graphs[frozenset()]
     arrays["inference_update_ops"] = np.array(len(_collection(inference, v1.GraphKeys.UPDATE_OPS)))
-    arrays["inference_draws"] = np.array(len(_draws(inference)))
+    arrays["inference_draws"] = np.array(len(draws(inference)))
     return arrays | _inference(path, images) | _training(path, meta_graphs[frozenset({"train"})], images)
 
 
@@ -57,7 +58,7 @@ def _inference(path: Path, images: np.ndarray) -> dict[str, Any]:
 def _training(path: Path, meta_graph: Any, images: np.ndarray) -> dict[str, Any]:
     signatures = meta_graph.signature_def
     with tf.Graph().as_default() as graph:
-        v1.train.import_meta_graph(_keeping_all(meta_graph), clear_devices=True)
+        v1.train.import_meta_graph(without_chance(meta_graph), clear_devices=True)
         variables = v1.global_variables()
         with v1.Session(graph=graph) as session:
             v1.train.Saver(variables).restore(session, str(path / "variables" / "variables"))
@@ -72,7 +73,7 @@ def _training(path: Path, meta_graph: Any, images: np.ndarray) -> dict[str, Any]
             )
             losses = session.run(v1.losses.get_regularization_losses())
             updates = v1.get_collection(v1.GraphKeys.UPDATE_OPS)
-            statistics = {v.op.name: v for v in variables if v.op.name.rsplit("/", 1)[1] in STATISTICS}
+            statistics = {v.op.name: v for v in variables if v.op.name.rsplit("/", 1)[-1] in STATISTICS}
             steps = [("moved", _momentum_feed(signatures)), ("moved_by_default", {})]
             arrays |= _prefixed("before", session.run(statistics))
             digests = _digests(session, variables)
@@ -89,29 +90,8 @@ def _training(path: Path, meta_graph: Any, images: np.ndarray) -> dict[str, Any]
         "after_training": np.array([after[name] for name in digests]),
         "regularization_loss": np.array(losses, np.float64),
         "update_ops": np.array(len(updates)),
-        "draws": np.array(len(_draws(meta_graph))),
+        "draws": np.array(len(draws(meta_graph))),
     }
-
-
-def _keeping_all(meta_graph: Any) -> Any:
-    """A copy in which every random number is one, so that drop path and dropout keep everything, rescaled."""
-    copy = type(meta_graph)()
-    copy.CopyFrom(meta_graph)
-    one = copy.graph_def.node.add(name="nasexport_one", op="Const")
-    one.attr["dtype"].type = tf.float32.as_datatype_enum
-    one.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(1.0))
-    for node in _draws(copy):
-        shape_type = node.attr["T"].type
-        node.op = "Fill"
-        node.input.append(one.name)
-        node.ClearField("attr")
-        node.attr["T"].type = tf.float32.as_datatype_enum
-        node.attr["index_type"].type = shape_type
-    return copy
-
-
-def _draws(meta_graph: Any) -> list[Any]:
-    return [node for node in meta_graph.graph_def.node if node.op.startswith("RandomUniform")]
 
 
 def _collection(meta_graph: Any, key: str) -> list[str]:

@@ -1,5 +1,6 @@
 """The worker job that loads an artifact as its users do, and writes down what it does."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import tensorflow_hub as hub
 from tensorflow.core.protobuf import saved_model_pb2
 
 from exporter import gate
+from exporter.chance import loadable_without_chance
 from exporter.digests import digest
 from exporter.errors import ArtifactError
 from exporter.formats import HUB_MODULE_FILE, TRAINING_MOMENTUM
@@ -24,15 +26,20 @@ def probe(request: dict[str, Any], report: Say) -> dict[str, Any]:
     `VERIFICATION_IMAGES` and ``output_single`` on the first of them alone; ``signature/NAME/OUTPUT``;
     ``regularization_loss``; ``names``, ``trainable`` and ``digests`` of ``obj.variables`` in order; ``after_inference``
     digests; ``training/output``, and of the moving statistics: ``before/NAME``, ``moved/NAME`` (one step with
-    `TRAINING_MOMENTUM`), ``moved_by_default/NAME`` (one more step).
+    `TRAINING_MOMENTUM`), ``moved_by_default/NAME`` (one more step). With ``request["without_chance"]``, drop path and
+    dropout keep everything in training, as they always do in the probe of a TF1 Hub module.
 
     The result lists the findings of the gate.
     """
     path = Path(request["path"])
     report("loading the artifact")
     images = VERIFICATION_IMAGES.at(request["image_size"])
-    probed = _probed_hub if (path / HUB_MODULE_FILE).exists() else _probed
-    np.savez(request["output"], **probed(path, images, report))
+    if (path / HUB_MODULE_FILE).exists():
+        arrays = _probed_hub(path, images, report)
+    else:
+        scratch = Path(request["output"]).parent if request.get("without_chance") else None
+        arrays = _probed(path, images, report, scratch)
+    np.savez(request["output"], **arrays)
     saved_model = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
     return {"findings": [str(finding) for finding in gate.check(saved_model)], "tensorflow": tf.__version__}
 
@@ -45,9 +52,11 @@ def _probed_hub(path: Path, images: np.ndarray, report: Say) -> dict[str, Any]:
         raise ArtifactError(f"{path} cannot be used as a TF1 Hub module: {_reason(error)}") from error
 
 
-def _probed(path: Path, images: np.ndarray, report: Say) -> dict[str, Any]:
+def _probed(path: Path, images: np.ndarray, report: Say, scratch: Path | None) -> dict[str, Any]:
+    """With ``scratch``, a folder for temporary files, the artifact is loaded without chance."""
     try:
-        loaded = hub.load(str(path))
+        with loadable_without_chance(path, scratch) if scratch else contextlib.nullcontext(path) as folder:
+            loaded = hub.load(str(folder))
     except Exception as error:
         raise ArtifactError(f"{path} does not load with hub.load: {_reason(error)}") from error
     report("running the artifact")
