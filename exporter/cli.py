@@ -8,7 +8,7 @@ import click
 from absl import flags, logging
 
 import exporter
-from exporter.commands.artifacts import inspect, verify
+from exporter.commands.artifacts import diff, inspect, verify
 from exporter.commands.build import build_command, models
 from exporter.commands.checkpoints import cache, fetch, lock, synth
 from exporter.errors import NasexportError
@@ -59,5 +59,5 @@ def _terminate(*_: object) -> NoReturn:
     sys.exit(128 + signal.SIGTERM)
 
 
-for _command in (models, build_command, verify, inspect, fetch, lock, cache, synth):
+for _command in (models, build_command, verify, inspect, diff, fetch, lock, cache, synth):
     main.add_command(_command)

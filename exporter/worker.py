@@ -30,6 +30,7 @@ JOBS = {
     "reference": "exporter.reference:reference",
     "probe": "exporter.probe:probe",
     "inspect": "exporter.inspection:describe",
+    "compare_files": "exporter.file_difference:compare_files",
     "inventory": "exporter.inventory:inventory",
 }
 

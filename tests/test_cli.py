@@ -14,7 +14,7 @@ import exporter
 from exporter.config import models
 from tests.command import CHECKOUT, Command, files_below, refusal, succeeded
 
-COMMANDS = ("models", "build", "synth", "verify", "inspect")
+COMMANDS = ("models", "build", "synth", "verify", "inspect", "diff")
 
 
 def test_help_lists_the_commands(cli: Command) -> None:
@@ -71,7 +71,9 @@ def _imported(cli: Command, *args: str, **variables: str) -> set[str]:
     return {line.split(".")[0] for line in lines}
 
 
-@pytest.mark.parametrize("args", [("--help",), ("models",), ("models", "--json"), ("build", "--help")])
+@pytest.mark.parametrize(
+    "args", [("--help",), ("models",), ("models", "--json"), ("build", "--help"), ("diff", "--help")]
+)
 def test_quick_commands_do_not_import_tensorflow(cli: Command, args: tuple[str, ...]) -> None:
     imported = _imported(cli, *args)
     assert "exporter" in imported
@@ -102,6 +104,7 @@ def test_shell_completion_is_quick_and_knows_the_models(cli: Command) -> None:
         (("synth", "nasnet_mobile"), "Missing option"),
         (("verify",), "Missing argument"),
         (("inspect",), "Missing argument"),
+        (("diff",), "Missing argument"),
         (("frobnicate",), "No such command"),
     ],
 )
