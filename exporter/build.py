@@ -1,7 +1,8 @@
 """From a checkpoint to verified artifacts at their destination."""
 
 import contextlib
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,10 @@ from exporter.verification import Verifier
 
 @dataclass(frozen=True)
 class Artifact:
-    """What `build` wrote: a verified folder (``report`` is None where verification was not wanted)."""
+    """What `build` wrote: a verified folder (``report`` is None where verification was not wanted).
+
+    One whose verification failed exists for ``judged`` only, and was not written.
+    """
 
     path: Path
     handle: str
@@ -51,6 +55,7 @@ def build(
     settings: Settings = Settings(),
     *,
     listener: Listener = SILENT,
+    judged: Callable[[Artifact], object] = lambda _: None,
     debug: bool = False,
 ) -> list[Artifact]:
     """Builds one model's artifacts below ``output``, each verified before it is moved to its destination.
@@ -59,6 +64,7 @@ def build(
         checkpoint: what `exporter.source.opened` takes; without it the published archive is fetched.
         settings: where to fetch it from, and what to refuse.
         listener: told each step as it begins; `steps` tells how many there will be.
+        judged: called with each artifact as soon as it was verified, whether it passed or not.
 
     Raises:
         NasexportError: one of its children. Artifacts that were finished before stay, nothing else does.
@@ -89,7 +95,7 @@ def build(
         logging.info("layout %(layout)s, %(averages)d averages, %(left_out)d variables left out", exported)
         _warn_of_surprises(checkpoint_source, exported, listener.warn)
         largest: Task = "classification" if "classification" in targets else "feature_vector"
-        verifier = stack.enter_context(Verifier(config, checkpoint_source, largest, debug=debug))
+        verifier = stack.enter_context(Verifier(config, checkpoint_source, largest, settings, debug=debug))
         built = []
         for task, target in targets.items():
             metadata = _metadata(config, task, version, momentum, checkpoint_source, exported)
@@ -97,6 +103,8 @@ def build(
             if options.verify:
                 wanted = Expected(config, task, version, momentum)
                 checked = verifier.verify(staging[task], wanted, listener.step)
+                checked = dataclasses.replace(checked, path=str(target))
+                judged(Artifact(target, artifact.handle(config, task, version), metadata, checked))
                 _require_passed(checked, target)
                 metadata["verification"] = [check.to_dict() for check in checked.checks]
             artifact.write_metadata(staging[task], metadata)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from exporter.config import ModelConfig, Task
-from exporter.layout import VariableSpec
+from exporter.departure import relative_difference
+from exporter.layout import VariableSpec, variables
 
 #: Largest difference allowed, as a part of the largest magnitude in the reference. Graphs of the same weights differ
 #: by up to 5e-5 of it between TensorFlow versions; a kernel that is 2 % off differs by far more.
@@ -41,11 +42,16 @@ class Check:
 
 @dataclass(frozen=True)
 class Report:
-    """All checks of one artifact. ``notes`` are facts worth knowing that do not decide."""
+    """All checks of one artifact. ``notes`` are facts worth knowing that do not decide.
+
+    ``measured`` is what pictures of the comparison are drawn from, None where the artifact did not run; see
+    `exporter.comparison.measured`. It is too much for JSON.
+    """
 
     path: str
     checks: tuple[Check, ...]
     notes: tuple[str, ...] = field(default=())
+    measured: dict[str, Any] | None = field(default=None, repr=False, compare=False)
 
     @property
     def passed(self) -> bool:
@@ -64,6 +70,8 @@ class Expected:
     task: Task
     version: int
     momentum: float
+    #: Whether the variables must come in the order of the checkpoint, as they do in what nasexport writes.
+    ordered: bool = True
 
 
 def count(name: str, wrong: int, detail: str) -> Check:
@@ -75,11 +83,15 @@ def gate_check(findings: list[str]) -> Check:
     return count("findings of the gate for TensorFlow 1.15", len(findings), "; ".join(findings[:1]))
 
 
-def variables_checks(specs: list[VariableSpec], reference: Arrays, found: Arrays) -> Iterator[Check]:
+def variables_checks(
+    specs: list[VariableSpec], reference: Arrays, found: Arrays, ordered: bool = True
+) -> Iterator[Check]:
     digests = dict(zip(reference["names"].tolist(), reference["digests"].tolist(), strict=True))
     own = dict(zip(found["names"].tolist(), found["digests"].tolist(), strict=True))
     names = [spec.name for spec in specs]
-    wrong = sorted(set(names) ^ set(own)) or [a for a, b in zip(names, found["names"].tolist(), strict=True) if a != b]
+    wrong = sorted(set(names) ^ set(own))
+    if ordered and not wrong:
+        wrong = [a for a, b in zip(names, found["names"].tolist(), strict=True) if a != b]
     yield count(
         "variables named differently", len(wrong), f"{len(own)} variables" + (f", first: {wrong[0]}" if wrong else "")
     )
@@ -116,6 +128,43 @@ def regularization_check(expected: np.ndarray, found: np.ndarray) -> Check:
     return Check("regularization losses, relative difference", difference, TOLERANCE, detail)
 
 
+def end_point_names(reference: Arrays, prefix: str = "") -> list[str]:
+    """The end points that a reference knows, in the order of the network; ``prefix`` is "" or "training/"."""
+    keys = (f"{prefix}end_point/", f"{prefix}statistics/")
+    names = (name.removeprefix(key) for key in keys for name in reference if name.startswith(key))
+    return sorted(dict.fromkeys(names), key=_place)
+
+
+def _place(end_point: str) -> tuple[int, int, bool]:
+    """Where an end point comes in a network: the stem, the cells, the head."""
+    head = ("global_pool", "Logits", "Predictions")
+    if end_point in head:
+        return 2, head.index(end_point), False
+    kind, _, number = end_point.rpartition("_")
+    return (1, int(number), kind == "Cell") if kind else (0, 0, False)
+
+
+def end_point_difference(reference: Arrays, prefix: str, name: str, found: np.ndarray | None) -> float:
+    """How far an end point is from the reference, relative to the largest magnitude there; NaN for another shape.
+
+    A recorded reference has statistics of most end points alone: their differences count in the same way.
+    """
+    differences = []
+    if (full := f"{prefix}end_point/{name}") in reference:
+        differences.append(relative_difference(reference[full], found))
+    if (short := f"{prefix}statistics/{name}") in reference:
+        recorded = reference[short]
+        own = np.full(3, np.nan) if found is None else statistics(found)
+        differences.append(float(np.abs(own - recorded).max() / recorded[2]))
+    return float(np.max(differences))
+
+
+def statistics(value: np.ndarray) -> np.ndarray:
+    """Mean, standard deviation and largest magnitude, float64 [3]: what is recorded of an end point."""
+    value = np.asarray(value, np.float64)
+    return np.array([value.mean(), value.std(), np.abs(value).max()])
+
+
 def statistics_of(found: Arrays) -> list[str]:
     """The names of the moving statistics that an artifact has."""
     return [name.removeprefix("before/") for name in found if name.startswith("before/")]
@@ -132,10 +181,15 @@ def change_checks(found: Arrays, names: np.ndarray, digests: np.ndarray) -> Iter
     yield count("variables changed by training", len(wrong), detail)
 
 
-def known_in_training(config: ModelConfig, name: str) -> bool:
-    """Whether a batch norm comes before the first drop path, so that its batch statistics are no matter of chance."""
-    before = ("conv0_bn/", "cell_stem_0/beginning_bn/")
-    return config.drop_path_keep_prob == 1.0 or name.startswith(before)
+def gradient_checks(expected: Expected, found: Arrays) -> Iterator[Check]:
+    """Whether the gradient of a loss reaches what is trained, and nothing else."""
+    trained = {spec.name for spec in variables(expected.config, expected.task) if spec.trainable}
+    reached = set(found["gradients/names"].tolist())
+    wrong = sorted(trained ^ reached)
+    detail = f"{len(reached)} reached" + (f", first wrong: {wrong[0]}" if wrong else "")
+    yield count("gradients that reach the wrong variables", len(wrong), detail)
+    wrong = found["gradients/not_finite"].tolist()
+    yield count("gradients that are not finite", len(wrong), "; ".join(wrong[:1]))
 
 
 def moving_averages_check(
@@ -151,5 +205,5 @@ def moving_averages_check(
         if not error <= worst:
             worst, where = error, name
     label = "default momentum" if key == "moved_by_default" else "momentum"
-    detail = f"{len(names)} of them known without chance" + (f", largest at {where}" if where else "")
+    detail = f"{len(names)} of them" + (f", largest at {where}" if where else "")
     return Check(f"moving averages at {label} {momentum:g}, relative difference", worst, TOLERANCE, detail)

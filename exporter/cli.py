@@ -8,9 +8,10 @@ import click
 from absl import flags, logging
 
 import exporter
-from exporter.commands.artifacts import diff, inspect, verify
+from exporter.commands.artifacts import diff, inspect, reference, verify
 from exporter.commands.build import build_command, models
 from exporter.commands.checkpoints import cache, fetch, lock, synth
+from exporter.commands.images import evaluate, predict
 from exporter.errors import NasexportError
 from exporter.settings import read_config
 
@@ -59,5 +60,18 @@ def _terminate(*_: object) -> NoReturn:
     sys.exit(128 + signal.SIGTERM)
 
 
-for _command in (models, build_command, verify, inspect, diff, fetch, lock, cache, synth):
+for _command in (
+    models,
+    build_command,
+    verify,
+    inspect,
+    diff,
+    predict,
+    evaluate,
+    reference,
+    fetch,
+    lock,
+    cache,
+    synth,
+):
     main.add_command(_command)

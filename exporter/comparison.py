@@ -4,24 +4,114 @@ The reference is the TF-Slim graph run straight from the checkpoint (`exporter.r
 a user would (`exporter.probe`). Each ran in a process of its own; what they wrote down meets here, in NumPy.
 """
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from exporter import hub_checks, saved_model_checks
-from exporter.checks import Arrays, Check, Expected
+from exporter.checks import TOLERANCE, Arrays, Check, Expected, end_point_difference, end_point_names
 from exporter.config import Format
+from exporter.departure import Departure
+from exporter.formats import SERVING_OUTPUTS
+from exporter.layout import VariableSpec
 
+#: The arrays that list variables.
+_VARIABLE_NAMES = ("names", "trainable", "train/names", "gradients/names", "gradients/not_finite")
 _COMPARISONS = {"hub": hub_checks.compare, "saved_model_2": saved_model_checks.compare}
+#: Where the output for all images is, among what was found.
+_OUTPUTS = {"hub": "signature/default/default", "saved_model_2": "output"}
 
 
-def load(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an ``.npz`` file."""
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
+class LazyArrays(Mapping[str, np.ndarray]):
+    """The arrays of an ``.npz`` file, each read when it is asked for: those of a large network are over 1 GB.
+
+    Args:
+        prefix: what to take off the names of variables; see `variables_prefix`.
+    """
+
+    def __init__(self, path: Path, prefix: str = ""):
+        self._file = np.load(path, allow_pickle=False)
+        self._names = {self._without(name, prefix): name for name in self._file.files}
+        self._prefix = prefix
+
+    @staticmethod
+    def _without(name: str, prefix: str) -> str:
+        for part in ("before/", "moved/", "moved_by_default/"):
+            if prefix and name.startswith(part + prefix):
+                return part + name.removeprefix(part + prefix)
+        return name
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        value = self._file[self._names[name]]
+        if self._prefix and name in _VARIABLE_NAMES:
+            return np.array([variable.removeprefix(self._prefix) for variable in value.tolist()], str)
+        return value
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def variables_prefix(path: Path, specs: list[VariableSpec]) -> str:
+    """What precedes the checkpoint's names in all of an artifact's variables, as a foreign writer's scope does."""
+    names = LazyArrays(path)["names"].tolist()
+    first = next((name for name in names if name.endswith(specs[0].name)), specs[0].name)
+    prefix = first.removesuffix(specs[0].name)
+    return prefix if all(name.startswith(prefix) for name in names) else ""
 
 
 def compare(expected: Expected, reference: Arrays, found: Arrays, findings: list[str]) -> list[Check]:
     """Every check of an artifact, passed or not; see the modules of the two formats."""
     format_: Format = expected.config.versions[expected.version]
     return _COMPARISONS[format_](expected, reference, found, findings)
+
+
+def end_points(expected: Expected, found: Arrays) -> dict[str, str]:
+    """Where the end points of an artifact are among the arrays of its probe."""
+    format_: Format = expected.config.versions[expected.version]
+    key = "end_point/" if format_ == "saved_model_2" else f"signature/default/{expected.config.name}/"
+    return {name.removeprefix(key): name for name in found if name.startswith(key)}
+
+
+def against(kind: str, expected: Expected, independent: Arrays, found: Arrays) -> list[Check]:
+    """Checks of an artifact against another implementation of its network, which knows some end points."""
+    places = end_points(expected, found)
+    names = [name for name in end_point_names(independent) if name in places]
+    differences = {name: end_point_difference(independent, "", name, found[places[name]]) for name in names}
+    departure = Departure(differences, TOLERANCE)
+    detail = f"{len(names)} end points" + (f", the first that departs is {departure.first}" if departure.first else "")
+    figure = departure.largest if names else float("nan")
+    return [Check(f"end points against {kind}, relative difference", figure, TOLERANCE, detail)]
+
+
+def departures(expected: Expected, reference: Arrays, found: Arrays) -> list[dict[str, object]]:
+    """The ``name`` and relative ``difference`` of each end point that an artifact shows, in the network's order."""
+    places = end_points(expected, found)
+    return [
+        {"name": name, "difference": end_point_difference(reference, "", name, found[places[name]])}
+        for name in end_point_names(reference)
+        if name in places
+    ]
+
+
+def measured(expected: Expected, reference: Arrays, found: Arrays) -> dict[str, Any]:
+    """What pictures of the comparison are drawn from.
+
+    ``tolerance`` is the largest relative difference allowed. ``outputs`` has the ``name`` of the output and, flat, its
+    values in the ``reference`` and those ``found``; it is None where the artifact has no output of that shape.
+    ``end_points`` lists the ``name`` and relative ``difference`` of each end point that the artifact shows, in the
+    order of the network; it is None where it shows none.
+    """
+    values = reference["end_point/Logits" if expected.task == "classification" else "end_point/global_pool"]
+    own = found.get(_OUTPUTS[expected.config.versions[expected.version]])
+    outputs = None
+    if own is not None and own.shape == values.shape:
+        outputs = {"name": SERVING_OUTPUTS[expected.task], "reference": values.ravel(), "found": own.ravel()}
+    return {"tolerance": TOLERANCE, "outputs": outputs, "end_points": departures(expected, reference, found) or None}

@@ -30,6 +30,7 @@ USUAL_IMAGE_SIZE = 224
 _MOMENTUM_TOLERANCE = 1e-5
 #: As in the checks of a build: below it, the differences of a moving average are not divided by its size.
 _STATISTICS_FLOOR = 1e-3
+_END_POINTS = "end points"
 #: Names of differing things in a line of text; JSON has them all.
 _SHOWN = 3
 
@@ -139,7 +140,7 @@ def _running(
 
 
 def _probe(folder: Path, size: int, output: Path, report: Say, debug: bool) -> None:
-    request = {"path": str(folder), "image_size": size, "output": str(output), "without_chance": True}
+    request = {"path": str(folder), "image_size": size, "output": str(output)}
     try:
         worker.run("probe", request, report, debug)
     except ArtifactError as error:
@@ -304,7 +305,16 @@ class _Side:
             main = {"output": "signature/default/default"}
         else:
             main = {"output": "output", "output for one image": "output_single"}
-        return {**{name: {"": key} for name, key in main.items() if key in self.arrays.files}, **groups}
+        end_points = {_END_POINTS: self._end_points()}
+        return {**{name: {"": key} for name, key in main.items() if key in self.arrays.files}, **end_points, **groups}
+
+    def _end_points(self) -> dict[str, str]:
+        """Where each end point is that a module gives, or that the graph of a SavedModel shows."""
+        prefix = "signature/default/" if self.hub else "end_point/"
+        keys = (key for key in self.arrays.files if key.startswith(prefix))
+        # A module puts its network's name before each.
+        named = {key.removeprefix(prefix).rsplit("/", 1)[-1]: key for key in keys}
+        return {name: key for name, key in named.items() if not (self.hub and name == "default")}
 
     def training_outputs(self) -> dict[str, dict[str, str]]:
         """The same in training."""
@@ -369,6 +379,8 @@ def _outputs(a: _Side, b: _Side, tolerance: float, training: bool = False) -> It
     shared = [name for name in groups_a if groups_a[name].keys() & groups_b.get(name, {}).keys()]
     if not shared:
         yield Comparison(aspect, "outputs", False, "they have none in common that could be compared")
+    if a.hub and b.hub and _END_POINTS in shared:
+        shared.remove(_END_POINTS)  # they are outputs of the signatures
     for group in shared:
         own, other = groups_a[group], groups_b[group]
         rows = [_output(name, a.array(own[name]), b.array(other[name]), tolerance) for name in own if name in other]

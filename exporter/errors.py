@@ -39,3 +39,11 @@ class WorkerError(NasexportError):
 
 class VerificationError(NasexportError):
     """An artifact was checked and is not right."""
+
+
+class ImageError(NasexportError):
+    """An image that cannot be read."""
+
+
+class EvaluationError(NasexportError):
+    """A data set or its labels that cannot be understood, or a kept evaluation that is of something else."""

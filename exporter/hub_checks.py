@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from exporter import dropping
 from exporter.checks import (
     TOLERANCE,
     Arrays,
@@ -11,13 +12,17 @@ from exporter.checks import (
     Expected,
     change_checks,
     count,
+    end_point_difference,
+    end_point_names,
     gate_check,
+    gradient_checks,
     moving_averages_check,
     output_checks,
     regularization_check,
     statistics_of,
     variables_checks,
 )
+from exporter.departure import Departure
 from exporter.formats import (
     FIRST_MOMENTUM_VERSION,
     HUB_COLLECTIONS,
@@ -35,13 +40,13 @@ def compare(expected: Expected, reference: Arrays, found: Arrays, findings: list
         found: arrays of `exporter.probe.probe`, of an artifact in this format.
         findings: what the gate says of the file.
     """
-    specs = variables(expected.config, expected.task)
     tag_sets = found["tag_sets"].tolist()
     listed = ", ".join("{" + tags + "}" for tags in tag_sets)
     checks = [gate_check(findings), count("tag sets that differ", len(set(tag_sets) ^ {"", "train"}), listed)]
     unknown = sorted(set(found["collections"].tolist()) - HUB_COLLECTIONS)
     checks.append(count("collections that readers refuse", len(unknown), ", ".join(unknown[:3])))
-    checks += variables_checks(specs, reference, found)
+    specs = variables(expected.config, expected.task)
+    checks += variables_checks(specs, reference, found, expected.ordered)
     checks.append(_same_variables(found))
     checks += _signatures(expected, reference, found, tags="")
     checks += _signatures(expected, reference, found, tags="train")
@@ -61,11 +66,11 @@ def _signatures(expected: Expected, reference: Arrays, found: Arrays, tags: str)
     """Names of signatures and outputs, then every output of each signature."""
     wanted = hub_signatures(expected.task, expected.version)
     prefix = "train/signature/" if tags else "signature/"
-    key = "training/end_point/" if tags else "end_point/"
+    key = "training/" if tags else ""
     present = {name.removeprefix(prefix).split("/", 1)[0] for name in found if name.startswith(prefix)}
     yield count(f"signatures of {{{tags}}} that differ", len(present ^ set(wanted)), ", ".join(sorted(present)))
     last = "Predictions" if expected.task == "classification" else "global_pool"
-    end_points = [name.removeprefix(key) for name in reference if name.startswith(key)]
+    end_points = end_point_names(reference, key)
     end_points = end_points[: end_points.index(last) + 1]
     for name in sorted(present & set(wanted)):
         outputs = {f"{expected.config.name}/{end_point}": end_point for end_point in end_points}
@@ -74,40 +79,35 @@ def _signatures(expected: Expected, reference: Arrays, found: Arrays, tags: str)
         detail = f"{len(own)} outputs"
         yield count(f"outputs of {{{tags}}} {name} that differ in name", len(own ^ set(outputs)), detail)
         pairs = {
-            output: (reference[key + end_point], found[f"{prefix}{name}/{output}"])
+            output: (end_point, found[f"{prefix}{name}/{output}"])
             for output, end_point in outputs.items()
             if output in own
         }
-        yield _worst(f"outputs of {{{tags}}} {name}, relative difference", pairs)
+        yield _worst(f"outputs of {{{tags}}} {name}, relative difference", reference, key, pairs)
         if not tags and wanted[name].end_point == "Logits":
             logits = found[f"{prefix}{name}/default"]
             yield from output_checks(f"{{}} {name}", "classification", reference["end_point/Logits"], logits)
 
 
-def _worst(name: str, pairs: dict[str, tuple[np.ndarray, np.ndarray]]) -> Check:
-    """The largest relative difference of several outputs."""
-    worst, where = (0.0, "") if pairs else (float("nan"), "")
-    for output, (expected, found) in pairs.items():
-        if found.shape != expected.shape or found.dtype != expected.dtype:
-            detail = f"{output} is {found.dtype} {list(found.shape)}, expected {expected.dtype} {list(expected.shape)}"
-            return Check(name, float("nan"), TOLERANCE, detail)
-        difference = float(np.abs(found.astype(np.float64) - expected).max()) / float(np.abs(expected).max())
-        if not difference <= worst:
-            worst, where = difference, output
-    return Check(name, worst, TOLERANCE, f"{len(pairs)} outputs" + (f", largest at {where}" if where else ""))
+def _worst(name: str, reference: Arrays, key: str, pairs: dict[str, tuple[str, np.ndarray]]) -> Check:
+    """The largest relative difference of several outputs, each the end point that it is said to be."""
+    differences = {}
+    for output, (end_point, found) in pairs.items():
+        if found.dtype != np.float32:
+            return Check(name, float("nan"), TOLERANCE, f"{output} is {found.dtype}, expected float32")
+        differences[output] = end_point_difference(reference, key, end_point, found)
+    departure = Departure(differences, TOLERANCE)
+    detail = f"{len(pairs)} outputs" + (f", the first that departs is {departure.first}" if departure.first else "")
+    return Check(name, departure.largest if pairs else float("nan"), TOLERANCE, detail)
 
 
 def _inactive_in_inference(found: Arrays) -> Iterator[Check]:
     yield count("update operations of {}", int(found["inference_update_ops"]), "none may be there")
-    yield count("random numbers drawn in {}", int(found["inference_draws"]), "none may be drawn")
 
 
 def _training(expected: Expected, reference: Arrays, found: Arrays) -> Iterator[Check]:
-    draws = int(reference["training/draws"])
-    if expected.task == "feature_vector":
-        draws -= int(reference["training/classifier_draws"])
-    difference = abs(int(found["draws"]) - draws)
-    yield count("random numbers drawn in {train}, difference", difference, f"{int(found['draws'])} draws")
+    yield from dropping.checks(expected, found)
+    yield from gradient_checks(expected, found)
     statistics = statistics_of(found)
     missing = abs(int(found["update_ops"]) - len(statistics))
     yield count("update operations of {train}, difference", missing, f"{int(found['update_ops'])} operations")

@@ -65,3 +65,16 @@ def image_size_attachment(size: int) -> bytes:
     info = _message("ImageModuleInfo", default_image_size=_message("ImageSize", height=size, width=size))
     attachment = _message("ModuleAttachment", key=_IMAGE_MODULE_INFO, value=info.SerializeToString())
     return attachment.SerializeToString()
+
+
+def attached_image_size(attachment: bytes) -> tuple[int, int] | None:
+    """Height and width in pixels, where an attachment of a module tells them.
+
+    Raises:
+        DecodeError: it is no attachment.
+    """
+    parsed = _message("ModuleAttachment").FromString(attachment)
+    if parsed.key != "image_module_info":
+        return None
+    size = _message("ImageModuleInfo").FromString(parsed.value).default_image_size
+    return (size.height, size.width) if size.height and size.width else None

@@ -8,8 +8,9 @@ import tensorflow as tf
 import tensorflow_hub as hub
 from tensorflow.core.protobuf import saved_model_pb2
 
-from exporter.chance import draws, without_chance
+from exporter import draws
 from exporter.digests import digest
+from exporter.dropping import DRAWS
 from exporter.formats import IMAGE_INPUT, MOMENTUM_INPUT, TRAINING_MOMENTUM
 from exporter.layout import STATISTICS
 
@@ -22,9 +23,9 @@ def probe_hub(path: Path, images: np.ndarray) -> dict[str, Any]:
     Arrays: ``signature/NAME/OUTPUT``, loaded with ``hub.load`` and the tag set ``{}``; ``names``, ``digests``,
     ``after_inference`` of the variables there. Of the tag set ``{"train"}``, imported as ``hub.Module`` does, with
     every random number replaced by one: ``train/signature/NAME/OUTPUT``, ``trainable``, ``regularization_loss``,
-    ``update_ops`` and ``draws`` (their numbers), and of the moving statistics ``before/NAME``, ``moved/NAME`` (one run
-    of the update operations at `TRAINING_MOMENTUM`, where that can be set) and ``moved_by_default/NAME`` (one more).
-    ``tag_sets`` and ``collections`` list what the file has.
+    ``update_ops`` (their number), ``gradients/…``, and of the moving statistics ``before/NAME``, ``moved/NAME`` (one
+    run of the update operations at `TRAINING_MOMENTUM`, where that can be set), ``moved_by_default/NAME`` (one more).
+    ``tag_sets`` and ``collections`` list what the file has, ``draws/…`` its random decisions (`exporter.draws.arrays`).
     """
     saved_model = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
     meta_graphs = {frozenset(graph.meta_info_def.tags): graph for graph in saved_model.meta_graphs}
@@ -34,8 +35,9 @@ def probe_hub(path: Path, images: np.ndarray) -> dict[str, Any]:
     }
     inference = meta_graphs[frozenset()]
     arrays["inference_update_ops"] = np.array(len(_collection(inference, v1.GraphKeys.UPDATE_OPS)))
-    arrays["inference_draws"] = np.array(len(draws(inference)))
-    return arrays | _inference(path, images) | _training(path, meta_graphs[frozenset({"train"})], images)
+    training = meta_graphs[frozenset({"train"})]
+    arrays |= _decisions(training, inference)
+    return arrays | _inference(path, images) | _training(path, training, images)
 
 
 def _inference(path: Path, images: np.ndarray) -> dict[str, Any]:
@@ -58,7 +60,7 @@ def _inference(path: Path, images: np.ndarray) -> dict[str, Any]:
 def _training(path: Path, meta_graph: Any, images: np.ndarray) -> dict[str, Any]:
     signatures = meta_graph.signature_def
     with tf.Graph().as_default() as graph:
-        v1.train.import_meta_graph(without_chance(meta_graph), clear_devices=True)
+        v1.train.import_meta_graph(_keeping_all(meta_graph), clear_devices=True)
         variables = v1.global_variables()
         with v1.Session(graph=graph) as session:
             v1.train.Saver(variables).restore(session, str(path / "variables" / "variables"))
@@ -81,6 +83,8 @@ def _training(path: Path, meta_graph: Any, images: np.ndarray) -> dict[str, Any]
                 session.run(updates, fed | momentum)
                 arrays |= _prefixed(key, session.run(statistics))
             after = _digests(session, variables)
+            output = graph.get_tensor_by_name(signatures["default"].outputs["default"].name)
+            arrays |= _gradients(session, output, variables, {name: value[:1] for name, value in fed.items()})
     return arrays | {
         "trainable": np.array(
             [variable.op.name for variable in graph.get_collection(v1.GraphKeys.TRAINABLE_VARIABLES)]
@@ -90,8 +94,33 @@ def _training(path: Path, meta_graph: Any, images: np.ndarray) -> dict[str, Any]
         "after_training": np.array([after[name] for name in digests]),
         "regularization_loss": np.array(losses, np.float64),
         "update_ops": np.array(len(updates)),
-        "draws": np.array(len(draws(meta_graph))),
     }
+
+
+def _keeping_all(meta_graph: Any) -> Any:
+    """A copy in which every random number is one, so that drop path and dropout keep everything, rescaled."""
+    copy = type(meta_graph)()
+    copy.CopyFrom(meta_graph)
+    draws.keep_all([copy.graph_def], in_function=False)
+    return copy
+
+
+def _decisions(meta_graph: Any, inference: Any) -> dict[str, Any]:
+    with tf.Graph().as_default() as graph:
+        tf.import_graph_def(meta_graph.graph_def, name="")
+    found = draws.sites(graph)
+    in_inference = sum(draws.is_draw(node) for node in inference.graph_def.node)
+    return draws.arrays(found, draws.shares_kept(graph, found, DRAWS), in_inference)
+
+
+def _gradients(session: Any, output: Any, variables: list[Any], fed: dict[str, Any]) -> dict[str, Any]:
+    """``gradients/…`` as in `exporter.probe`, for the output of the signature ``default``."""
+    loss = tf.reduce_sum(tf.square(output))
+    pairs = zip(variables, v1.gradients(loss, variables), strict=True)
+    found = {variable.op.name: gradient for variable, gradient in pairs if gradient is not None}
+    finite = session.run({name: tf.reduce_all(tf.math.is_finite(value)) for name, value in found.items()}, fed)
+    wrong = [name for name, value in finite.items() if not value]
+    return {"gradients/names": np.array(list(found), str), "gradients/not_finite": np.array(wrong, str)}
 
 
 def _collection(meta_graph: Any, key: str) -> list[str]:

@@ -1,6 +1,8 @@
 """The worker job that loads an artifact as its users do, and writes down what it does."""
 
 import contextlib
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,9 @@ import tensorflow as tf
 import tensorflow_hub as hub
 from tensorflow.core.protobuf import saved_model_pb2
 
-from exporter import gate
-from exporter.chance import loadable_without_chance
+from exporter import draws, end_points, gate
 from exporter.digests import digest
+from exporter.dropping import DRAWS
 from exporter.errors import ArtifactError
 from exporter.formats import HUB_MODULE_FILE, TRAINING_MOMENTUM
 from exporter.hub_probe import probe_hub
@@ -23,23 +25,20 @@ def probe(request: dict[str, Any], report: Say) -> dict[str, Any]:
     """Loads ``request["path"]`` with ``hub.load`` and writes ``request["output"]``, an ``.npz`` of what it gives.
 
     For the arrays of a TF1 Hub module see `exporter.hub_probe`. Those of a TF2 SavedModel: ``output`` on
-    `VERIFICATION_IMAGES` and ``output_single`` on the first of them alone; ``signature/NAME/OUTPUT``;
-    ``regularization_loss``; ``names``, ``trainable`` and ``digests`` of ``obj.variables`` in order; ``after_inference``
-    digests; ``training/output``, and of the moving statistics: ``before/NAME``, ``moved/NAME`` (one step with
-    `TRAINING_MOMENTUM`), ``moved_by_default/NAME`` (one more step). With ``request["without_chance"]``, drop path and
-    dropout keep everything in training, as they always do in the probe of a TF1 Hub module.
+    `VERIFICATION_IMAGES` and ``output_single`` on the first of them alone; ``end_point/NAME`` of those found in the
+    graph; ``signature/NAME/OUTPUT``; ``regularization_loss``; ``names``, ``trainable`` and ``digests`` of
+    ``obj.variables`` in order; ``after_inference`` digests; ``draws/…`` of its random decisions (see
+    `exporter.draws.arrays`); and, where those keep everything: ``training/output``, of the moving statistics
+    ``before/NAME``, ``moved/NAME`` (one step with `TRAINING_MOMENTUM`), ``moved_by_default/NAME`` (one more step), and
+    ``gradients/names`` of the variables that a gradient reaches.
 
     The result lists the findings of the gate.
     """
     path = Path(request["path"])
     report("loading the artifact")
     images = VERIFICATION_IMAGES.at(request["image_size"])
-    if (path / HUB_MODULE_FILE).exists():
-        arrays = _probed_hub(path, images, report)
-    else:
-        scratch = Path(request["output"]).parent if request.get("without_chance") else None
-        arrays = _probed(path, images, report, scratch)
-    np.savez(request["output"], **arrays)
+    probed = _probed_hub if (path / HUB_MODULE_FILE).exists() else _probed
+    np.savez(request["output"], **probed(path, images, report))
     saved_model = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
     return {"findings": [str(finding) for finding in gate.check(saved_model)], "tensorflow": tf.__version__}
 
@@ -52,16 +51,14 @@ def _probed_hub(path: Path, images: np.ndarray, report: Say) -> dict[str, Any]:
         raise ArtifactError(f"{path} cannot be used as a TF1 Hub module: {_reason(error)}") from error
 
 
-def _probed(path: Path, images: np.ndarray, report: Say, scratch: Path | None) -> dict[str, Any]:
-    """With ``scratch``, a folder for temporary files, the artifact is loaded without chance."""
+def _probed(path: Path, images: np.ndarray, report: Say) -> dict[str, Any]:
     try:
-        with loadable_without_chance(path, scratch) if scratch else contextlib.nullcontext(path) as folder:
-            loaded = hub.load(str(folder))
+        loaded = hub.load(str(path))
     except Exception as error:
         raise ArtifactError(f"{path} does not load with hub.load: {_reason(error)}") from error
     report("running the artifact")
     try:
-        return _inference(loaded, images) | _training(loaded, images)
+        return _inference(loaded, images) | _training(path, loaded, images)
     except (AttributeError, TypeError, ValueError, tf.errors.OpError) as error:
         raise ArtifactError(f"{path} cannot be used as a reusable SavedModel: {_reason(error)}") from error
 
@@ -83,21 +80,78 @@ def _inference(loaded: Any, images: np.ndarray) -> dict[str, Any]:
         (argument,) = function.structured_input_signature[1]
         for output, value in function(**{argument: tf.constant(images)}).items():
             arrays[f"signature/{name}/{output}"] = value.numpy()
-    return arrays
+    return arrays | _end_points(loaded, images)
 
 
-def _training(loaded: Any, images: np.ndarray) -> dict[str, Any]:
+def _end_points(loaded: Any, images: np.ndarray) -> dict[str, Any]:
+    """``end_point/NAME`` of those that the function for inference shows; none where it is wrapped in another."""
+    values = {variable.handle.ref(): variable.numpy() for variable in loaded.variables}
+    found = end_points.run(_function(loaded, training=False), values, images)
+    return {f"end_point/{name}": value for name, value in found.items()}
+
+
+def _training(path: Path, loaded: Any, images: np.ndarray) -> dict[str, Any]:
     after_inference = _digests(loaded)
+    loaded(tf.constant(images), training=True)
+    arrays = {"after_inference": after_inference, "after_training": _digests(loaded)}
+    arrays |= _decisions(loaded)
+    with _keeping_all(path) as copy:
+        return arrays | _deterministic_training(hub.load(str(copy)), images)
+
+
+def _deterministic_training(loaded: Any, images: np.ndarray) -> dict[str, Any]:
+    """What training does where drop path and dropout keep everything, rescaled."""
     arrays = _statistics("before", loaded)
     output = loaded(tf.constant(images), training=True, batch_norm_momentum=TRAINING_MOMENTUM)
     arrays |= _statistics("moved", loaded)
     loaded(tf.constant(images), training=True)
     arrays |= _statistics("moved_by_default", loaded)
-    return arrays | {
-        "after_inference": after_inference,
-        "after_training": _digests(loaded),
-        "training/output": output.numpy(),
+    return arrays | {"training/output": output.numpy()} | _gradients(loaded, images[:1])
+
+
+def _gradients(loaded: Any, images: np.ndarray) -> dict[str, Any]:
+    """``gradients/…``: names of the variables that a loss of the output has a gradient for, and of those not finite."""
+    variables = list(loaded.variables)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(tf.square(loaded(tf.constant(images), training=True)))
+    found = {
+        variable.name.removesuffix(":0"): gradient
+        for variable, gradient in zip(variables, tape.gradient(loss, variables), strict=True)
+        if gradient is not None
     }
+    wrong = [name for name, gradient in found.items() if not np.isfinite(tf.convert_to_tensor(gradient)).all()]
+    return {"gradients/names": np.array(list(found), str), "gradients/not_finite": np.array(wrong, str)}
+
+
+def _decisions(loaded: Any) -> dict[str, Any]:
+    inference, training = (_function(loaded, training).graph for training in (False, True))
+    found = draws.sites(training)
+    return draws.arrays(found, draws.shares_kept(training, found, DRAWS), len(draws.sites(inference)))
+
+
+def _function(loaded: Any, training: bool) -> Any:
+    """The traced function for that value of ``training``."""
+    # ``type(loaded)`` has a ``__call__`` of its own, which forwards to this one.
+    for function in loaded.__call__.concrete_functions:
+        if training in [value for value in function.structured_input_signature[0] if isinstance(value, bool)]:
+            return function
+    raise ValueError(f"it has no function that was traced for training={training}")
+
+
+@contextlib.contextmanager
+def _keeping_all(path: Path) -> Iterator[Path]:
+    """A copy of the artifact in which every random number is one; its variables are links."""
+    saved_model = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+    for meta_graph in saved_model.meta_graphs:
+        draws.keep_all([meta_graph.graph_def], in_function=False)
+        draws.keep_all(meta_graph.graph_def.library.function, in_function=True)
+    with tempfile.TemporaryDirectory(prefix="nasexport-") as folder:
+        copy = Path(folder)
+        for part in path.iterdir():
+            if part.is_dir():
+                (copy / part.name).symlink_to(part.absolute(), target_is_directory=True)
+        (copy / "saved_model.pb").write_bytes(saved_model.SerializeToString())
+        yield copy
 
 
 def _statistics(key: str, loaded: Any) -> dict[str, Any]:

@@ -26,10 +26,8 @@ def reference(request: dict[str, Any], report: Say) -> dict[str, Any]:
 
     Arrays: ``end_point/NAME`` on `VERIFICATION_IMAGES`; ``training/end_point/NAME`` and ``training/NAME`` (batch
     statistics of every batch norm) from the training graph whose drop path and dropout keep everything, rescaled;
-    ``training/draws`` and ``training/classifier_draws``, how often that graph, and its classifier alone, draws random
-    numbers; ``names`` and ``digests`` (sha256) of the variables
-    in order; ``regularization_loss/TASK``. With the task "classification", all that a feature vector needs is there
-    too.
+    ``names`` and ``digests`` (sha256) of the variables in order; ``regularization_loss/TASK``. With the
+    task "classification", all that a feature vector needs is there too.
     """
     config = ModelConfig.from_dict(request["config"])
     task: Task = request["task"]
@@ -39,7 +37,7 @@ def reference(request: dict[str, Any], report: Say) -> dict[str, Any]:
     arrays = _outputs(checkpoint, config, task, specs)
     arrays |= _facts(checkpoint, config)
     np.savez(request["output"], **arrays)
-    return {"arrays": len(arrays), "synthetic": checkpoint.synthetic}
+    return {"arrays": len(arrays), "synthetic": checkpoint.synthetic, "tensorflow": tf.__version__}
 
 
 def _outputs(checkpoint: Checkpoint, config: ModelConfig, task: Task, specs: list[VariableSpec]) -> dict[str, Any]:
@@ -47,14 +45,8 @@ def _outputs(checkpoint: Checkpoint, config: ModelConfig, task: Task, specs: lis
         held = {spec.name: _variable(spec) for spec in specs}
         images = v1.placeholder(tf.float32, [None, config.image_size, config.image_size, 3])
         inference = network.build(config, task, images, lambda name, _: held[name])
-        draws = []
-
-        def keep_all(shape: Any) -> Any:
-            draws.append(shape)
-            return tf.ones(shape)
-
         training = network.build(
-            config, task, images, lambda name, _: held[name], training=True, momentum=0.0, uniform=keep_all
+            config, task, images, lambda name, _: held[name], training=True, momentum=0.0, uniform=tf.ones
         )
         saver = v1.train.Saver({checkpoint.mapping.names[name]: variable for name, variable in held.items()})
         statistics = {spec.name: held[spec.name] for spec in variables(config, "feature_vector") if not spec.trainable}
@@ -65,11 +57,9 @@ def _outputs(checkpoint: Checkpoint, config: ModelConfig, task: Task, specs: lis
             trained, _ = session.run([training.end_points, training.updates], feed)
             # With a momentum of zero the moving statistics are now those of the batch.
             batch = session.run(statistics)
-    drops = task == "classification" and config.dropout_keep_prob < 1
     return (
         {f"end_point/{name}": value for name, value in inferred.items()}
         | {f"training/end_point/{name}": value for name, value in trained.items()}
-        | {"training/draws": np.int64(len(draws)), "training/classifier_draws": np.int64(drops)}
         | {f"training/{name}": value for name, value in batch.items()}
     )
 

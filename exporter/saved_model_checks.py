@@ -4,20 +4,25 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from exporter import dropping
 from exporter.checks import (
+    TOLERANCE,
     Arrays,
     Check,
     Expected,
     change_checks,
     count,
+    end_point_difference,
+    end_point_names,
     gate_check,
-    known_in_training,
+    gradient_checks,
     moving_averages_check,
     output_checks,
     regularization_check,
     statistics_of,
     variables_checks,
 )
+from exporter.departure import Departure
 from exporter.formats import FIRST_SERVING_VERSION, SERVING_OUTPUTS, TRAINING_MOMENTUM
 from exporter.layout import variables
 
@@ -30,17 +35,34 @@ def compare(expected: Expected, reference: Arrays, found: Arrays, findings: list
         found: arrays of `exporter.probe.probe`, of an artifact in this format.
         findings: what the gate says of the file.
     """
-    specs = variables(expected.config, expected.task)
     name = "Logits" if expected.task == "classification" else "global_pool"
     output = reference[f"end_point/{name}"]
     checks = [gate_check(findings)]
-    checks += variables_checks(specs, reference, found)
+    specs = variables(expected.config, expected.task)
+    checks += variables_checks(specs, reference, found, expected.ordered)
     checks += output_checks("output", expected.task, output, found.get("output"))
     checks += output_checks("output for one image", expected.task, output[:1], found.get("output_single"))
+    checks.append(_end_points(expected, reference, found))
     checks += _signatures(expected, output, found)
     checks.append(regularization_check(reference[f"regularization_loss/{expected.task}"], found["regularization_loss"]))
     checks += _training(expected, reference, found)
     return checks
+
+
+def _end_points(expected: Expected, reference: Arrays, found: Arrays) -> Check:
+    """Every end point that the function's graph shows, and the first that departs."""
+    task_has = {"classification": (), "feature_vector": ("Logits", "Predictions")}[expected.task]
+    names = [name for name in end_point_names(reference) if name not in task_has]
+    # The exported function ends before the probabilities.
+    wanted = [name for name in names if name != "Predictions"]
+    shown = [name for name in wanted if f"end_point/{name}" in found]
+    differences = {name: end_point_difference(reference, "", name, found[f"end_point/{name}"]) for name in shown}
+    departure = Departure(differences, TOLERANCE)
+    detail = f"{len(shown)} of {len(wanted)} found in the graph"
+    if departure.first:
+        detail += f", the first that departs is {departure.first}"
+    missing = expected.ordered and len(shown) < len(wanted)
+    return Check("end points, relative difference", float("nan") if missing else departure.largest, TOLERANCE, detail)
 
 
 def _signatures(expected: Expected, output: np.ndarray, found: Arrays) -> Iterator[Check]:
@@ -55,14 +77,12 @@ def _signatures(expected: Expected, output: np.ndarray, found: Arrays) -> Iterat
 
 
 def _training(expected: Expected, reference: Arrays, found: Arrays) -> Iterator[Check]:
+    yield from dropping.checks(expected, found)
+    yield from gradient_checks(expected, found)
     yield from change_checks(found, found["names"], found["digests"])
-    known = [name for name in statistics_of(found) if known_in_training(expected.config, name)]
-    yield moving_averages_check("moved", "before", TRAINING_MOMENTUM, known, reference, found)
-    yield moving_averages_check("moved_by_default", "moved", expected.momentum, known, reference, found)
-    if expected.task == "feature_vector" and expected.config.drop_path_keep_prob == 1.0:
-        yield from output_checks(
-            "output in training mode",
-            expected.task,
-            reference["training/end_point/global_pool"],
-            found["training/output"],
-        )
+    statistics = statistics_of(found)
+    yield moving_averages_check("moved", "before", TRAINING_MOMENTUM, statistics, reference, found)
+    yield moving_averages_check("moved_by_default", "moved", expected.momentum, statistics, reference, found)
+    name = "Logits" if expected.task == "classification" else "global_pool"
+    output = reference[f"training/end_point/{name}"]
+    yield from output_checks("output in training mode", expected.task, output, found["training/output"])

@@ -2,30 +2,65 @@
 
 import dataclasses
 import tempfile
+from collections import ChainMap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporter import artifact, comparison, worker
-from exporter.checks import Check, Expected, Report
+from exporter import artifact, comparison, references, worker
+from exporter.checks import Arrays, Check, Expected, Report
 from exporter.config import TASKS, ModelConfig, Task, models
 from exporter.errors import ArtifactError, ConfigError, WorkerError
 from exporter.fetch import opened
+from exporter.formats import DEFAULT_MOMENTUM, FIRST_MOMENTUM_VERSION, FIRST_SERVING_VERSION, TRAINING_DECAY
+from exporter.layout import variables
 from exporter.progress import SILENT, Listener, Say
 from exporter.settings import Settings
 from exporter.source import Source
 
+#: Other implementations that an artifact can be held against.
+KINDS = ("numpy", "keras")
 
-class Verifier:
-    """Verifies artifacts of one checkpoint, computing the reference once.
 
-    Use it as a context manager: the reference lives in a temporary folder.
+@dataclass(frozen=True)
+class Choices:
+    """How to verify.
+
+    ``model`` and ``version`` say what an artifact is that nasexport did not write. ``against`` names other
+    implementations, of `KINDS`. ``reference`` is a recorded one to use. ``time_limit`` is how long each process may
+    take, in seconds.
     """
 
-    def __init__(self, config: ModelConfig, source: Source, task: Task, *, debug: bool = False):
+    model: ModelConfig | None = None
+    version: int | None = None
+    against: tuple[str, ...] = ()
+    reference: Path | None = None
+    time_limit: float = 1800.0
+
+
+class Verifier:
+    """Verifies artifacts of one checkpoint, with one reference.
+
+    Use it as a context manager: what is computed lives in a temporary folder.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        source: Source,
+        task: Task,
+        settings: Settings = Settings(),
+        choices: Choices = Choices(),
+        *,
+        debug: bool = False,
+    ):
         """``task`` is "classification" where any artifact to come is one."""
         self._config, self._source, self._task, self._debug = config, source, task, debug
-        self._reference: dict[str, Any] | None = None
+        self._settings, self._choices = settings, choices
+        self._reference: Arrays | None = None
+        self._others: dict[str, Arrays] = {}
+        self._notes: tuple[str, ...] = ()
         self._folder = tempfile.TemporaryDirectory(prefix="nasexport-")
 
     def __enter__(self) -> "Verifier":
@@ -35,23 +70,37 @@ class Verifier:
         self._folder.cleanup()
 
     def prepare(self, report: Say = lambda _: None) -> None:
-        """Computes the reference, where that has not been done yet."""
-        if self._reference is None:
-            output = Path(self._folder.name) / "reference.npz"
-            request = {
-                "config": self._config.to_dict(),
-                "task": self._task,
-                "prefix": str(self._source.prefix),
-                "output": str(output),
-            }
-            self._run("reference", request, report)
-            self._reference = comparison.load(output)
+        """Gets the reference: a recorded one, one computed from the checkpoint, or both where the first is not whole.
+
+        Raises:
+            ArtifactError: the recorded one is damaged, or another model's.
+            ConfigError: another implementation was asked for that does not exist.
+            CheckpointError: the checkpoint is not that of the model.
+        """
+        if self._reference is not None:
+            return
+        recorded: dict[str, Any] = {}
+        if path := self._choices.reference or references.find(self._source.files, self._settings):
+            recorded, facts = references.load(path, self._config.name)
+            if facts.get("files") != self._source.files:
+                raise ArtifactError(f"{path} was recorded from other files than those of the checkpoint")
+            self._notes = (f"compared with a recorded reference ({facts['recorded_with']})",)
+        if references.is_whole(recorded):
+            self._reference = recorded
+        else:
+            computed = self._computed("reference", {"task": self._task}, report)
+            # What the original network gave counts for more than what ours gives.
+            self._reference = ChainMap(recorded, computed)  # type: ignore[arg-type]
+        for kind in self._choices.against:
+            if kind == "keras" and self._config.name not in ("nasnet_mobile", "nasnet_large"):
+                raise ConfigError(f"Keras Applications has no {self._config.name}: compare it with --against numpy")
+            self._others[kind] = self._computed("independent", {"kind": kind}, report)
 
     def verify(self, path: Path, expected: Expected, report: Say = lambda _: None) -> Report:
         """Checks the artifact in ``path``; failures are collected in the report, a crash of its process is one of them.
 
         Raises:
-            CheckpointError: the checkpoint is not that of the model.
+            NasexportError: as `prepare` does.
         """
         self.prepare(report)
         assert self._reference is not None
@@ -60,25 +109,42 @@ class Verifier:
         try:
             result = self._run("probe", request, report)
         except (ArtifactError, WorkerError) as error:
-            return Report(str(path), (Check("loads and runs", float("nan"), 0, str(error)),))
-        checks = comparison.compare(expected, self._reference, comparison.load(output), result["findings"])
-        return Report(str(path), tuple(checks))
+            return Report(str(path), (Check("loads and runs", float("nan"), 0, str(error)),), self._notes)
+        specs = variables(expected.config, expected.task)
+        prefix = comparison.variables_prefix(output, specs)
+        found = comparison.LazyArrays(output, prefix)
+        checks = comparison.compare(expected, self._reference, found, result["findings"])
+        for kind, arrays in self._others.items():
+            checks += comparison.against(kind, expected, arrays, found)
+        notes = (*self._notes, f"its variables' names begin with {prefix!r}") if prefix else self._notes
+        measured = comparison.measured(expected, self._reference, found)
+        measured |= {"tensorflow": result["tensorflow"], "source": self._source.provenance()}
+        return Report(str(path), tuple(checks), notes, measured)
+
+    def _computed(self, job: str, request: dict[str, Any], report: Say) -> Arrays:
+        output = Path(self._folder.name) / f"{job}-{request.get('kind', '')}.npz"
+        common = {"config": self._config.to_dict(), "prefix": str(self._source.prefix), "output": str(output)}
+        self._run(job, {**common, **request}, report)
+        return comparison.LazyArrays(output)
 
     def _run(self, job: str, request: dict[str, Any], report: Say) -> dict[str, Any]:
-        return worker.run(job, request, report, self._debug)
+        return worker.run(job, request, report, self._debug, time_limit=self._choices.time_limit)
 
 
-def expected_of(path: Path) -> tuple[Expected, dict[str, Any]]:
-    """What an artifact must be, and its metadata, from the ``nasexport.json`` beside it.
+def expected_of(path: Path, choices: Choices = Choices()) -> tuple[Expected, dict[str, Any] | None]:
+    """What an artifact must be, and its metadata, from the ``nasexport.json`` beside it or from the user.
 
     Raises:
         ArtifactError: there is no artifact, or nothing says what it should be.
+        ConfigError: the model has no such version.
     """
     artifact.require_saved_model(path)
     metadata = artifact.read_metadata(path)
+    if choices.model is not None:
+        return _foreign(path, choices.model, choices.version), metadata
     if metadata is None:
         raise ArtifactError(
-            f"{path} has no {artifact.METADATA_FILE}: only artifacts that nasexport wrote can be verified"
+            f"{path} has no {artifact.METADATA_FILE}, so nasexport did not write it: say with --model what it should be"
         )
     try:
         config = models().get(metadata["model"]["name"]) or ModelConfig.from_dict(metadata["model"])
@@ -93,29 +159,49 @@ def expected_of(path: Path) -> tuple[Expected, dict[str, Any]]:
         raise ArtifactError(f"{path / artifact.METADATA_FILE} is damaged: {error}") from error
 
 
+def _foreign(path: Path, config: ModelConfig, version: int | None) -> Expected:
+    """What an artifact of unknown origin must be: its version and task are what its files look like."""
+    facts = worker.run("inspect", {"path": str(path)})
+    names = {variable["name"] for variable in facts["variables"]["list"]}
+    task: Task = "classification" if any("final_layer/FC" in name for name in names) else "feature_vector"
+    if version is None:
+        signatures = {name for named in facts["signatures"].values() for name in named}
+        if facts["format"] == "hub":
+            version = FIRST_MOMENTUM_VERSION if any("bn_hparams" in name for name in signatures) else 1
+        else:
+            version = FIRST_SERVING_VERSION if "serving_default" in signatures else 4
+    if config.versions.get(version) != facts["format"]:
+        have = ", ".join(f"{number} ({name})" for number, name in sorted(config.versions.items()))
+        raise ConfigError(f"{path} is of format {facts['format']}, and {config.name} has versions {have}")
+    momentum = DEFAULT_MOMENTUM if version >= FIRST_MOMENTUM_VERSION else TRAINING_DECAY
+    return Expected(config, task, version, momentum, ordered=False)
+
+
 def verify(
     paths: Sequence[Path],
     checkpoint: Path | None = None,
     settings: Settings = Settings(),
+    choices: Choices = Choices(),
     *,
     listener: Listener = SILENT,
     debug: bool = False,
 ) -> list[Report]:
-    """Checks artifacts that nasexport wrote against a checkpoint, or against the published archive.
+    """Checks artifacts against a checkpoint, or against the published archive.
 
     Raises:
         ArtifactError: one of ``paths`` is no artifact, or was made from a synthetic checkpoint and none is given.
         CheckpointError, FetchError: the checkpoint cannot be had, or is not the model's.
     """
-    wanted = {path: expected_of(path) for path in paths}
+    wanted = {path: expected_of(path, choices) for path in paths}
     reports: dict[Path, Report] = {}
     for name in dict.fromkeys(expected.config.name for expected, _ in wanted.values()):
         group = {path: pair for path, pair in wanted.items() if pair[0].config.name == name}
         config = next(iter(group.values()))[0].config
         for path, (_, metadata) in group.items():
-            if checkpoint is None and metadata["source"].get("synthetic"):
+            synthetic = metadata and metadata["source"].get("synthetic")
+            if checkpoint is None and synthetic:
                 raise ArtifactError(
-                    f"{path} was made from a synthetic checkpoint ({_described(metadata['source']['synthetic'])}):\n"
+                    f"{path} was made from a synthetic checkpoint ({_described(synthetic)}):\n"
                     f"pass that with --checkpoint; the published weights cannot verify it"
                 )
         task: Task = (
@@ -123,19 +209,55 @@ def verify(
         )
         with (
             opened(config, checkpoint, settings, listener) as found,
-            Verifier(config, found, task, debug=debug) as verifier,
+            Verifier(config, found, task, settings, choices, debug=debug) as verifier,
         ):
             for path, (expected, metadata) in group.items():
                 checked = verifier.verify(path, expected, listener.step)
-                reports[path] = dataclasses.replace(checked, notes=_notes(metadata, found))
+                notes = (*checked.notes, *_notes(metadata, found))
+                reports[path] = dataclasses.replace(checked, notes=notes)
     return [reports[path] for path in paths]
+
+
+def record(
+    config: ModelConfig,
+    checkpoint: Path | None = None,
+    settings: Settings = Settings(),
+    output: Path | None = None,
+    *,
+    listener: Listener = SILENT,
+    debug: bool = False,
+) -> Path:
+    """Computes the reference of a checkpoint and keeps it, whole, for later verifications; where it is.
+
+    Args:
+        output: the file to write; by default it goes into the cache, where `verify` and ``build`` find it.
+
+    Raises:
+        NasexportError: as `verify` does.
+    """
+    with opened(config, checkpoint, settings, listener) as found, tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "reference.npz"
+        request = {"config": config.to_dict(), "task": "classification", "prefix": str(found.prefix)}
+        result = worker.run("reference", {**request, "output": str(path)}, listener.step, debug)
+        arrays = references.condense(comparison.LazyArrays(path))
+        facts = {
+            "model": config.name,
+            "recorded_with": f"nasexport's TF-Slim graph under TensorFlow {result['tensorflow']}",
+            "files": found.files,
+            "synthetic": result["synthetic"],
+        }
+        target = output or settings.cache / "references" / f"{references.key(found.files)}.npz"
+        references.save(target, arrays, facts)
+    return target
 
 
 def _described(synthetic: dict[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in sorted(synthetic.items()))
 
 
-def _notes(metadata: dict[str, Any], opened: Source) -> tuple[str, ...]:
+def _notes(metadata: dict[str, Any] | None, opened: Source) -> tuple[str, ...]:
+    if metadata is None:
+        return ("nasexport did not write it: what it should be was said by the user",)
     notes = []
     made_from = metadata["source"]
     if made_from.get("files") != opened.files:

@@ -2,7 +2,8 @@
 
 The tool's own process never imports TensorFlow: it starts in a blink, stays small, and says nothing that it does not
 mean. A job is a function ``job(request, report)`` in a module that may import TensorFlow; request and result are JSON
-values, ``report(text)`` tells what is being done. A worker ends when its parent does.
+values, ``report(text)`` tells what is being done; where job and caller agree, it may be any JSON value. A worker ends
+when its parent does.
 """
 
 import contextlib
@@ -32,6 +33,9 @@ JOBS = {
     "inspect": "exporter.inspection:describe",
     "compare_files": "exporter.file_difference:compare_files",
     "inventory": "exporter.inventory:inventory",
+    "independent": "exporter.independent:independent",
+    "predict": "exporter.prediction:predict",
+    "evaluate": "exporter.prediction:evaluate",
 }
 
 
@@ -40,16 +44,24 @@ _PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _BOOTSTRAP = "import sys; sys.path[0] = sys.argv[1]; from exporter.worker import main; main(sys.argv[2])"
 
 
-def run(job: str, request: dict[str, Any], report: Say = lambda _: None, debug: bool = False) -> dict[str, Any]:
+def run(
+    job: str,
+    request: dict[str, Any],
+    report: Say = lambda _: None,
+    debug: bool = False,
+    *,
+    time_limit: float | None = None,
+) -> dict[str, Any]:
     """Runs a job in a process of its own and returns its result, with ``peak_memory`` in bytes added.
 
     Args:
         report: called with each line that tells what the job is doing.
         debug: shows the worker's own standard error, TensorFlow's messages included.
+        time_limit: how long it may take, in seconds.
 
     Raises:
         NasexportError: of the class that the job raised.
-        WorkerError: the worker crashed or was killed; the message has its last line.
+        WorkerError: the worker crashed, was killed, or took too long; the message has its last line.
     """
     process = subprocess.Popen(
         [sys.executable, "-c", _BOOTSTRAP, _PACKAGE_PARENT, job],
@@ -65,6 +77,9 @@ def run(job: str, request: dict[str, Any], report: Say = lambda _: None, debug: 
     last_lines: deque[str] = deque(maxlen=20)
     drain = threading.Thread(target=lambda: last_lines.extend(process.stderr or ()), daemon=True)
     drain.start()
+    late = threading.Timer(time_limit or threading.TIMEOUT_MAX, process.kill)
+    late.daemon = True
+    late.start()
     outcome: dict[str, Any] | None = None
     try:
         # The pipe stays open after the request: its end tells the worker that its parent is gone.
@@ -79,6 +94,7 @@ def run(job: str, request: dict[str, Any], report: Say = lambda _: None, debug: 
         process.wait()
         drain.join()
     finally:
+        late.cancel()
         process.kill()
         process.wait()
         process.stdout.close()
@@ -87,6 +103,8 @@ def run(job: str, request: dict[str, Any], report: Say = lambda _: None, debug: 
             process.stderr.close()
         with contextlib.suppress(BrokenPipeError):
             process.stdin.close()
+    if outcome is None and time_limit and time.monotonic() - began >= time_limit:
+        raise WorkerError(f"the process for {job!r} took longer than {time_limit:g} s and was ended: see --time-limit")
     if outcome is None:
         raise WorkerError(_death(job, process.returncode, last_lines))
     if "error" in outcome:

@@ -34,6 +34,13 @@ TINY_PNASNET = {
     "drop_path_keep_prob": 1.0,
     "weight_decay": 4.0e-5,
 }
+#: The first network with the classes of ImageNet, and with made-up accuracy to be held against.
+TINY_IMAGENET = {
+    **TINY,
+    "name": "tiny_imagenet",
+    "num_classes": 1001,
+    "accuracy": {"top_1": 50.0, "top_5": 70.0},
+}
 
 
 @pytest.fixture(scope="session")
@@ -107,6 +114,22 @@ def tiny_pnasnet_artifacts(cli: Command, tiny_pnasnet: Path, tiny_pnasnet_checkp
 
 
 @pytest.fixture(scope="session")
+def imagenet_artifacts(cli: Command, shared: Path) -> Path:
+    """The ``--output`` folder of a tiny NASNet with 1001 classes, not verified.
+
+    Version 4 of both tasks, version 3 of classification.
+    """
+    config = _written(shared / "tiny_imagenet.yaml", TINY_IMAGENET)
+    prefix = shared / "tiny_imagenet" / "model.ckpt"
+    succeeded(cli("synth", config, "--output", prefix))
+    output = shared / "imagenet_artifacts"
+    command = ("build", config, "--checkpoint", prefix, "--no-verify", "--output", output)
+    succeeded(cli(*command))
+    succeeded(cli(*command, "--version", 3, "--task", "classification"))
+    return output
+
+
+@pytest.fixture(scope="session")
 def mobile_checkpoint(cli: Command, shared: Path) -> Path:
     """A ``.tar.gz`` of nasnet_mobile, seed 0, laid out like the published archive."""
     archive = shared / "nasnet-a_mobile.tar.gz"
@@ -119,4 +142,14 @@ def mobile_artifacts(cli: Command, mobile_checkpoint: Path, shared: Path) -> Pat
     """The ``--output`` folder of nasnet_mobile version 4, both tasks, built with verification."""
     output = shared / "mobile_artifacts"
     succeeded(cli("build", "nasnet_mobile", "--checkpoint", mobile_checkpoint, "--output", output))
+    return output
+
+
+@pytest.fixture(scope="session")
+def hub_modules(cli: Command, tiny: Path, tiny_checkpoint: Path, shared: Path) -> Path:
+    """The ``--output`` folder of versions 1 and 3 of the tiny NASNet, both tasks, built with verification."""
+    output = shared / "hub_modules"
+    for version in (1, 3):
+        options = ("--format", "hub", "--version", version, "--output", output)
+        succeeded(cli("build", tiny, *options, "--checkpoint", tiny_checkpoint))
     return output

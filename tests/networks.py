@@ -41,9 +41,20 @@ def difference(found: Any, expected: Any) -> float:
 
 
 def recorded(name: str) -> Arrays:
-    """A file of the record, for example ``expected_nasnet_mobile``."""
+    """What was recorded of the outputs of a model, by name, or a file of the record, as ``train_nasnet_mobile``."""
+    if name in MODELS:
+        return _outputs_recorded()[name]
     with np.load(CHECKOUT / "exporter" / "reference" / f"{name}.npz") as file:
         return {key: file[key] for key in file.files}
+
+
+@functools.cache
+def _outputs_recorded() -> dict[str, Arrays]:
+    found: dict[str, Arrays] = {}
+    for path in sorted((CHECKOUT / "configs" / "references").glob("*.npz")):
+        with np.load(path) as file:
+            found[json.loads(str(file["facts"]))["model"]] = {key: file[key] for key in file.files}
+    return found
 
 
 def statistics(value: Any) -> Any:

@@ -14,7 +14,7 @@ import exporter
 from exporter.config import models
 from tests.command import CHECKOUT, Command, files_below, refusal, succeeded
 
-COMMANDS = ("models", "build", "synth", "verify", "inspect", "diff")
+COMMANDS = ("models", "build", "synth", "verify", "inspect", "diff", "predict", "evaluate")
 
 
 def test_help_lists_the_commands(cli: Command) -> None:
@@ -72,7 +72,8 @@ def _imported(cli: Command, *args: str, **variables: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "args", [("--help",), ("models",), ("models", "--json"), ("build", "--help"), ("diff", "--help")]
+    "args",
+    [("--help",), ("models",), ("models", "--json"), ("build", "--help"), ("evaluate", "--help"), ("diff", "--help")],
 )
 def test_quick_commands_do_not_import_tensorflow(cli: Command, args: tuple[str, ...]) -> None:
     imported = _imported(cli, *args)
@@ -105,6 +106,10 @@ def test_shell_completion_is_quick_and_knows_the_models(cli: Command) -> None:
         (("verify",), "Missing argument"),
         (("inspect",), "Missing argument"),
         (("diff",), "Missing argument"),
+        (("predict", "artifact"), "Missing argument"),
+        (("predict", "artifact", "image", "--top", "0"), "0 is not in the range"),
+        (("evaluate", "artifact"), "Missing option"),
+        (("evaluate", "artifact", "--images", "folder", "--limit", "0"), "0 is not in the range"),
         (("frobnicate",), "No such command"),
     ],
 )
@@ -130,6 +135,8 @@ def test_wrong_usage_ends_with_status_2(own_cli: Command, args: tuple[str, ...],
         (("verify", "absent"), ("there is nothing at absent",)),
         (("verify", "."), ("holds no saved_model.pb",)),
         (("inspect", "absent"), ("there is nothing at absent",)),
+        (("predict", "absent", "image.jpg"), ("there is nothing at absent",)),
+        (("evaluate", "absent", "--images", "."), ("there is nothing at absent",)),
     ],
 )
 def test_what_does_not_exist_ends_with_status_1(own_cli: Command, args: tuple[str, ...], said: tuple[str, ...]) -> None:

@@ -23,28 +23,6 @@ Read = tuple[dict[str, Any], dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def modules(cli: Command, tiny: Path, tiny_checkpoint: Path, shared: Path) -> Path:
-    """The ``--output`` folder of versions 1 and 3 of the tiny NASNet, both tasks, built with verification."""
-    output = shared / "hub_modules"
-    for version in VERSIONS:
-        succeeded(
-            cli(
-                "build",
-                tiny,
-                "--format",
-                "hub",
-                "--version",
-                version,
-                "--checkpoint",
-                tiny_checkpoint,
-                "--output",
-                output,
-            )
-        )
-    return output
-
-
-@pytest.fixture(scope="module")
 def reads() -> dict[Any, Read]:
     return {}
 
@@ -76,9 +54,9 @@ def case(request: pytest.FixtureRequest) -> tuple[Task, int]:
 
 
 @pytest.fixture
-def read(reader: str, case: tuple[Task, int], modules: Path, reads: dict[Any, Read], tmp_path: Path) -> Read:
+def read(reader: str, case: tuple[Task, int], hub_modules: Path, reads: dict[Any, Read], tmp_path: Path) -> Read:
     if (reader, case) not in reads:
-        artifact = artifact_folder(modules, "tiny_nasnet", *case)
+        artifact = artifact_folder(hub_modules, "tiny_nasnet", *case)
         reads[reader, case] = _read("hub_module", MODULE_READERS[reader](), artifact, tmp_path / "read", 64)
     return reads[reader, case]
 
@@ -154,14 +132,14 @@ def test_fine_tuning_lowers_the_loss_and_survives_an_export(read: Read, case: tu
 
 @pytest.mark.parametrize("reader_v2", ["TensorFlow 2.15.1", "newest TensorFlow"])
 def test_tensorflow_2_reads_it_with_load_and_keras_layer(
-    reader_v2: str, modules: Path, tmp_path: Path, reads: dict[Any, Read]
+    reader_v2: str, hub_modules: Path, tmp_path: Path, reads: dict[Any, Read]
 ) -> None:
     python = environments.current() if reader_v2.startswith("newest") else environments.last_with_hub_module()
-    artifact = artifact_folder(modules, "tiny_nasnet", "classification", 3)
+    artifact = artifact_folder(hub_modules, "tiny_nasnet", "classification", 3)
     facts, arrays = _read("hub_module_v2", python, artifact, tmp_path / "v2", 64)
     names = sorted(formats.hub_signatures("classification", 3))
     assert facts["train_signatures"] == names
-    assert facts["variables"] == len(variables(model_of(modules), "classification"))
+    assert facts["variables"] == len(variables(model_of(hub_modules), "classification"))
     old = (  # the oldest reader's outputs are what all others must give
         reads.get(("TensorFlow 1.15.5", ("classification", 3)))
         or _read("hub_module", environments.old(), artifact, tmp_path / "v1", 64)

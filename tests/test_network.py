@@ -15,7 +15,7 @@ from tests.networks import TOLERANCE, Arrays, difference
 
 END_POINTS = json.loads((Path(__file__).parent / "data" / "end_points.json").read_text(encoding="utf-8"))
 #: What the record calls an end point's mean, standard deviation and largest magnitude.
-STATISTICS = "stat_"
+STATISTICS = "statistics/"
 
 
 def _slow(name: str) -> Any:
@@ -34,7 +34,7 @@ def found(name: str) -> Arrays:
 
 @pytest.fixture(scope="module")
 def expected(name: str) -> Arrays:
-    return networks.recorded(f"expected_{name}")
+    return networks.recorded(name)
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +61,11 @@ def test_end_points_have_the_recorded_names_order_and_static_shapes(
 
 
 def test_logits_equal_the_recorded_ones(found: Arrays, expected: Arrays) -> None:
-    assert difference(found["end_point/Logits"], expected["logits"]) <= TOLERANCE
+    assert difference(found["end_point/Logits"], expected["end_point/Logits"]) <= TOLERANCE
 
 
 def test_features_equal_the_recorded_ones(found: Arrays, expected: Arrays) -> None:
-    assert difference(found["end_point/global_pool"], expected["features"]) <= TOLERANCE
+    assert difference(found["end_point/global_pool"], expected["end_point/global_pool"]) <= TOLERANCE
 
 
 def test_every_end_point_has_the_recorded_statistics(name: str, found: Arrays, expected: Arrays) -> None:

@@ -104,10 +104,10 @@ def test_end_points_have_the_recorded_names_order_shapes_and_type(name: str, fou
 
 def test_end_points_equal_the_recorded_ones(name: str, found: dict[str, Array]) -> None:
     """Logits and features number by number, all others by their mean, standard deviation and largest magnitude."""
-    record = networks.recorded(f"expected_{name}")
+    record = networks.recorded(name)
     departure = explain(
         {end_point: record[f"{STATISTICS}{end_point}"] for end_point in found}
-        | {"all features": record["features"], "all logits": record["logits"]},
+        | {"all features": record["end_point/global_pool"], "all logits": record["end_point/Logits"]},
         {end_point: networks.statistics(value) for end_point, value in found.items()}
         | {"all features": found["global_pool"], "all logits": found["Logits"]},
         TOLERANCE,

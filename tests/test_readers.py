@@ -155,7 +155,7 @@ def test_outputs_in_the_oldest_reader_equal_those_in_the_current_one(case: Case,
 
 @pytest.mark.parametrize("reader", READERS)
 def test_logits_are_the_recorded_ones_of_the_original_network(mobile_case: Case, read: Read, reader: str) -> None:
-    recorded = networks.recorded("expected_nasnet_mobile")["logits"]
+    recorded = networks.recorded("nasnet_mobile")["end_point/Logits"]
     logits = read(mobile_case, reader).arrays["inference/plain"]
     assert difference(logits[: len(recorded)], recorded) <= TOLERANCE
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from exporter import tables
-from exporter.build import Options, build, steps
+from exporter.build import Artifact, Options, build, steps
 from exporter.commands.options import (
     cache_options,
     fetching_options,
@@ -14,6 +14,7 @@ from exporter.commands.options import (
     model_type,
     path_type,
     print_json,
+    report_option,
     warn,
 )
 from exporter.config import FORMATS, TASKS, Format, Task, model
@@ -48,6 +49,7 @@ def models(settings: Settings, as_json: bool) -> None:
 @click.option("--batch-norm-momentum", type=float, callback=_momentum, help="Default when fine-tuning. [default: 0.99]")
 @click.option("--no-verify", is_flag=True, help="Do not compare the artifacts with the reference.")
 @click.option("--overwrite", is_flag=True, help="Replace artifacts that exist.")
+@report_option
 @fetching_options
 @click.pass_obj
 def build_command(
@@ -61,6 +63,7 @@ def build_command(
     batch_norm_momentum: float | None,
     no_verify: bool,
     overwrite: bool,
+    report_file: Path | None,
     settings: Settings,
 ) -> None:
     """Write verified artifacts of one or more models; prints the path of each.
@@ -68,15 +71,26 @@ def build_command(
     MODEL is a name that `nasexport models` lists, or the path of a .yaml file that describes a network of these
     families. Without --checkpoint the published archive is used, from the cache or downloaded.
     """
+    from exporter import report_page
     from exporter.progress import progress
 
+    if report_file and no_verify:
+        raise click.UsageError("--report shows the verification: it does not go with --no-verify")
     if checkpoint and len(names) > 1:
         raise click.UsageError("--checkpoint goes with one MODEL: a checkpoint fits one network only")
     options = Options(format_, version, (task,) if task else TASKS, batch_norm_momentum, not no_verify, overwrite)
     configs = [model(name) for name in names]
-    for config in configs:
-        with progress(config.name, steps(options), warn) as listener:
-            built = build(config, output, options, checkpoint, settings, listener=listener, debug=debug)
-        for artifact in built:
-            click.echo(tables.built_text(artifact), err=True)
-            click.echo(artifact.path)
+    with report_page.opened(report_file) as subjects:
+
+        def judged(artifact: Artifact) -> None:
+            assert artifact.report is not None
+            subjects.append(report_page.Subject(artifact.report, artifact.metadata))
+
+        for config in configs:
+            with progress(config.name, steps(options), warn) as listener:
+                built = build(
+                    config, output, options, checkpoint, settings, listener=listener, judged=judged, debug=debug
+                )
+            for artifact in built:
+                click.echo(tables.built_text(artifact), err=True)
+                click.echo(artifact.path)

@@ -49,10 +49,11 @@ def fetch(names: tuple[str, ...], every: bool, settings: Settings, as_json: bool
         for config in configs:
             listener.step(config.name)
             entries.append(fetch(config, settings, listener))
-            if not as_json:
-                click.echo(entries[-1].path)
     if as_json:
         print_json([_entry_row(entry) for entry in entries])
+    else:
+        for entry in entries:
+            click.echo(entry.path)
 
 
 def _entry_row(entry: Entry) -> dict[str, Any]:

@@ -38,6 +38,11 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
 
 
+def report_option(command: Command) -> Command:
+    text = "Write an HTML page of the verification, with plots."
+    return click.option("--report", "report_file", metavar="FILE.html", type=path_type, help=text)(command)
+
+
 def warn(text: str) -> None:
     click.echo(f"nasexport: warning: {text}", err=True)
 

@@ -1,24 +1,25 @@
-"""Runs NASNet of Keras Applications on the weights and images of the record.
+"""NASNet of Keras Applications on a checkpoint's weights: an implementation by other people.
 
-``python -m tests.keras_networks nasnet_mobile`` runs one model twice, see `outputs`.
+As it ships it is not the original network: it pads the input of twelve poolings with zeros, see `PADDED_POOLINGS`.
 """
 
-import functools
 import re
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from exporter.config import ModelConfig, model
-from exporter.synthetic import VERIFICATION_IMAGES
-from tests.networks import Arrays, run_module, send
+from exporter.config import ModelConfig
+
+Arrays = Mapping[str, np.ndarray]
 
 #: Keras pads the input of these poolings of reduction cells with zeros, and pools without padding; in the original, a
 #: pooling looks at real pixels alone. Zeros change the largest value and the average along the borders.
 PADDED_POOLINGS = re.compile(r"reduction_(left2|left3|right5)_")
 PADDING = re.compile(r"reduction_pad_1_")
+#: Three in each of the two stem cells and two reduction cells.
+POOLINGS = 3 * 4
+MODELS = {"nasnet_mobile": "NASNetMobile", "nasnet_large": "NASNetLarge"}
 
 _CELL = re.compile(r"_(stem_\d|reduce_\d+|\d+)$")
 _SEPARABLE = re.compile(r"separable_conv_(\d)(_bn)?_(normal|reduction)_(left|right)(\d)$")
@@ -34,16 +35,6 @@ _PLAIN = {
 _WHOLE = {"stem_conv1": "conv0", "stem_bn1": "conv0_bn", "predictions": "final_layer/FC"}
 #: Keras calls the separable convolution of a reduction cell's fifth combination "left4".
 _COMBINATIONS = {("reduction", "4"): 4}
-
-
-@functools.cache
-def outputs(name: str) -> Arrays:
-    """Logits and features of a model.
-
-    ``logits`` and ``features`` are Keras's own. ``corrected_logits`` and ``corrected_features`` are its network with
-    `PADDED_POOLINGS` of the unpadded input with padding of the kind "same", ``corrections`` counts those.
-    """
-    return run_module("tests.keras_networks", name)
 
 
 def _scope(layer: str, config: ModelConfig, adjusts_size: bool, kernel: int) -> str:
@@ -98,13 +89,43 @@ def _names(network: Any, config: ModelConfig) -> Iterator[tuple[Any, list[str]]]
             yield layer, [f"{scope}/{leaf}" for leaf in leaves[type(layer).__name__]]
 
 
-def _set_weights(network: Any, config: ModelConfig) -> None:
-    from exporter.synthesize import weights
+def outputs(
+    config: ModelConfig, variables: Mapping[str, np.ndarray], images: np.ndarray, *, corrected: bool = True
+) -> dict[str, np.ndarray]:
+    """``global_pool`` [batch, features] and ``Logits`` [batch, num_classes] of Keras's network, float32.
 
-    values = {spec.name: value for spec, value in weights(config, 0).items() if spec.role != "auxiliary_head"}
+    Args:
+        variables: the values by their names in the checkpoint.
+        images: float32 [batch, size, size, 3], RGB in [0, 1].
+        corrected: whether `PADDED_POOLINGS` look at real pixels alone, as in the original; otherwise the network is as
+            Keras ships it.
+
+    Raises:
+        ValueError: Keras Applications has no such network, or another number of `PADDED_POOLINGS` than the known one.
+    """
+    import keras
+
+    if config.name not in MODELS:
+        raise ValueError(f"Keras Applications has no {config.name}")
+    kind = getattr(keras.applications, MODELS[config.name])
+    network = kind(weights=None, classes=config.num_classes, classifier_activation=None)
+    if corrected:
+        network, count = _corrected(network)
+        if count != POOLINGS:
+            raise ValueError(f"Keras has {count} poolings to correct, not the {POOLINGS} that are known")
+    _set_weights(network, config, variables)
+    both = keras.Model(network.input, [network.get_layer("predictions").input, network.output])
+    # Keras's networks take the values that the original makes of its images by itself.
+    features, logits = both.predict_on_batch(2 * images - 1)
+    return {"global_pool": features, "Logits": logits}
+
+
+def _set_weights(network: Any, config: ModelConfig, variables: Mapping[str, np.ndarray]) -> None:
+    values = dict(variables)
     for layer, names in _names(network, config):
         layer.set_weights([values.pop(name) for name in names])  # refuses another shape
-    assert not values, f"Keras has no place for {sorted(values)}"
+    if values:
+        raise ValueError(f"Keras has no place for {sorted(values)[0]}")
 
 
 def _corrected(network: Any) -> tuple[Any, int]:
@@ -124,25 +145,3 @@ def _corrected(network: Any) -> tuple[Any, int]:
         return type(layer).from_config(configuration)
 
     return keras.models.clone_model(network, clone_function=replaced), corrections
-
-
-def _run(name: str) -> Arrays:
-    import keras
-
-    config = model(name)
-    kind = {"nasnet_mobile": keras.applications.NASNetMobile, "nasnet_large": keras.applications.NASNetLarge}[name]
-    own = kind(weights=None, classes=config.num_classes, classifier_activation=None)
-    corrected, corrections = _corrected(own)
-    arrays = {"corrections": np.array(corrections)}
-    # Keras's networks take the values that the original makes of its images by itself.
-    images = 2 * VERIFICATION_IMAGES.at(config.image_size) - 1
-    for prefix, network in (("", own), ("corrected_", corrected)):
-        _set_weights(network, config)
-        both = keras.Model(network.input, [network.get_layer("predictions").input, network.output])
-        features, logits = both.predict_on_batch(images)
-        arrays |= {f"{prefix}features": features, f"{prefix}logits": logits}
-    return arrays
-
-
-if __name__ == "__main__":
-    send(_run(sys.argv[1]))

@@ -1,0 +1,86 @@
+"""Counts of right answers, and what can be said from them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+#: Accuracy is counted for the 1 to so many likeliest classes.
+MAX_K = 10
+#: Bins of confidence, of equal width.
+BINS = 10
+#: The standard normal distribution has 95 % of its mass within so many standard deviations.
+_Z = 1.959963984540054
+
+
+@dataclass
+class Tally:
+    """Counts over images, of fixed size however many there are.
+
+    ``ranks[r]`` is the number of images whose true class came r-th (from 0). For each bin of confidence: the number of
+    ``images``, how many were ``right``, and the sum of their ``confidence``.
+    """
+
+    images: int = 0
+    ranks: list[int] = field(default_factory=lambda: [0] * MAX_K)
+    bin_images: list[int] = field(default_factory=lambda: [0] * BINS)
+    bin_right: list[int] = field(default_factory=lambda: [0] * BINS)
+    bin_confidence: list[float] = field(default_factory=lambda: [0.0] * BINS)
+
+    def add(self, ranks: Sequence[int], confidences: Sequence[float]) -> None:
+        """Counts a batch: the rank of each true class, and the probability of each likeliest class."""
+        for rank, confidence in zip(ranks, confidences, strict=True):
+            self.images += 1
+            if rank < MAX_K:
+                self.ranks[rank] += 1
+            place = min(int(confidence * BINS), BINS - 1)
+            self.bin_images[place] += 1
+            self.bin_right[place] += rank == 0
+            self.bin_confidence[place] += confidence
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def right(self, k: int) -> int:
+        """The number of images whose true class is among the ``k`` likeliest."""
+        return sum(self.ranks[:k])
+
+    def top(self, k: int, published: float | None) -> dict[str, Any]:
+        """Accuracy in per cent with its 95 % confidence interval, beside the published one."""
+        accuracy = 100 * self.right(k) / self.images
+        return {
+            "accuracy": accuracy,
+            "interval": [100 * end for end in wilson(self.right(k), self.images)],
+            "published": published,
+            "difference": None if published is None else accuracy - published,
+        }
+
+    def calibration(self) -> dict[str, Any]:
+        """How often the likeliest class is right where the network says it is so sure; all from 0 to 1.
+
+        The expected calibration error is the difference of confidence and accuracy, averaged over images.
+        """
+        bins = []
+        error = 0.0
+        for place, (images, right, confidence) in enumerate(
+            zip(self.bin_images, self.bin_right, self.bin_confidence, strict=True)
+        ):
+            error += abs(confidence - right) / self.images
+            bins.append(
+                {
+                    "from": place / BINS,
+                    "to": (place + 1) / BINS,
+                    "images": images,
+                    "confidence": confidence / images if images else None,
+                    "accuracy": right / images if images else None,
+                }
+            )
+        return {"bins": bins, "expected_calibration_error": error}
+
+
+def wilson(right: int, images: int) -> tuple[float, float]:
+    """The 95 % confidence interval of a probability of which ``right`` of ``images`` were seen (Wilson's score)."""
+    share, weight = right / images, _Z**2 / images
+    middle = (share + weight / 2) / (1 + weight)
+    half = _Z * math.sqrt(share * (1 - share) / images + weight / (4 * images)) / (1 + weight)
+    return max(0.0, middle - half), min(1.0, middle + half)

@@ -1,0 +1,140 @@
+"""The random numbers of a training graph: where they are drawn, how often they keep, and how to make them keep all.
+
+Drop path and dropout both draw a number for each thing that may be dropped, and turn it into 0 or 1 by comparing it
+with the probability to keep. Nothing here knows who wrote the graph: a decision is found by following a draw for as
+long as nothing but constants joins it.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+v1 = tf.compat.v1
+
+#: A combination's branch, wherever its scope begins: ``cell_3/comb_iter_0/left``.
+_BRANCH = re.compile(r"(?:^|/)((?:cell_stem|reduction_cell|cell)_\d+/comb_iter_\d+/(?:left|right))/")
+DROPOUT = "dropout"
+
+
+@dataclass(frozen=True)
+class Site:
+    """One decision: ``name`` is its branch (``cell_3/comb_iter_0/left``) or "dropout".
+
+    ``draw`` and ``decision`` are operations; ``for_examples`` tells whether it draws once for each example.
+    """
+
+    name: str
+    draw: str
+    decision: str
+    for_examples: bool
+
+
+def is_draw(node: Any) -> bool:
+    """Whether a NodeDef draws uniform random numbers."""
+    return node.op.startswith(("RandomUniform", "StatelessRandomUniform"))
+
+
+def sites(graph: tf.Graph) -> list[Site]:
+    """The decisions of a graph, in its order."""
+    return [_site(op) for op in graph.get_operations() if is_draw(op.node_def)]
+
+
+def _site(draw: Any) -> Site:
+    known, decision = {draw.outputs[0].ref()}, draw
+    while True:
+        following = [op for op in decision.outputs[0].consumers() if _joined_by_constants(op, known)]
+        if not following:
+            break
+        decision = following[0]
+        known.add(decision.outputs[0].ref())
+    match = _BRANCH.search(draw.name)
+    shape = draw.outputs[0].shape
+    for_examples = shape.rank == 4 and shape.as_list()[1:] == [1, 1, 1]
+    return Site(match[1] if match else DROPOUT, draw.name, decision.name, for_examples)
+
+
+def _joined_by_constants(op: Any, known: set[Any]) -> bool:
+    return len(op.outputs) == 1 and all(
+        tensor.ref() in known or tf.get_static_value(tensor) is not None for tensor in op.inputs
+    )
+
+
+def shares_kept(graph: tf.Graph, found: Iterable[Site], count: int) -> list[float]:
+    """How often each decision keeps, of ``count`` real draws; the network itself is not run.
+
+    The draws' own operations and those that follow them run, with another shape.
+    """
+    found = list(found)
+    definition = graph.as_graph_def()
+    shape = definition.node.add(name="nasexport_shape", op="Const")
+    nodes = {node.name: node for node in definition.node}
+    for node in definition.node:
+        if is_draw(node):
+            shape.attr["dtype"].CopyFrom(node.attr["T"])
+            node.input[0] = shape.name
+            # The shape that was inferred is no longer right.
+            node.attr.pop("_output_shapes", None)
+    if not found:
+        return []
+    dtype = tf.as_dtype(shape.attr["dtype"].type)
+    shape.attr["value"].tensor.CopyFrom(tf.make_tensor_proto([count], dtype))
+    for name in _followers(graph, found):
+        nodes[name].attr.pop("_output_shapes", None)
+    part = v1.graph_util.extract_sub_graph(definition, [site.decision for site in found])
+    with tf.Graph().as_default() as alone:
+        tf.import_graph_def(part, name="")
+        decisions = [tf.cast(alone.get_tensor_by_name(f"{site.decision}:0"), tf.float32) for site in found]
+        with v1.Session(graph=alone) as session:
+            return [float(share) for share in session.run([tf.reduce_mean(decision) for decision in decisions])]
+
+
+def _followers(graph: tf.Graph, found: Iterable[Site]) -> set[str]:
+    """The operations from each draw to its decision."""
+    names = set()
+    for site in found:
+        waiting = [graph.get_operation_by_name(site.decision)]
+        while waiting:
+            op = waiting.pop()
+            names.add(op.name)
+            if op.name != site.draw:
+                waiting += [tensor.op for tensor in op.inputs if tf.get_static_value(tensor) is None]
+    return names
+
+
+def arrays(found: list[Site], shares: list[float], in_inference: int) -> dict[str, np.ndarray]:
+    """``draws/names``, ``draws/shares``, ``draws/for_examples`` of all decisions; ``draws/inference`` is a number."""
+    return {
+        "draws/names": np.array([site.name for site in found], str),
+        "draws/for_examples": np.array([site.for_examples for site in found], bool),
+        "draws/shares": np.array(shares, np.float64),
+        "draws/inference": np.array(in_inference),
+    }
+
+
+def keep_all(graph_or_functions: Iterable[Any], in_function: bool) -> None:
+    """Makes every random number of some NodeDefs one, in place, so that all is kept, rescaled.
+
+    Args:
+        graph_or_functions: graphs (``GraphDef``) or functions (``FunctionDef``).
+        in_function: whether they are functions, where nodes name their inputs in another way.
+    """
+    for holder in graph_or_functions:
+        nodes = holder.node_def if in_function else holder.node
+        drawing = [node for node in nodes if is_draw(node)]
+        if not drawing:
+            continue
+        one = nodes.add(name="nasexport_one", op="Const")
+        one.attr["dtype"].type = tf.float32.as_datatype_enum
+        one.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(1.0))
+        for node in drawing:
+            shape_type = node.attr["T"].type
+            node.op = "Fill"
+            del node.input[1:]
+            node.input.append(f"{one.name}:output:0" if in_function else one.name)
+            node.ClearField("attr")
+            node.attr["T"].type = tf.float32.as_datatype_enum
+            node.attr["index_type"].type = shape_type

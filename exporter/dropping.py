@@ -1,0 +1,79 @@
+"""What drop path and dropout must do, and the checks that they do it."""
+
+from collections import Counter
+from collections.abc import Iterator
+from statistics import NormalDist
+
+import numpy as np
+
+from exporter.cells import FAMILIES, Cell
+from exporter.checks import Arrays, Check, Expected, count
+from exporter.config import ModelConfig, Task
+
+#: How many draws of each decision are counted.
+DRAWS = 100_000
+#: The probability that a right artifact fails for bad luck, over all of its decisions.
+ERROR_RATE = 1e-6
+DROPOUT = "dropout"
+
+
+def decisions(config: ModelConfig, task: Task) -> dict[str, float]:
+    """The probability to keep of each decision, by its branch (``cell_3/comb_iter_0/left``) or "dropout".
+
+    Source: the schedule of the original training at its last step. A cell's probability falls from 1 in proportion to
+    its number, counting from the first that takes part; every branch but an identity or a plain projection decides.
+    """
+    family = FAMILIES[config.family]
+    total = config.num_cells + family.stem_cells_in_drop_path
+    found = {}
+    for number, (name, cell) in enumerate(_cells(config), 1):
+        keep = 1 - number / total * (1 - config.drop_path_keep_prob)
+        for index, branches in enumerate(cell.combinations):
+            for side, branch in zip(("left", "right"), branches, strict=True):
+                if branch.kind != "none" and keep < 1:
+                    found[f"{name}/comb_iter_{index}/{side}"] = keep
+    if task == "classification" and config.dropout_keep_prob < 1:
+        found[DROPOUT] = config.dropout_keep_prob
+    return found
+
+
+def _cells(config: ModelConfig) -> Iterator[tuple[str, Cell]]:
+    family = FAMILIES[config.family]
+    yield from (("cell_stem_0", family.reduction), ("cell_stem_1", family.reduction))
+    for index in range(config.num_cells):
+        reduces = index in config.reductions
+        if reduces and family.inserts_reductions:
+            yield f"reduction_cell_{config.reductions.index(index)}", family.reduction
+        in_place = reduces and not family.inserts_reductions
+        yield f"cell_{index}", family.reduction if in_place else family.normal
+
+
+def checks(expected: Expected, found: Arrays) -> Iterator[Check]:
+    """The checks of all decisions of a training graph, from the arrays ``draws/…`` of a probe."""
+    wanted = decisions(expected.config, expected.task)
+    names = found["draws/names"].tolist()
+    own, right = Counter(names), Counter(list(wanted))
+    wrong = sorted(((own - right) + (right - own)).elements())
+    detail = f"{len(names)} decisions" + (f", first: {wrong[0]}" if wrong else "")
+    yield count("random decisions that differ", len(wrong), detail)
+    others = [
+        name for name, each in zip(names, found["draws/for_examples"], strict=True) if not each and name != DROPOUT
+    ]
+    yield count("drop paths that do not decide for each example", len(others), "; ".join(others[:1]))
+    yield _shares(wanted, dict(zip(names, found["draws/shares"].tolist(), strict=True)))
+    yield count("random numbers drawn in inference", int(found["draws/inference"]), "none may be drawn")
+
+
+def _shares(wanted: dict[str, float], shares: dict[str, float]) -> Check:
+    """The largest distance of a share from its probability, in standard errors."""
+    both = [name for name in wanted if name in shares]
+    limit = NormalDist().inv_cdf(1 - ERROR_RATE / 2 / max(len(both), 1))
+    worst, where = 0.0, ""
+    for name in both:
+        keep = wanted[name]
+        distance = abs(shares[name] - keep) / np.sqrt(keep * (1 - keep) / DRAWS)
+        if not distance <= worst:
+            worst, where = float(distance), name
+    told = f", largest at {where}: {shares[where]:.4f}, expected {wanted[where]:.4f}" if where else ""
+    detail = f"{DRAWS} draws of each of {len(both)}; one right artifact in a million fails{told}"
+    return Check("shares kept, distance in standard errors", worst, limit, detail)

@@ -1,0 +1,224 @@
+"""Measures an artifact's accuracy on a data set, in steps that survive a stop."""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from exporter import source, worker
+from exporter.accuracy import MAX_K, Tally
+from exporter.classifier import Classifier
+from exporter.dataset import DataSet
+from exporter.errors import EvaluationError
+from exporter.worker import Say
+
+#: Raised with every change of what is counted, or of how images are preprocessed.
+STATE_SCHEMA = 1
+#: In the folder of an artifact: what decides its outputs.
+_MODEL_FILES = ("saved_model.pb", "variables/*")
+
+
+class Evaluation:
+    """An evaluation, begun or finished; `opened` gives one.
+
+    ``position`` is the number of items that were dealt with, ``broken`` has the names of those that could not be read.
+    """
+
+    def __init__(self, classifier: Classifier, dataset: DataSet, identity: dict[str, Any], state: Path):
+        self._classifier, self._dataset, self._identity = classifier, dataset, identity
+        self.state = state
+        self.position = 0
+        self.tally = Tally()
+        self.broken: list[str] = []
+
+    @property
+    def total(self) -> int:
+        return len(self._dataset.items)
+
+    @property
+    def finished(self) -> bool:
+        return self.position == self.total
+
+    def run(
+        self, batch_size: int, skip_broken: bool = False, report: Say = lambda _: None, *, debug: bool = False
+    ) -> None:
+        """Evaluates what is left. After each batch the state is saved and ``report`` is called.
+
+        Raises:
+            ImageError: an image cannot be read, and ``skip_broken`` is not set.
+            EvaluationError: a record's label is wrong, or the state cannot be written.
+            ArtifactError, ConfigError: the artifact cannot classify the images.
+        """
+
+        def heard(message: Any) -> None:
+            if isinstance(message, str):
+                report(message)
+            else:
+                self._take(message)
+                report(self._progress())
+
+        request = {
+            **self._classifier.request(),
+            "items": self._dataset.request(self.position),
+            "batch_size": batch_size,
+            "skip_broken": skip_broken,
+        }
+        worker.run("evaluate", request, heard, debug)
+
+    def _take(self, outcome: dict[str, Any]) -> None:
+        self.position += outcome["done"]
+        self.tally.add(outcome["ranks"], outcome["confidences"])
+        self.broken += outcome["broken"]
+        self._save()
+
+    def _progress(self) -> str:
+        share = f", top-1 {100 * self.tally.right(1) / self.tally.images:.1f} %" if self.tally.images else ""
+        return f"{self.position:,} of {self.total:,} images{share}"
+
+    def result(self) -> dict[str, Any]:
+        """What was measured, in per cent and as JSON values.
+
+        Raises:
+            EvaluationError: no image could be read.
+        """
+        if not self.tally.images:
+            raise EvaluationError(f"none of the {self.total:,} images in {self._dataset.folder} could be read")
+        config = self._classifier.config
+        published = (config and config.accuracy) or {}
+        return {
+            **self._classifier.facts(),
+            "dataset": {
+                "folder": str(self._dataset.folder),
+                "layout": self._dataset.layout,
+                "available": self._dataset.available,
+                "sha256": self._identity["images"],
+            },
+            "images": self.tally.images,
+            "broken": self.broken,
+            "top_1": self.tally.top(1, published.get("top_1")),
+            "top_5": self.tally.top(5, published.get("top_5")),
+            "top_k": [100 * self.tally.right(k) / self.tally.images for k in range(1, MAX_K + 1)],
+            "calibration": self.tally.calibration(),
+            "state": str(self.state),
+        }
+
+    def load(self) -> None:
+        """Takes up what the state file has; nothing is done where there is none.
+
+        Raises:
+            EvaluationError: it is damaged, or of another artifact or data set.
+        """
+        self.position, self.tally, self.broken = 0, Tally(), []
+        try:
+            held = json.loads(self.state.read_text(encoding="utf-8"))
+            if held["schema"] != STATE_SCHEMA or held["identity"] != self._identity:
+                differs = ", ".join(key for key, value in self._identity.items() if held["identity"].get(key) != value)
+                raise EvaluationError(
+                    f"{self.state} is of another evaluation (other {differs or 'schema'}): pass --restart to replace "
+                    f"it, or another --state"
+                )
+            self.tally = Tally(**held["tally"])
+            self.position, self.broken = held["position"], held["broken"]
+            if self.position != self.tally.images + len(self.broken) or self.position > self.total:
+                raise ValueError("its numbers do not add up")
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise EvaluationError(f"cannot read {self.state}: {error.strerror}") from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise EvaluationError(
+                f"{self.state} is damaged or no state of an evaluation: pass --restart to replace it"
+            ) from error
+
+    def _save(self) -> None:
+        held = {
+            "schema": STATE_SCHEMA,
+            "identity": self._identity,
+            # For people who look into the file.
+            "artifact": str(self._classifier.path),
+            "folder": str(self._dataset.folder),
+            "total": self.total,
+            "position": self.position,
+            "broken": self.broken,
+            "tally": self.tally.to_dict(),
+        }
+        partial = self.state.with_name(f".{self.state.name}.partial")
+        try:
+            partial.write_text(json.dumps(held, indent=1) + "\n", encoding="utf-8")
+            os.replace(partial, self.state)
+        except OSError as error:
+            raise EvaluationError(f"cannot write {self.state}: {error.strerror}") from error
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def opened(
+    classifier: Classifier, dataset: DataSet, cache: Path, state: Path | None = None, restart: bool = False
+) -> Iterator[Evaluation]:
+    """The evaluation of an artifact on a data set, as far as it got before.
+
+    Args:
+        cache: the folder of the cache.
+        state: the file that keeps it; below ``cache`` unless told otherwise.
+        restart: begin anew; what is kept in the file is removed.
+
+    Raises:
+        EvaluationError: the file is of another evaluation, cannot be used, or is in use.
+    """
+    identity = {"artifact": _digest(classifier.path), "images": dataset.digest(), **_named(classifier)}
+    path = state or _default_state(cache, classifier, identity)
+    evaluation = Evaluation(classifier, dataset, identity, path)
+    with _held(path):
+        if restart:
+            _removed(path)
+        evaluation.load()
+        yield evaluation
+
+
+def _removed(state: Path) -> None:
+    try:
+        state.unlink(missing_ok=True)
+    except OSError as error:
+        raise EvaluationError(f"cannot replace {state}: {error.strerror}") from error
+
+
+def _named(classifier: Classifier) -> dict[str, Any]:
+    return {"model": classifier.config.name if classifier.config else None}
+
+
+def _digest(folder: Path) -> str:
+    """The sha256 of the files that decide what an artifact does."""
+    files = sorted(file for pattern in _MODEL_FILES for file in folder.glob(pattern) if file.is_file())
+    text = "".join(f"{file.name} {source.sha256(file)}\n" for file in files)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _default_state(cache: Path, classifier: Classifier, identity: dict[str, Any]) -> Path:
+    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    name = classifier.config.name if classifier.config else "artifact"
+    return cache / "evaluations" / f"{name}-{key}.json"
+
+
+@contextlib.contextmanager
+def _held(state: Path) -> Iterator[None]:
+    lock = filelock.FileLock(state.with_name(f".{state.name}.lock"))
+    if state.is_dir():
+        raise EvaluationError(f"{state} is a folder: name a file with --state")
+    try:
+        state.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(blocking=False)
+    except filelock.Timeout as error:
+        raise EvaluationError(f"another nasexport is at this evaluation ({state}): wait for it") from error
+    except OSError as error:
+        raise EvaluationError(f"cannot write in {state.parent}: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()

@@ -1,0 +1,33 @@
+"""Other implementations of the networks, on the same checkpoint: what an artifact can be held against besides ours."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from exporter import keras_network, numpy_network
+from exporter.checkpoint import Checkpoint
+from exporter.config import ModelConfig
+from exporter.layout import variables
+from exporter.progress import Say
+from exporter.synthetic import VERIFICATION_IMAGES
+
+KINDS: dict[str, Any] = {"numpy": numpy_network.outputs, "keras": keras_network.outputs}
+
+
+def independent(request: dict[str, Any], report: Say) -> dict[str, Any]:
+    """A job of `exporter.worker`: runs the implementation ``request["kind"]`` on the packaged images.
+
+    Writes ``request["output"]``, an ``.npz`` with ``end_point/NAME`` of those end points that it has.
+
+    Raises:
+        CheckpointError: the checkpoint is not the model's.
+    """
+    config = ModelConfig.from_dict(request["config"])
+    report(f"running the implementation in {request['kind']}")
+    specs = variables(config, "classification")
+    checkpoint = Checkpoint(Path(request["prefix"]), config, specs)
+    values = {spec.name: value for spec, value in checkpoint.values()}
+    found = KINDS[request["kind"]](config, values, VERIFICATION_IMAGES.at(config.image_size))
+    np.savez(request["output"], **{f"end_point/{name}": value for name, value in found.items()})
+    return {"end_points": list(found)}

@@ -1,0 +1,104 @@
+"""Recorded references: what a network gave once, in a file that later verifications are held against.
+
+A file belongs to one checkpoint, by `key`. It may be whole, as ``nasexport reference record`` writes it, or hold
+outputs alone, as those do that were recorded with the original networks under TensorFlow 1.15.5 and ship with the
+package (``configs/references/``).
+
+Arrays: ``end_point/NAME`` of the logits, predictions and features; ``statistics/NAME`` of every end point: mean,
+standard deviation, largest magnitude; and, in a whole one, the same below ``training/``, and all else that
+`exporter.reference.reference` writes. ``facts`` is JSON: ``model``, ``recorded_with``, ``files`` (their sha256).
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from exporter.checks import Arrays, statistics
+from exporter.errors import ArtifactError, CacheError
+from exporter.resources import resource
+from exporter.settings import Settings
+
+#: End points that are small enough to be kept as they are.
+KEPT = ("global_pool", "Logits", "Predictions")
+_FACTS = "facts"
+
+
+def key(files: Mapping[str, str]) -> str:
+    """What names the reference of a checkpoint: the sha256 of its files' hashes, whatever the files are called."""
+    return hashlib.sha256("\n".join(sorted(files.values())).encode()).hexdigest()
+
+
+def folders(settings: Settings) -> list[Path]:
+    """Where references are looked for: those that ship, then the cache."""
+    return [resource("configs") / "references", settings.cache / "references"]
+
+
+def find(files: Mapping[str, str], settings: Settings) -> Path | None:
+    """The reference of the checkpoint with these files, if there is one."""
+    paths = [folder / f"{key(files)}.npz" for folder in folders(settings)]
+    return next((path for path in paths if path.is_file()), None)
+
+
+def condense(arrays: Arrays) -> dict[str, np.ndarray]:
+    """A reference as it is recorded: statistics in the place of all but the smallest end points."""
+    condensed = {}
+    for name in arrays:
+        prefix, end_point, last = name.rpartition("end_point/")
+        if not end_point:
+            condensed[name] = arrays[name]
+            continue
+        condensed[f"{prefix}statistics/{last}"] = statistics(arrays[name])
+        if last in KEPT:
+            condensed[name] = arrays[name]
+    return condensed
+
+
+def is_whole(reference: Arrays) -> bool:
+    """Whether an artifact can be verified with nothing else."""
+    return "names" in reference and "training/end_point/global_pool" in reference
+
+
+def save(path: Path, arrays: Arrays, facts: dict[str, Any]) -> None:
+    """Writes a recorded reference; the same arrays and facts give the same bytes.
+
+    Raises:
+        CacheError: it cannot be written.
+    """
+    content = {**{name: arrays[name] for name in arrays}, _FACTS: np.array(json.dumps(facts, sort_keys=True))}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(prefix=f".{path.name}.", dir=path.parent, delete=False) as file:
+            np.savez_compressed(file, **content)  # type: ignore[arg-type]
+        Path(file.name).chmod(0o644)
+        os.replace(file.name, path)
+    except OSError as error:
+        raise CacheError(f"cannot write the reference {path}: {error.strerror or error}") from error
+
+
+def load(path: Path, model: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """A recorded reference of that model: its arrays, and its facts.
+
+    Raises:
+        ArtifactError: it is not there, damaged, or another model's.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        facts = json.loads(str(arrays.pop(_FACTS)))
+        found = facts["model"]
+    except FileNotFoundError as error:
+        raise ArtifactError(f"there is no reference {path}: make one with `nasexport reference record`") from error
+    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise ArtifactError(f"{path} is no recorded reference, or a damaged one ({reason})") from error
+    if found != model:
+        raise ArtifactError(f"{path} is a reference of {found}, not of {model}")
+    return arrays, facts

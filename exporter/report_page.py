@@ -1,0 +1,231 @@
+"""The report of a verification as one HTML page that needs nothing else: no script, no font, no server.
+
+The same reports give the same bytes: nothing on the page tells the time, the machine, or a path that the user did not
+name.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import exporter
+from exporter import plots
+from exporter.checks import Check, Report
+from exporter.errors import ArtifactError, NasexportError
+from exporter.plots import Plot
+from exporter.resources import resource
+
+TEMPLATE = "data/report.html"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What one section of the page is about.
+
+    Args:
+        report: the checks of an artifact; its path is shown as it is.
+        metadata: the artifact's ``nasexport.json``, which may hold anything.
+        evaluation: what `exporter.plots.evaluation` takes, where the artifact was evaluated as well.
+    """
+
+    report: Report
+    metadata: Mapping[str, Any]
+    evaluation: Mapping[str, Any] | None = None
+
+
+@contextlib.contextmanager
+def opened(path: Path | None) -> Iterator[list[Subject]]:
+    """Collects the subjects of a page, which is written when the ``with`` block ends.
+
+    It is written, too, when the block ends with one of nasexport's errors after something was judged: a page is most
+    wanted where a verification failed. It takes its place whole or not at all.
+
+    Args:
+        path: where the page goes; it may replace a file. With None nothing is written.
+
+    Raises:
+        ArtifactError: it cannot be written; as far as that can be known, before the block begins.
+    """
+    subjects: list[Subject] = []
+    if path is None:
+        yield subjects
+        return
+    with _errors_told(path):
+        _try_to_write(path)
+    try:
+        yield subjects
+    except NasexportError:
+        if subjects:
+            write(path, subjects)
+        raise
+    write(path, subjects)
+
+
+def write(path: Path, subjects: Sequence[Subject]) -> None:
+    """Writes the page of ``subjects`` to ``path``, through a temporary file beside it.
+
+    Raises:
+        ArtifactError: it cannot be written.
+    """
+    content = page(subjects).encode()
+    with _errors_told(path), _temporary(path) as (temporary, target):
+        temporary.write_bytes(content)
+        os.replace(temporary, target)
+
+
+def page(subjects: Sequence[Subject]) -> str:
+    """The page of one or more subjects, in their order."""
+    import jinja2  # takes longer to import than most commands take to answer
+
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
+    )
+    template = environment.from_string(resource(TEMPLATE).read_text(encoding="utf-8"))
+    sections = [_section(f"a{index}", subject) for index, subject in enumerate(subjects, 1)]
+    return template.render(
+        sections=sections,
+        failed=[section for section in sections if not section["passed"]],
+        plot_style=plots.STYLE,
+        version=exporter.__version__,
+        number=plots.number,
+    )
+
+
+def _shown(value: Any) -> Any:
+    """Text from outside with its invisible characters written out; the template escapes what is left."""
+    return plots.visible(value) if type(value) is str else value
+
+
+def _section(key: str, subject: Subject) -> dict[str, Any]:
+    report, metadata = subject.report, subject.metadata
+    drawn, undrawn = _plots(key, report.measured)
+    synthetic = _listed(_mapping(metadata.get("source")).get("synthetic"))
+    if subject.evaluation is not None:
+        drawn += plots.evaluation(key, subject.evaluation)
+    return {
+        "key": key,
+        "path": report.path,
+        "subtitle": _subtitle(metadata),
+        "passed": report.passed,
+        "checks": [_row(f"{key}-c{index}", check) for index, check in enumerate(report.checks, 1)],
+        "failures": sum(not check.passed for check in report.checks),
+        # That the weights are synthetic is said apart, and louder.
+        "notes": [note for note in report.notes if not synthetic or synthetic not in note],
+        "synthetic": synthetic,
+        "facts": _facts(report, metadata),
+        "plots": drawn,
+        "undrawn": undrawn,
+    }
+
+
+def _subtitle(metadata: Mapping[str, Any]) -> str:
+    model = _mapping(metadata.get("model"))
+    named = (model.get("title"), metadata.get("task"), f"version {metadata.get('version')}", metadata.get("format"))
+    return ", ".join(map(str, named))
+
+
+def _row(key: str, check: Check) -> dict[str, Any]:
+    return {
+        "key": key,
+        "name": check.name,
+        "figure": plots.number(check.figure),
+        "tolerance": plots.number(check.tolerance),
+        "passed": check.passed,
+        "detail": check.detail,
+    }
+
+
+def _plots(key: str, measured: Mapping[str, Any] | None) -> tuple[list[Plot], list[str]]:
+    """The plots of a verification, and why there are not more of them."""
+    if measured is None:
+        return [], ["There are no plots: the artifact gave no outputs that could be compared."]
+    drawn, undrawn = [], []
+    tolerance = measured["tolerance"]
+    if measured["end_points"]:
+        drawn.append(plots.end_points(f"{key}-end-points", measured["end_points"], tolerance))
+    else:
+        undrawn.append(
+            "There is no plot of the differences by end point: only the output of this artifact was compared, "
+            "not what goes on inside of the network."
+        )
+    if outputs := measured["outputs"]:
+        compared = (outputs["name"], outputs["reference"], outputs["found"], tolerance)
+        drawn.append(plots.differences(f"{key}-differences", *compared))
+        drawn.append(plots.scatter(f"{key}-scatter", *compared))
+    else:
+        undrawn.append("There is no plot of the outputs: the artifact's have not the shape of the reference's.")
+    return drawn, undrawn
+
+
+def _facts(report: Report, metadata: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+    """Where an artifact comes from and what it was compared with: labels, each with the lines that belong to it."""
+    made_from, measured = _mapping(metadata.get("source")), report.measured or {}
+    tool = _mapping(metadata.get("tool"))
+    compared_with = _mapping(measured.get("source"))
+    same = compared_with.get("files") == made_from.get("files")
+    judge = f"nasexport {exporter.__version__}"
+    if "tensorflow" in measured:
+        judge += f", TensorFlow {measured['tensorflow']}"
+    if synthetic := _listed(made_from.get("synthetic")):
+        weights = f"SYNTHETIC ({synthetic}), not published weights"
+    else:
+        weights = "those of the checkpoint, which is not marked as synthetic"
+    averages = made_from.get("variables_from_averages")
+    facts = {
+        "Handle": [str(metadata.get("handle"))],
+        "Weights": [weights],
+        "Made from": _files(made_from),
+        "Compared with": ["the same files"] if same else _files(compared_with) if compared_with else [],
+        "Layout": [f"{made_from.get('layout')}, {averages} variables from averages"],
+        "Options": [f"{name} {value}" for name, value in _mapping(metadata.get("options")).items()],
+        "Written by": [f"nasexport {tool.get('nasexport')}, TensorFlow {tool.get('tensorflow')}"],
+        "Verified by": [judge],
+    }
+    return [(label, lines) for label, lines in facts.items() if lines]
+
+
+def _files(source: Mapping[str, Any]) -> list[str]:
+    lines = []
+    if source.get("archive"):
+        lines.append(f"{source['archive']} sha256 {source.get('archive_sha256')}")
+    return lines + [f"{name} sha256 {digest}" for name, digest in sorted(_mapping(source.get("files")).items())]
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _listed(value: Any) -> str:
+    """A mapping in a line; empty for what is none."""
+    return ", ".join(f"{key} {item}" for key, item in sorted(_mapping(value).items()))
+
+
+def _try_to_write(path: Path) -> None:
+    """Raises OSError where `write` would: nothing but writing a file proves that one can be written."""
+    with _temporary(path) as (temporary, _):
+        temporary.touch()
+
+
+@contextlib.contextmanager
+def _temporary(path: Path) -> Iterator[tuple[Path, Path]]:
+    """A name beside the file that ``path`` means, gone afterwards, and that file: links are followed, not replaced."""
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        raise FileExistsError(None, "it is there, and no file")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        yield temporary, target
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+@contextlib.contextmanager
+def _errors_told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ArtifactError(f"cannot write the report {path}: {error.strerror}") from error
