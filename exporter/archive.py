@@ -1,13 +1,15 @@
-"""Unpacks the checkpoint out of a ``.tar.gz``, and nothing else of what such a file may hold."""
+"""Unpacks what is wanted out of a ``.tar.gz``, and nothing else of what such a file may hold."""
 
 import gzip
 import hashlib
 import tarfile
 import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from exporter.errors import CacheError, CheckpointError
+from exporter.errors import CacheError, CheckpointError, NasexportError
 
 #: The largest published archive unpacks to some 360 MB; a whole training run of that model leaves 1.5 GB.
 MAX_UNPACKED_BYTES = 4 * 2**30
@@ -24,8 +26,32 @@ def is_checkpoint_file(name: str) -> bool:
     return name == "checkpoint" or name.endswith(".index") or ".data-" in name
 
 
-def unpack(archive: Path, folder: Path) -> dict[str, str]:
-    """Unpacks the checkpoint files of ``archive`` into the existing ``folder``, keeping their subfolders.
+@dataclass(frozen=True)
+class Contents:
+    """What an archive is unpacked for.
+
+    ``belongs`` tells which regular files to unpack, from their path in the archive. ``noun`` and ``expected`` are what
+    messages call it; ``refused`` is raised for an archive that is not right, ``unusable`` for a failing disk.
+    """
+
+    noun: str
+    expected: str
+    belongs: Callable[[PurePosixPath], bool]
+    refused: type[NasexportError]
+    unusable: type[NasexportError]
+
+
+CHECKPOINT = Contents(
+    noun="checkpoint",
+    expected="a model.ckpt.index and its data file",
+    belongs=lambda path: is_checkpoint_file(path.name),
+    refused=CheckpointError,
+    unusable=CacheError,
+)
+
+
+def unpack(archive: Path, folder: Path, contents: Contents = CHECKPOINT) -> dict[str, str]:
+    """Unpacks the files of ``archive`` that belong to ``contents`` into the existing ``folder``, in their subfolders.
 
     Other regular files are passed over. Nothing is ever written outside of ``folder``.
 
@@ -33,9 +59,9 @@ def unpack(archive: Path, folder: Path) -> dict[str, str]:
         The sha256 of every regular file in the archive, by its path there.
 
     Raises:
-        CheckpointError: the archive is damaged or truncated, holds no checkpoint, or holds what no published archive
-            does: a link, a device, a sparse file, a path that leaves the folder, too many or too large members.
-        CacheError: it cannot be read, or ``folder`` not be written.
+        NasexportError: ``contents.refused`` where the archive is damaged or truncated, holds nothing that belongs, or
+            holds what no published archive does: a link, a device, a sparse file, a path that leaves the folder, too
+            many or too large members. ``contents.unusable`` where it cannot be read, or ``folder`` not be written.
     """
     hashes: dict[str, str] = {}
     found = 0
@@ -44,12 +70,12 @@ def unpack(archive: Path, folder: Path) -> dict[str, str]:
             total = 0
             for count, member in enumerate(members, 1):
                 total += member.size
-                _refuse_hostile(archive, member, count)
-                _refuse_excess(archive, total)
+                _refuse_hostile(archive, contents, member, count)
+                _refuse_excess(archive, contents, total)
                 if not member.isreg():
                     continue
                 path = PurePosixPath(member.name)
-                if is_checkpoint_file(path.name):
+                if contents.belongs(path):
                     target = folder.joinpath(*path.parts)
                     target.parent.mkdir(parents=True, exist_ok=True)
                     with open(target, "xb") as file:
@@ -60,23 +86,23 @@ def unpack(archive: Path, folder: Path) -> dict[str, str]:
             # A tar file ends before its gzip file does; the checksum of all that was read comes last.
             while content.read(_CHUNK):
                 total += _CHUNK
-                _refuse_excess(archive, total)
+                _refuse_excess(archive, contents, total)
     except FileExistsError as error:
-        raise CheckpointError(
+        raise contents.refused(
             f"{archive} holds {Path(error.filename).name} twice: this is no published archive"
         ) from error
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise CacheError(f"cannot unpack {archive} to {folder}: {error.strerror}") from error
-        raise CheckpointError(
+            raise contents.unusable(f"cannot unpack {archive} to {folder}: {error.strerror}") from error
+        raise contents.refused(
             f"{archive} is not a whole .tar.gz archive ({error}): it is damaged or cut short, get it again"
         ) from error
     if not found:
-        raise CheckpointError(f"{archive} holds no checkpoint: expected a model.ckpt.index and its data file in it")
+        raise contents.refused(f"{archive} holds no {contents.noun}: expected {contents.expected} in it")
     return hashes
 
 
-def _refuse_hostile(archive: Path, member: tarfile.TarInfo, count: int) -> None:
+def _refuse_hostile(archive: Path, contents: Contents, member: tarfile.TarInfo, count: int) -> None:
     path = PurePosixPath(member.name)
     problem = None
     if path.is_absolute() or ".." in path.parts or "\\" in member.name or ":" in member.name:
@@ -88,13 +114,15 @@ def _refuse_hostile(archive: Path, member: tarfile.TarInfo, count: int) -> None:
     elif count > MAX_MEMBERS:
         problem = f"has more than {MAX_MEMBERS} members"
     if problem:
-        raise CheckpointError(f"{archive} {problem}: a checkpoint archive has plain files only; nothing was unpacked")
+        raise contents.refused(
+            f"{archive} {problem}: an archive of one {contents.noun} has plain files only; nothing was unpacked"
+        )
 
 
-def _refuse_excess(archive: Path, total: int) -> None:
+def _refuse_excess(archive: Path, contents: Contents, total: int) -> None:
     if total > MAX_UNPACKED_BYTES:
-        raise CheckpointError(
-            f"{archive} unpacks to more than {MAX_UNPACKED_BYTES // 2**30} GiB, more than any checkpoint archive"
+        raise contents.refused(
+            f"{archive} unpacks to more than {MAX_UNPACKED_BYTES // 2**30} GiB, more than any {contents.noun} archive"
         )
 
 

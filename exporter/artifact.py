@@ -138,6 +138,6 @@ def read_metadata(folder: Path) -> dict[str, Any] | None:
 def require_saved_model(folder: Path) -> None:
     """Raises ArtifactError where ``folder`` does not hold a SavedModel."""
     if not folder.exists():
-        raise ArtifactError(f"there is nothing at {folder}: expected the folder of an artifact")
+        raise ArtifactError(f"there is nothing at {folder}: expected the folder of an artifact, or its .tar.gz")
     if not (folder / "saved_model.pb").is_file():
         raise ArtifactError(f"{folder} holds no saved_model.pb: expected the folder of an artifact (…/<version>)")

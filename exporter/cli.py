@@ -8,7 +8,7 @@ import click
 from absl import flags, logging
 
 import exporter
-from exporter.commands.artifacts import inspect, reference, verify
+from exporter.commands.artifacts import diff, inspect, reference, verify
 from exporter.commands.build import build_command, models
 from exporter.commands.checkpoints import cache, fetch, lock, synth
 from exporter.commands.images import evaluate, predict
@@ -65,6 +65,7 @@ for _command in (
     build_command,
     verify,
     inspect,
+    diff,
     predict,
     evaluate,
     reference,

@@ -58,7 +58,14 @@ def relative_difference(reference: np.ndarray, found: np.ndarray | None) -> floa
     """
     if found is None or np.shape(found) != np.shape(reference):
         return float("nan")
-    reference, found = np.asarray(reference, np.float64), np.asarray(found, np.float64)
+    return differences(np.asarray(reference), np.asarray(found))[1]
+
+
+def differences(reference: np.ndarray, found: np.ndarray) -> tuple[float, float]:
+    """The largest absolute difference of two arrays of one shape, and their `relative_difference`."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        difference = np.abs(found - reference).max(initial=0.0)
-        return 0.0 if difference == 0.0 else float(difference / np.abs(reference).max(initial=0.0))
+        gaps = np.atleast_1d(np.subtract(found, reference, dtype=np.float64))
+        absolute = float(np.abs(gaps, out=gaps).max(initial=0.0))
+        if absolute == 0.0:
+            return 0.0, 0.0
+        return absolute, float(np.float64(absolute) / np.abs(reference).max(initial=0.0))

@@ -75,7 +75,7 @@ def _training(path: Path, meta_graph: Any, images: np.ndarray) -> dict[str, Any]
             )
             losses = session.run(v1.losses.get_regularization_losses())
             updates = v1.get_collection(v1.GraphKeys.UPDATE_OPS)
-            statistics = {v.op.name: v for v in variables if v.op.name.rsplit("/", 1)[1] in STATISTICS}
+            statistics = {v.op.name: v for v in variables if v.op.name.rsplit("/", 1)[-1] in STATISTICS}
             steps = [("moved", _momentum_feed(signatures)), ("moved_by_default", {})]
             arrays |= _prefixed("before", session.run(statistics))
             digests = _digests(session, variables)

@@ -11,6 +11,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from exporter import artifact, gate
 from exporter.errors import ArtifactError
 from exporter.formats import HUB_MODULE_FILE
+from exporter.image_size import image_size
 from exporter.worker import Say
 
 
@@ -48,6 +49,7 @@ def describe(request: dict[str, Any], report: Say) -> dict[str, Any]:
             for meta_graph in saved_model.meta_graphs
         },
         "functions": _functions(saved_model),
+        "image_size": image_size(saved_model, metadata),
         "variables": {
             "count": len(variables),
             "trainable": _trainable_in_collections(saved_model) or len(trainable),

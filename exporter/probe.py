@@ -37,8 +37,12 @@ def probe(request: dict[str, Any], report: Say) -> dict[str, Any]:
     path = Path(request["path"])
     report("loading the artifact")
     images = VERIFICATION_IMAGES.at(request["image_size"])
-    probed = _probed_hub if (path / HUB_MODULE_FILE).exists() else _probed
-    np.savez(request["output"], **probed(path, images, report))
+    output = Path(request["output"])
+    if (path / HUB_MODULE_FILE).exists():
+        arrays = _probed_hub(path, images, report)
+    else:
+        arrays = _probed(path, images, report, output.parent)
+    np.savez(output, **arrays)
     saved_model = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
     return {"findings": [str(finding) for finding in gate.check(saved_model)], "tensorflow": tf.__version__}
 
@@ -51,14 +55,14 @@ def _probed_hub(path: Path, images: np.ndarray, report: Say) -> dict[str, Any]:
         raise ArtifactError(f"{path} cannot be used as a TF1 Hub module: {_reason(error)}") from error
 
 
-def _probed(path: Path, images: np.ndarray, report: Say) -> dict[str, Any]:
+def _probed(path: Path, images: np.ndarray, report: Say, scratch: Path) -> dict[str, Any]:
     try:
         loaded = hub.load(str(path))
     except Exception as error:
         raise ArtifactError(f"{path} does not load with hub.load: {_reason(error)}") from error
     report("running the artifact")
     try:
-        return _inference(loaded, images) | _training(path, loaded, images)
+        return _inference(loaded, images) | _training(path, loaded, images, scratch)
     except (AttributeError, TypeError, ValueError, tf.errors.OpError) as error:
         raise ArtifactError(f"{path} cannot be used as a reusable SavedModel: {_reason(error)}") from error
 
@@ -90,12 +94,12 @@ def _end_points(loaded: Any, images: np.ndarray) -> dict[str, Any]:
     return {f"end_point/{name}": value for name, value in found.items()}
 
 
-def _training(path: Path, loaded: Any, images: np.ndarray) -> dict[str, Any]:
+def _training(path: Path, loaded: Any, images: np.ndarray, scratch: Path) -> dict[str, Any]:
     after_inference = _digests(loaded)
     loaded(tf.constant(images), training=True)
     arrays = {"after_inference": after_inference, "after_training": _digests(loaded)}
     arrays |= _decisions(loaded)
-    with _keeping_all(path) as copy:
+    with _keeping_all(path, scratch) as copy:
         return arrays | _deterministic_training(hub.load(str(copy)), images)
 
 
@@ -139,13 +143,16 @@ def _function(loaded: Any, training: bool) -> Any:
 
 
 @contextlib.contextmanager
-def _keeping_all(path: Path) -> Iterator[Path]:
-    """A copy of the artifact in which every random number is one; its variables are links."""
+def _keeping_all(path: Path, scratch: Path) -> Iterator[Path]:
+    """A copy of the artifact in which every random number is one; its variables are links.
+
+    It lies in ``scratch``, whose owner removes it should this process be killed.
+    """
     saved_model = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
     for meta_graph in saved_model.meta_graphs:
         draws.keep_all([meta_graph.graph_def], in_function=False)
         draws.keep_all(meta_graph.graph_def.library.function, in_function=True)
-    with tempfile.TemporaryDirectory(prefix="nasexport-") as folder:
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
         copy = Path(folder)
         for part in path.iterdir():
             if part.is_dir():

@@ -8,6 +8,7 @@ from exporter.cache import Entry
 from exporter.checks import Report
 from exporter.config import TASKS, ModelConfig
 from exporter.config import models as known_models
+from exporter.difference import Difference
 from exporter.fetch import cached
 from exporter.settings import Settings
 
@@ -96,6 +97,16 @@ def report_text(report: Report) -> str:
     verdict = f"{failed} of {len(report.checks)} checks FAILED" if failed else f"all {len(report.checks)} checks passed"
     lines = [report.path, *(f"  {check}" for check in report.checks), *(f"  note {note}" for note in report.notes)]
     return "\n".join([*lines, f"  {verdict}"])
+
+
+def difference_text(difference: Difference) -> str:
+    """One line for each thing that was compared, and the verdict."""
+    differing = sum(not comparison.same for comparison in difference.comparisons)
+    total = len(difference.comparisons)
+    lines = [f"A {difference.a}", f"B {difference.b}"]
+    lines += [f"  {comparison}" for comparison in difference.comparisons]
+    lines += [f"  note {note}" for note in difference.notes]
+    return "\n".join([*lines, f"  {differing} of {total} differ" if differing else f"  all {total} are the same"])
 
 
 def inspection_text(facts: dict[str, Any]) -> str:

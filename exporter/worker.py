@@ -31,6 +31,7 @@ JOBS = {
     "reference": "exporter.reference:reference",
     "probe": "exporter.probe:probe",
     "inspect": "exporter.inspection:describe",
+    "compare_files": "exporter.file_difference:compare_files",
     "inventory": "exporter.inventory:inventory",
     "independent": "exporter.independent:independent",
     "predict": "exporter.prediction:predict",

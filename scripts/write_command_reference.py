@@ -1,5 +1,6 @@
 """Writes ``docs/commands.md`` from the commands' own help: ``python scripts/write_command_reference.py``."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -14,14 +15,19 @@ _WIDTH = 100
 def page() -> str:
     """The page as the commands are now."""
     root = click.Context(main, info_name="nasexport", terminal_width=_WIDTH, **main.context_settings)
-    sections = ["# Commands\n\nWritten by `scripts/write_command_reference.py`; a test fails when it is out of date."]
-    sections.append(_section("nasexport", main.get_help(root)))
-    for name in main.list_commands(root):
-        command = main.get_command(root, name)
-        assert command is not None
-        context = click.Context(command, parent=root, info_name=name, terminal_width=_WIDTH)
-        sections.append(_section(f"nasexport {name}", command.get_help(context)))
-    return "\n\n".join(sections) + "\n"
+    head = "# Commands\n\nWritten by `scripts/write_command_reference.py`; a test fails when it is out of date."
+    return "\n\n".join([head, *_sections(root)]) + "\n"
+
+
+def _sections(context: click.Context) -> Iterator[str]:
+    """The section of a command, then those of its own commands where it is a group."""
+    command = context.command
+    yield _section(context.command_path, command.get_help(context))
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
+            yield from _sections(click.Context(inner, parent=context, info_name=name, terminal_width=_WIDTH))
 
 
 def _section(title: str, text: str) -> str:

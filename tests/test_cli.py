@@ -14,7 +14,7 @@ import exporter
 from exporter.config import models
 from tests.command import CHECKOUT, Command, files_below, refusal, succeeded
 
-COMMANDS = ("models", "build", "synth", "verify", "inspect", "predict", "evaluate")
+COMMANDS = ("models", "build", "synth", "verify", "inspect", "diff", "predict", "evaluate")
 
 
 def test_help_lists_the_commands(cli: Command) -> None:
@@ -72,7 +72,8 @@ def _imported(cli: Command, *args: str, **variables: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "args", [("--help",), ("models",), ("models", "--json"), ("build", "--help"), ("evaluate", "--help")]
+    "args",
+    [("--help",), ("models",), ("models", "--json"), ("build", "--help"), ("evaluate", "--help"), ("diff", "--help")],
 )
 def test_quick_commands_do_not_import_tensorflow(cli: Command, args: tuple[str, ...]) -> None:
     imported = _imported(cli, *args)
@@ -104,6 +105,7 @@ def test_shell_completion_is_quick_and_knows_the_models(cli: Command) -> None:
         (("synth", "nasnet_mobile"), "Missing option"),
         (("verify",), "Missing argument"),
         (("inspect",), "Missing argument"),
+        (("diff",), "Missing argument"),
         (("predict", "artifact"), "Missing argument"),
         (("predict", "artifact", "image", "--top", "0"), "0 is not in the range"),
         (("evaluate", "artifact"), "Missing option"),

@@ -26,6 +26,7 @@ def test_an_artifact_is_described(
 
     assert (facts["format"], facts["handle"]) == ("saved_model_2", f"google/imagenet/tiny_nasnet/{task}/{version}")
     assert facts["tag_sets"] == [["serve"]]
+    assert facts["image_size"] == 64
     name, size = {"classification": ("logits", 11), "feature_vector": ("feature_vector", 192)}[task]
     serving = {
         "inputs": {"inputs": {"dtype": "float32", "shape": [None, 64, 64, 3]}},

@@ -1,11 +1,13 @@
-"""``verify``, ``reference`` and ``inspect``: artifacts that exist."""
+"""``verify``, ``reference``, ``inspect`` and ``diff``: artifacts that exist."""
 
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 
 import click
 
 from exporter import artifact, tables
+from exporter.checks import TOLERANCE
 from exporter.commands.options import (
     fetching_options,
     json_option,
@@ -16,6 +18,7 @@ from exporter.commands.options import (
     warn,
 )
 from exporter.config import model
+from exporter.difference import ASPECTS
 from exporter.settings import Settings
 from exporter.verification import KINDS, Choices
 
@@ -108,12 +111,81 @@ def reference_record(debug: bool, name: str, checkpoint: Path | None, output: Pa
 @json_option
 @click.pass_obj
 def inspect(debug: bool, path: Path, as_json: bool) -> None:
-    """Describe an artifact from its files, also one that nasexport did not write."""
-    from exporter import worker
+    """Describe an artifact from its files, also one that nasexport did not write.
 
-    facts = worker.run("inspect", {"path": str(path)}, debug=debug)
+    PATH is its folder, or a .tar.gz of it as the hub served them.
+    """
+    from exporter import packed_artifact, worker
+
+    with packed_artifact.opened(path) as folder:
+        facts = worker.run("inspect", {"path": str(folder)}, debug=debug)
     del facts["peak_memory"]
+    facts["path"] = str(path)
     if as_json:
         print_json(facts)
     else:
         click.echo(tables.inspection_text(facts))
+
+
+def _aspects(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
+    """``--only variables,outputs`` and ``--only variables --only outputs`` are the same."""
+    wanted = [name.strip() for value in values for name in value.split(",")]
+    for name in wanted:
+        if name not in ASPECTS:
+            raise click.BadParameter(f"{name!r} is none of {', '.join(ASPECTS)}")
+    return tuple(name for name in ASPECTS if name in wanted) if wanted else ASPECTS
+
+
+def _tolerance(_context: click.Context, _parameter: click.Parameter, value: float) -> float:
+    if not (isfinite(value) and value >= 0):
+        raise click.BadParameter(f"{value} is not a number from 0 on")
+    return value
+
+
+@click.command()
+@click.argument("a", metavar="A", type=path_type)
+@click.argument("b", metavar="B", type=path_type)
+@click.option(
+    "--only",
+    "aspects",
+    multiple=True,
+    callback=_aspects,
+    metavar="ASPECT,...",
+    help="Compare no more than these; repeatable: " + ", ".join(ASPECTS) + ".",
+)
+@click.option(
+    "--tolerance",
+    type=float,
+    callback=_tolerance,
+    default=TOLERANCE,
+    show_default=True,
+    help="Largest relative difference of outputs that is none.",
+)
+@click.option("--image-size", type=click.IntRange(min=1), help="Run both on images of this size. [default: their own]")
+@json_option
+@click.pass_obj
+def diff(
+    debug: bool, a: Path, b: Path, aspects: Sequence[str], tolerance: float, image_size: int | None, as_json: bool
+) -> None:
+    """Compare two artifacts with each other; exit 1 if anything differs.
+
+    A and B are folders, or a .tar.gz as the hub served them, of any version, written by nasexport or not. Variables
+    are compared bit for bit. Outputs, L2 terms and moving averages may differ by the tolerance, as a part of the
+    largest magnitude in A; in training, drop path and dropout are made to keep everything.
+
+    Something that cannot be compared, such as a damaged artifact, is exit status 1 too, with a message on standard
+    error and nothing on standard output.
+    """
+    from exporter import difference
+    from exporter.progress import progress
+
+    with progress("diff", None, warn) as listener:
+        found = difference.compare(
+            a, b, aspects, tolerance=tolerance, image_size=image_size, report=listener.step, debug=debug
+        )
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        click.echo(tables.difference_text(found))
+    if not found.same:
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,126 @@
+"""The worker job that compares two artifacts by their files: what each is, and every value of their variables."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import trackable_object_graph_pb2
+
+from exporter import inspection, variable_names
+from exporter.departure import differences
+from exporter.errors import ArtifactError
+from exporter.worker import Say
+
+#: What TensorFlow's reader of checkpoints raises; of a file that was cut, that an index is out of range.
+_UNREADABLE = (tf.errors.OpError, ValueError, RuntimeError, IndexError)
+_OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
+
+
+def compare_files(request: dict[str, Any], report: Say) -> dict[str, Any]:
+    """A job of `exporter.worker`: reads the artifacts in the folders ``request["a"]`` and ``request["b"]``.
+
+    One variable of each is in memory at a time.
+
+    Returns:
+        ``a`` and ``b``, what `exporter.inspection.describe` says of them; ``prefixes``, what to take off the names of
+        either's variables so that they meet. With ``request["values"]`` also ``variables``: names ``only_in_a`` and
+        ``only_in_b``, the number ``in_both``, and those that have another ``shape`` (or type) or another ``value``,
+        each with what differs; figures that are no finite number are None.
+
+    Raises:
+        ArtifactError: one of them is no SavedModel, or a damaged one.
+    """
+    folders = {side: Path(request[side]) for side in ("a", "b")}
+    facts = {side: inspection.describe({"path": folder}, report) for side, folder in folders.items()}
+    bundles = [_Bundle(folder, facts[side]["variables"]["count"]) for side, folder in folders.items()]
+    found = variable_names.prefixes(bundles[0].keys, bundles[1].keys)
+    result = {**facts, "prefixes": list(found)}
+    if request["values"]:
+        report("comparing the variables")
+        result["variables"] = _compared(bundles, found)
+    return result
+
+
+class _Bundle:
+    """The variables of a SavedModel by name; ``keys`` has where in its files each is."""
+
+    def __init__(self, folder: Path, count: int):
+        self._path = folder / "variables"
+        self.keys: dict[str, str] = {}
+        if not count and not self._path.is_dir():
+            return
+        try:
+            self._reader = tf.train.load_checkpoint(str(self._path / "variables"))
+            self.keys = _keys(self._reader)
+        except _UNREADABLE as error:
+            raise self._damaged(error) from error
+
+    def read(self, name: str) -> np.ndarray:
+        try:
+            return np.asarray(self._reader.get_tensor(self.keys[name]))
+        except _UNREADABLE as error:
+            raise self._damaged(error) from error
+
+    def kind(self, name: str) -> str:
+        """Type and shape, for example ``float32 [3, 3, 8, 1]``."""
+        key = self.keys[name]
+        dtype = self._reader.get_variable_to_dtype_map()[key].name
+        return f"{dtype} {list(self._reader.get_variable_to_shape_map()[key])}"
+
+    def _damaged(self, error: Exception) -> ArtifactError:
+        return ArtifactError(f"{self._path} is damaged or missing: {' '.join(str(error).split())[:200]}")
+
+
+def _keys(reader: Any) -> dict[str, str]:
+    """Names and keys: one and the same in a TF1 graph's checkpoint, told by the object graph in that of TF2 objects."""
+    keys = sorted(reader.get_variable_to_shape_map())
+    if _OBJECT_GRAPH not in keys:
+        return {key: key for key in keys}
+    graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(reader.get_tensor(_OBJECT_GRAPH))
+    named: dict[str, set[str]] = {}
+    for node in graph.nodes:
+        for attribute in node.attributes:
+            if attribute.name == "VARIABLE_VALUE":
+                named.setdefault(attribute.full_name, set()).add(attribute.checkpoint_key)
+    return {
+        # Objects may share a name; their places in the object graph tell them apart.
+        name if name and len(held) == 1 else key: key
+        for name, held in sorted(named.items())
+        for key in sorted(held)
+    }
+
+
+def _compared(bundles: list[_Bundle], prefixes: tuple[str, str]) -> dict[str, Any]:
+    first, second = (
+        {variable_names.without(name, prefix): name for name in bundle.keys}
+        for bundle, prefix in zip(bundles, prefixes, strict=True)
+    )
+    shapes, values = [], []
+    both = [name for name in first if name in second]
+    for name in both:
+        kinds = [bundles[0].kind(first[name]), bundles[1].kind(second[name])]
+        if kinds[0] != kinds[1]:
+            shapes.append({"name": name, "a": kinds[0], "b": kinds[1]})
+            continue
+        a, b = bundles[0].read(first[name]), bundles[1].read(second[name])
+        # Bit for bit: a NaN is itself, and 0 is not -0. Strings are objects.
+        if not (np.array_equal(a, b) if a.dtype == object else a.tobytes() == b.tobytes()):
+            values.append({"name": name, "kind": kinds[0], **_sizes(a, b)})
+    return {
+        "only_in_a": [name for name in first if name not in second],
+        "only_in_b": [name for name in second if name not in first],
+        "in_both": len(both),
+        "shape": shapes,
+        "value": values,
+    }
+
+
+def _sizes(a: np.ndarray, b: np.ndarray) -> dict[str, float | None]:
+    """How large a difference is; None where there is no number for that."""
+    try:
+        found = differences(a.astype(np.float64), b.astype(np.float64))
+    except (TypeError, ValueError):
+        found = (float("nan"), float("nan"))
+    keys = ("absolute_difference", "relative_difference")
+    return {key: value if np.isfinite(value) else None for key, value in zip(keys, found, strict=True)}

@@ -1,0 +1,80 @@
+"""An artifact as a folder, also where it is a ``.tar.gz`` as the hub served them."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from exporter import archive, artifact
+from exporter.errors import ArtifactError, NasexportError
+from exporter.formats import HUB_MODULE_FILE
+
+_MODEL = "saved_model.pb"
+_FILES = frozenset({_MODEL, HUB_MODULE_FILE, artifact.METADATA_FILE, "fingerprint.pb", "keras_metadata.pb"})
+_FOLDERS = frozenset({"variables", "assets"})
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[Path]:
+    """The folder of the artifact that ``path`` means, unpacked for the time of the ``with`` block where it is packed.
+
+    Args:
+        path: the artifact's folder, or a ``.tar.gz`` of it, by whatever name: the hub served them without one. Its
+            members lie at the root of the archive, or below one folder there.
+
+    Raises:
+        ArtifactError: the archive is damaged, hostile, or holds no artifact. What the folder is stays unlooked at.
+    """
+    if not path.is_file():
+        yield path
+        return
+    _require_gzip(path)
+    with tempfile.TemporaryDirectory(prefix="nasexport-") as folder:
+        archive.unpack(path, Path(folder), _ARTIFACT)
+        root = _root(path, Path(folder))
+        try:
+            yield root
+        except NasexportError as error:
+            # What is wrong is told by the path that the user knows.
+            raise type(error)(str(error).replace(str(root), str(path))) from error
+
+
+def _require_gzip(path: Path) -> None:
+    try:
+        with open(path, "rb") as file:
+            magic = file.read(len(_GZIP_MAGIC))
+    except OSError as error:
+        raise ArtifactError(f"cannot read {path}: {error.strerror}") from error
+    if magic != _GZIP_MAGIC and not archive.is_archive(path):
+        raise ArtifactError(f"{path} is a file, and no .tar.gz: expected the folder of an artifact, or a .tar.gz of it")
+
+
+def _belongs(path: PurePosixPath) -> bool:
+    return _belongs_to_root(path.parts) or _belongs_to_root(path.parts[1:])
+
+
+def _belongs_to_root(parts: tuple[str, ...]) -> bool:
+    return (len(parts) == 1 and parts[0] in _FILES) or (len(parts) > 1 and parts[0] in _FOLDERS)
+
+
+_ARTIFACT = archive.Contents(
+    noun="artifact",
+    expected=f"a {_MODEL}, at its root or in the one folder there,",
+    belongs=_belongs,
+    refused=ArtifactError,
+    unusable=ArtifactError,
+)
+
+
+def _root(path: Path, folder: Path) -> Path:
+    """Where in the unpacked ``folder`` the artifact lies."""
+    if (folder / _MODEL).is_file():
+        return folder
+    roots = sorted(model.parent for model in folder.glob(f"*/{_MODEL}"))
+    if len(roots) > 1:
+        names = ", ".join(root.name for root in roots[:4])
+        raise ArtifactError(f"{path} holds {len(roots)} artifacts ({names}): unpack it, and name the one that is meant")
+    if not roots:
+        raise ArtifactError(f"{path} holds no artifact: expected {_ARTIFACT.expected} in it")
+    return roots[0]
