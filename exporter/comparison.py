@@ -16,6 +16,7 @@ from exporter.config import Format
 from exporter.departure import Departure
 from exporter.formats import SERVING_OUTPUTS
 from exporter.layout import VariableSpec
+from exporter.variable_names import prefixes
 
 #: The arrays that list variables.
 _VARIABLE_NAMES = ("names", "trainable", "train/names", "gradients/names", "gradients/not_finite")
@@ -61,10 +62,8 @@ class LazyArrays(Mapping[str, np.ndarray]):
 
 def variables_prefix(path: Path, specs: list[VariableSpec]) -> str:
     """What precedes the checkpoint's names in all of an artifact's variables, as a foreign writer's scope does."""
-    names = LazyArrays(path)["names"].tolist()
-    first = next((name for name in names if name.endswith(specs[0].name)), specs[0].name)
-    prefix = first.removesuffix(specs[0].name)
-    return prefix if all(name.startswith(prefix) for name in names) else ""
+    own, wanted = prefixes(LazyArrays(path)["names"].tolist(), [spec.name for spec in specs])
+    return "" if wanted else own
 
 
 def compare(expected: Expected, reference: Arrays, found: Arrays, findings: list[str]) -> list[Check]:

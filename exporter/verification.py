@@ -1,14 +1,15 @@
 """Verifies artifacts: reference and artifact each in a fresh process, compared check by check."""
 
+import contextlib
 import dataclasses
 import tempfile
 from collections import ChainMap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporter import artifact, comparison, references, worker
+from exporter import artifact, comparison, packed_artifact, references, worker
 from exporter.checks import Arrays, Check, Expected, Report
 from exporter.config import TASKS, ModelConfig, Task, models
 from exporter.errors import ArtifactError, ConfigError, WorkerError
@@ -192,7 +193,21 @@ def verify(
         ArtifactError: one of ``paths`` is no artifact, or was made from a synthetic checkpoint and none is given.
         CheckpointError, FetchError: the checkpoint cannot be had, or is not the model's.
     """
-    wanted = {path: expected_of(path, choices) for path in paths}
+    with contextlib.ExitStack() as stack:
+        folders = {path: stack.enter_context(packed_artifact.opened(path)) for path in paths}
+        return _verify(folders, checkpoint, settings, choices, listener, debug)
+
+
+def _verify(
+    folders: Mapping[Path, Path],
+    checkpoint: Path | None,
+    settings: Settings,
+    choices: Choices,
+    listener: Listener,
+    debug: bool,
+) -> list[Report]:
+    """Verifies artifacts in ``folders``, by the paths that the user knows them by."""
+    wanted = {path: expected_of(folder, choices) for path, folder in folders.items()}
     reports: dict[Path, Report] = {}
     for name in dict.fromkeys(expected.config.name for expected, _ in wanted.values()):
         group = {path: pair for path, pair in wanted.items() if pair[0].config.name == name}
@@ -212,10 +227,10 @@ def verify(
             Verifier(config, found, task, settings, choices, debug=debug) as verifier,
         ):
             for path, (expected, metadata) in group.items():
-                checked = verifier.verify(path, expected, listener.step)
+                checked = verifier.verify(folders[path], expected, listener.step)
                 notes = (*checked.notes, *_notes(metadata, found))
-                reports[path] = dataclasses.replace(checked, notes=notes)
-    return [reports[path] for path in paths]
+                reports[path] = dataclasses.replace(checked, path=str(path), notes=notes)
+    return [reports[path] for path in folders]
 
 
 def record(

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -33,10 +34,15 @@ def test_every_version_is_recognized_and_judged(
     paths = [_foreign(tiny_artifacts, tmp_path, version) for version in (4, 5)]
     paths += [_foreign(hub_modules, tmp_path, version) for version in (1, 3)]
     paths.append(_foreign(tiny_artifacts, tmp_path, 5, "classification"))
+    # As the hub served them: its members at the root of an archive that has no extension.
+    packed = tmp_path / "packed"
+    with tarfile.open(packed, "w:gz") as tar:
+        tar.add(paths[3], arcname=".")
     wrong = bundles.with_scaled(paths[-1], tmp_path / "wrong", "conv0/weights", 1.02)
-    result = cli("verify", *paths, wrong, "--model", tiny, "--checkpoint", tiny_checkpoint, "--json")
+    result = cli("verify", *paths, packed, wrong, "--model", tiny, "--checkpoint", tiny_checkpoint, "--json")
     assert result.returncode == 1
     *good, bad = json.loads(result.stdout)
+    assert [report["path"] for report in good] == list(map(str, [*paths, packed]))
     for report in good:
         assert report["passed"], report
         assert "nasexport did not write it: what it should be was said by the user" in report["notes"]

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 import click
 
-from exporter import artifact, tables
+from exporter import artifact, packed_artifact, tables
 from exporter.checks import TOLERANCE
 from exporter.commands.options import (
     fetching_options,
@@ -56,9 +57,10 @@ def verify(
 ) -> None:
     """Compare artifacts with what their checkpoint gives; exit 1 if any check fails.
 
-    PATH is the folder of an artifact of version 1 to 5, written by nasexport or, with --model, by anyone. It is
-    compared with a reference that was recorded from the checkpoint, where there is one, or else with the TF-Slim
-    graph run on the checkpoint; with --against also with an implementation that shares nothing with that graph.
+    PATH is the folder of an artifact of version 1 to 5, or a .tar.gz of it as the hub served them, written by
+    nasexport or, with --model, by anyone. It is compared with a reference that was recorded from the checkpoint,
+    where there is one, or else with the TF-Slim graph run on the checkpoint; with --against also with an
+    implementation that shares nothing with that graph.
     """
     from exporter import report_page, verification
     from exporter.progress import progress
@@ -70,7 +72,7 @@ def verify(
         with progress("verify", None, warn) as listener:
             reports = verification.verify(paths, checkpoint, settings, choices, listener=listener, debug=debug)
         subjects += [
-            report_page.Subject(checked, artifact.read_metadata(path) or {})
+            report_page.Subject(checked, _metadata(path) if report_file else {})
             for path, checked in zip(paths, reports, strict=True)
         ]
         if as_json:
@@ -80,6 +82,11 @@ def verify(
                 click.echo(tables.report_text(checked))
     if not all(checked.passed for checked in reports):
         raise click.exceptions.Exit(1)
+
+
+def _metadata(path: Path) -> dict[str, Any]:
+    with packed_artifact.opened(path) as folder:
+        return artifact.read_metadata(folder) or {}
 
 
 @click.group()
