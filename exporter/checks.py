@@ -8,7 +8,7 @@ import numpy as np
 
 from exporter.config import ModelConfig, Task
 from exporter.departure import relative_difference
-from exporter.layout import VariableSpec, variables
+from exporter.layout import VariableSpec, end_points, variables
 
 #: Largest difference allowed, as a part of the largest magnitude in the reference. Graphs of the same weights differ
 #: by up to 5e-5 of it between TensorFlow versions; a kernel that is 2 % off differs by far more.
@@ -128,20 +128,10 @@ def regularization_check(expected: np.ndarray, found: np.ndarray) -> Check:
     return Check("regularization losses, relative difference", difference, TOLERANCE, detail)
 
 
-def end_point_names(reference: Arrays, prefix: str = "") -> list[str]:
+def end_point_names(config: ModelConfig, reference: Arrays, prefix: str = "") -> list[str]:
     """The end points that a reference knows, in the order of the network; ``prefix`` is "" or "training/"."""
     keys = (f"{prefix}end_point/", f"{prefix}statistics/")
-    names = (name.removeprefix(key) for key in keys for name in reference if name.startswith(key))
-    return sorted(dict.fromkeys(names), key=_place)
-
-
-def _place(end_point: str) -> tuple[int, int, bool]:
-    """Where an end point comes in a network: the stem, the cells, the head."""
-    head = ("global_pool", "Logits", "Predictions")
-    if end_point in head:
-        return 2, head.index(end_point), False
-    kind, _, number = end_point.rpartition("_")
-    return (1, int(number), kind == "Cell") if kind else (0, 0, False)
+    return [name for name in end_points(config) if any(key + name in reference for key in keys)]
 
 
 def end_point_difference(reference: Arrays, prefix: str, name: str, found: np.ndarray | None) -> float:

@@ -82,7 +82,7 @@ def end_points(expected: Expected, found: Arrays) -> dict[str, str]:
 def against(kind: str, expected: Expected, independent: Arrays, found: Arrays) -> list[Check]:
     """Checks of an artifact against another implementation of its network, which knows some end points."""
     places = end_points(expected, found)
-    names = [name for name in end_point_names(independent) if name in places]
+    names = [name for name in end_point_names(expected.config, independent) if name in places]
     differences = {name: end_point_difference(independent, "", name, found[places[name]]) for name in names}
     departure = Departure(differences, TOLERANCE)
     detail = f"{len(names)} end points" + (f", the first that departs is {departure.first}" if departure.first else "")
@@ -95,7 +95,7 @@ def departures(expected: Expected, reference: Arrays, found: Arrays) -> list[dic
     places = end_points(expected, found)
     return [
         {"name": name, "difference": end_point_difference(reference, "", name, found[places[name]])}
-        for name in end_point_names(reference)
+        for name in end_point_names(expected.config, reference)
         if name in places
     ]
 

@@ -6,9 +6,10 @@ from statistics import NormalDist
 
 import numpy as np
 
-from exporter.cells import FAMILIES, Cell
+from exporter.cells import FAMILIES
 from exporter.checks import Arrays, Check, Expected, count
 from exporter.config import ModelConfig, Task
+from exporter.layout import cells
 
 #: How many draws of each decision are counted.
 DRAWS = 100_000
@@ -26,7 +27,7 @@ def decisions(config: ModelConfig, task: Task) -> dict[str, float]:
     family = FAMILIES[config.family]
     total = config.num_cells + family.stem_cells_in_drop_path
     found = {}
-    for number, (name, cell) in enumerate(_cells(config), 1):
+    for number, (name, cell) in enumerate(cells(config), 1):
         keep = 1 - number / total * (1 - config.drop_path_keep_prob)
         for index, branches in enumerate(cell.combinations):
             for side, branch in zip(("left", "right"), branches, strict=True):
@@ -35,17 +36,6 @@ def decisions(config: ModelConfig, task: Task) -> dict[str, float]:
     if task == "classification" and config.dropout_keep_prob < 1:
         found[DROPOUT] = config.dropout_keep_prob
     return found
-
-
-def _cells(config: ModelConfig) -> Iterator[tuple[str, Cell]]:
-    family = FAMILIES[config.family]
-    yield from (("cell_stem_0", family.reduction), ("cell_stem_1", family.reduction))
-    for index in range(config.num_cells):
-        reduces = index in config.reductions
-        if reduces and family.inserts_reductions:
-            yield f"reduction_cell_{config.reductions.index(index)}", family.reduction
-        in_place = reduces and not family.inserts_reductions
-        yield f"cell_{index}", family.reduction if in_place else family.normal
 
 
 def checks(expected: Expected, found: Arrays) -> Iterator[Check]:

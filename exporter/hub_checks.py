@@ -70,7 +70,7 @@ def _signatures(expected: Expected, reference: Arrays, found: Arrays, tags: str)
     present = {name.removeprefix(prefix).split("/", 1)[0] for name in found if name.startswith(prefix)}
     yield count(f"signatures of {{{tags}}} that differ", len(present ^ set(wanted)), ", ".join(sorted(present)))
     last = "Predictions" if expected.task == "classification" else "global_pool"
-    end_points = end_point_names(reference, key)
+    end_points = end_point_names(expected.config, reference, key)
     end_points = end_points[: end_points.index(last) + 1]
     for name in sorted(present & set(wanted)):
         outputs = {f"{expected.config.name}/{end_point}": end_point for end_point in end_points}

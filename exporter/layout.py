@@ -72,6 +72,25 @@ def parameters(config: ModelConfig, task: Task) -> int:
     return sum(spec.size for spec in variables(config, task))
 
 
+def cells(config: ModelConfig) -> list[tuple[str, Cell]]:
+    """The scope of each cell and what it does, in the order of the network; the first two are the stem's."""
+    family = FAMILIES[config.family]
+    found = [("cell_stem_0", family.reduction), ("cell_stem_1", family.reduction)]
+    for index in range(config.num_cells):
+        reduces = index in config.reductions
+        if reduces and family.inserts_reductions:
+            found.append((f"reduction_cell_{config.reductions.index(index)}", family.reduction))
+        in_place = reduces and not family.inserts_reductions
+        found.append((f"cell_{index}", family.reduction if in_place else family.normal))
+    return found
+
+
+def end_points(config: ModelConfig) -> list[str]:
+    """The end points of a classification network, by the names of the published modules, in its order."""
+    scopes = [scope for scope, _ in cells(config)][2:]
+    return ["Stem", *(scope.title() for scope in scopes), "global_pool", "Logits", "Predictions"]
+
+
 def _network(config: ModelConfig) -> Variables:
     family = FAMILIES[config.family]
     filters = config.num_conv_filters

@@ -52,7 +52,7 @@ def compare(expected: Expected, reference: Arrays, found: Arrays, findings: list
 def _end_points(expected: Expected, reference: Arrays, found: Arrays) -> Check:
     """Every end point that the function's graph shows, and the first that departs."""
     task_has = {"classification": (), "feature_vector": ("Logits", "Predictions")}[expected.task]
-    names = [name for name in end_point_names(reference) if name not in task_has]
+    names = [name for name in end_point_names(expected.config, reference) if name not in task_has]
     # The exported function ends before the probabilities.
     wanted = [name for name in names if name != "Predictions"]
     shown = [name for name in wanted if f"end_point/{name}" in found]
