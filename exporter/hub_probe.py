@@ -110,7 +110,7 @@ def _decisions(meta_graph: Any, inference: Any) -> dict[str, Any]:
         tf.import_graph_def(meta_graph.graph_def, name="")
     found = draws.sites(graph)
     in_inference = sum(draws.is_draw(node) for node in inference.graph_def.node)
-    return draws.arrays(found, draws.shares_kept(graph, found, DRAWS), in_inference)
+    return draws.arrays(found, draws.draw(graph, found, DRAWS), in_inference)
 
 
 def _gradients(session: Any, output: Any, variables: list[Any], fed: dict[str, Any]) -> dict[str, Any]:

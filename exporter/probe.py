@@ -126,7 +126,7 @@ def _gradients(loaded: Any, images: np.ndarray) -> dict[str, Any]:
 def _decisions(loaded: Any) -> dict[str, Any]:
     inference, training = (_function(loaded, training).graph for training in (False, True))
     found = draws.sites(training)
-    return draws.arrays(found, draws.shares_kept(training, found, DRAWS), len(draws.sites(inference)))
+    return draws.arrays(found, draws.draw(training, found, DRAWS), len(draws.sites(inference)))
 
 
 def _function(loaded: Any, training: bool) -> Any:
