@@ -11,6 +11,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 _Field = descriptor_pb2.FieldDescriptorProto
 #: ModuleDef.Format: a folder with a SavedModel, ``variables/`` and ``assets/``.
 FORMAT_V3 = 3
+#: The collection that holds attachments.
+ATTACHMENTS = "hub_module_attachments"
 
 _MESSAGES: dict[str, dict[str, tuple[int, int, str | None]]] = {
     "ModuleDef": {"format": (1, _Field.TYPE_INT32, None)},
