@@ -128,6 +128,27 @@ def regularization_check(expected: np.ndarray, found: np.ndarray) -> Check:
     return Check("regularization losses, relative difference", difference, TOLERANCE, detail)
 
 
+def l2_checks(expected: Expected, found: Arrays) -> Iterator[Check]:
+    """Which variables the L2 terms pull at, and how much: in the sum of all, a small one could hide."""
+    kernels = {spec.name for spec in variables(expected.config, expected.task) if spec.is_kernel}
+    weights = dict(zip(found["l2/names"].tolist(), found["l2/weights"].tolist(), strict=True))
+    decay = expected.config.weight_decay
+    wrong = sorted(kernels ^ set(weights)) if decay or weights else []
+    detail = f"{len(weights)} variables" + (f", first wrong: {wrong[0]}" if wrong else "")
+    yield count("variables under L2 that differ", len(wrong), detail)
+    off = {name: abs(weight - decay) / (decay or 1.0) for name, weight in weights.items() if name in kernels}
+    worst = max(off, key=lambda name: off[name], default="")
+    detail = f"largest at {worst}: {weights[worst]:.6g}, expected {decay:.6g}" if worst and off[worst] else ""
+    yield Check("L2 weights, relative difference", off.get(worst, 0.0), TOLERANCE, detail)
+
+
+def stored_check(expected: Expected, found: Arrays) -> Iterator[Check]:
+    """Whether a file that nasexport wrote holds more than the variables: nobody would see, but all would carry it."""
+    if expected.ordered:
+        more = int(found["stored"]) - len(found["names"])
+        yield count("values stored that no variable has", more, f"{int(found['stored'])} values")
+
+
 def end_point_names(config: ModelConfig, reference: Arrays, prefix: str = "") -> list[str]:
     """The end points that a reference knows, in the order of the network; ``prefix`` is "" or "training/"."""
     keys = (f"{prefix}end_point/", f"{prefix}statistics/")
@@ -180,6 +201,10 @@ def gradient_checks(expected: Expected, found: Arrays) -> Iterator[Check]:
     yield count("gradients that reach the wrong variables", len(wrong), detail)
     wrong = found["gradients/not_finite"].tolist()
     yield count("gradients that are not finite", len(wrong), "; ".join(wrong[:1]))
+    if expected.ordered:
+        # Those of others may have ways of their own, as that of a mean that only shifts.
+        stops = found["gradients/stops"].tolist()
+        yield count("operations that stop gradients", len(stops), f"first: {stops[0]}" if stops else "")
 
 
 def moving_averages_check(

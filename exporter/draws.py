@@ -24,18 +24,23 @@ DROPOUT = "dropout"
 class Site:
     """One decision: ``name`` is its branch (``cell_3/comb_iter_0/left``) or "dropout".
 
-    ``draw`` and ``decision`` are operations; ``for_examples`` tells whether it draws once for each example.
+    ``draw`` and ``decision`` are operations; ``shape`` is how many numbers it draws, as far as the graph tells.
     """
 
     name: str
     draw: str
     decision: str
-    for_examples: bool
+    shape: str
 
 
 def is_draw(node: Any) -> bool:
     """Whether a NodeDef draws uniform random numbers."""
     return node.op.startswith(("RandomUniform", "StatelessRandomUniform"))
+
+
+def _shape_type(node: Any) -> int:
+    # Stateless draws have a default, which is not written down.
+    return node.attr["T"].type or tf.int32.as_datatype_enum
 
 
 def sites(graph: tf.Graph) -> list[Site]:
@@ -52,9 +57,7 @@ def _site(draw: Any) -> Site:
         decision = following[0]
         known.add(decision.outputs[0].ref())
     match = _BRANCH.search(draw.name)
-    shape = draw.outputs[0].shape
-    for_examples = shape.rank == 4 and shape.as_list()[1:] == [1, 1, 1]
-    return Site(match[1] if match else DROPOUT, draw.name, decision.name, for_examples)
+    return Site(match[1] if match else DROPOUT, draw.name, decision.name, str(draw.outputs[0].shape))
 
 
 def _joined_by_constants(op: Any, known: set[Any]) -> bool:
@@ -63,10 +66,19 @@ def _joined_by_constants(op: Any, known: set[Any]) -> bool:
     )
 
 
-def shares_kept(graph: tf.Graph, found: Iterable[Site], count: int) -> list[float]:
-    """How often each decision keeps, of ``count`` real draws; the network itself is not run.
+@dataclass(frozen=True)
+class Drawn:
+    """What real draws gave: ``shares`` that each decision kept, and whether it ``repeats`` numbers."""
 
-    The draws' own operations and those that follow them run, with another shape.
+    shares: list[float]
+    repeats: list[bool]
+
+
+def draw(graph: tf.Graph, found: Iterable[Site], count: int) -> Drawn:
+    """Draws ``count`` numbers for each decision; the network itself is not run.
+
+    The draws' own operations and those that follow them run, with another shape. A decision repeats numbers that it, or
+    one before it, has given already: in the same run, the one before, or another session.
     """
     found = list(found)
     definition = graph.as_graph_def()
@@ -74,12 +86,12 @@ def shares_kept(graph: tf.Graph, found: Iterable[Site], count: int) -> list[floa
     nodes = {node.name: node for node in definition.node}
     for node in definition.node:
         if is_draw(node):
-            shape.attr["dtype"].CopyFrom(node.attr["T"])
+            shape.attr["dtype"].type = _shape_type(node)
             node.input[0] = shape.name
             # The shape that was inferred is no longer right.
             node.attr.pop("_output_shapes", None)
     if not found:
-        return []
+        return Drawn([], [])
     dtype = tf.as_dtype(shape.attr["dtype"].type)
     shape.attr["value"].tensor.CopyFrom(tf.make_tensor_proto([count], dtype))
     for name in _followers(graph, found):
@@ -88,8 +100,20 @@ def shares_kept(graph: tf.Graph, found: Iterable[Site], count: int) -> list[floa
     with tf.Graph().as_default() as alone:
         tf.import_graph_def(part, name="")
         decisions = [tf.cast(alone.get_tensor_by_name(f"{site.decision}:0"), tf.float32) for site in found]
+        shares = [tf.reduce_mean(decision) for decision in decisions]
+        numbers = [alone.get_tensor_by_name(f"{site.draw}:0")[:4] for site in found]
         with v1.Session(graph=alone) as session:
-            return [float(share) for share in session.run([tf.reduce_mean(decision) for decision in decisions])]
+            kept, first = session.run([shares, numbers])
+            again = session.run(numbers)
+        with v1.Session(graph=alone) as session:
+            elsewhere = session.run(numbers)
+    repeats = [False] * len(found)
+    known: set[bytes] = set()
+    for run in (first, again, elsewhere):
+        for index, row in enumerate(run):
+            repeats[index] |= row.tobytes() in known
+            known.add(row.tobytes())
+    return Drawn([float(share) for share in kept], repeats)
 
 
 def _followers(graph: tf.Graph, found: Iterable[Site]) -> set[str]:
@@ -105,12 +129,13 @@ def _followers(graph: tf.Graph, found: Iterable[Site]) -> set[str]:
     return names
 
 
-def arrays(found: list[Site], shares: list[float], in_inference: int) -> dict[str, np.ndarray]:
-    """``draws/names``, ``draws/shares``, ``draws/for_examples`` of all decisions; ``draws/inference`` is a number."""
+def arrays(found: list[Site], drawn: Drawn, in_inference: int) -> dict[str, np.ndarray]:
+    """``draws/names``, ``…/shapes``, ``…/shares``, ``…/repeats`` of all decisions; ``draws/inference`` is a number."""
     return {
         "draws/names": np.array([site.name for site in found], str),
-        "draws/for_examples": np.array([site.for_examples for site in found], bool),
-        "draws/shares": np.array(shares, np.float64),
+        "draws/shapes": np.array([site.shape for site in found], str),
+        "draws/shares": np.array(drawn.shares, np.float64),
+        "draws/repeats": np.array(drawn.repeats, bool),
         "draws/inference": np.array(in_inference),
     }
 
@@ -131,7 +156,7 @@ def keep_all(graph_or_functions: Iterable[Any], in_function: bool) -> None:
         one.attr["dtype"].type = tf.float32.as_datatype_enum
         one.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(1.0))
         for node in drawing:
-            shape_type = node.attr["T"].type
+            shape_type = _shape_type(node)
             node.op = "Fill"
             del node.input[1:]
             node.input.append(f"{one.name}:output:0" if in_function else one.name)

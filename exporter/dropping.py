@@ -9,7 +9,7 @@ import numpy as np
 from exporter.cells import FAMILIES
 from exporter.checks import Arrays, Check, Expected, count
 from exporter.config import ModelConfig, Task
-from exporter.layout import cells
+from exporter.layout import cells, variables
 
 #: How many draws of each decision are counted.
 DRAWS = 100_000
@@ -46,12 +46,22 @@ def checks(expected: Expected, found: Arrays) -> Iterator[Check]:
     wrong = sorted(((own - right) + (right - own)).elements())
     detail = f"{len(names)} decisions" + (f", first: {wrong[0]}" if wrong else "")
     yield count("random decisions that differ", len(wrong), detail)
-    others = [
-        name for name, each in zip(names, found["draws/for_examples"], strict=True) if not each and name != DROPOUT
-    ]
-    yield count("drop paths that do not decide for each example", len(others), "; ".join(others[:1]))
+    yield _shapes(expected, dict(zip(names, found["draws/shapes"].tolist(), strict=True)))
+    repeated = [name for name, repeats in zip(names, found["draws/repeats"], strict=True) if repeats]
+    yield count("random numbers that repeat", len(repeated), f"first: {repeated[0]}" if repeated else "")
     yield _shares(wanted, dict(zip(names, found["draws/shares"].tolist(), strict=True)))
     yield count("random numbers drawn in inference", int(found["draws/inference"]), "none may be drawn")
+
+
+def _shapes(expected: Expected, shapes: dict[str, str]) -> Check:
+    """Drop path decides for each example, dropout for each feature of each."""
+    features = [
+        spec.shape[0] for spec in variables(expected.config, "classification") if spec.name.endswith("/FC/weights")
+    ]
+    right = {name: f"(None, {features[-1]})" if name == DROPOUT else "(None, 1, 1, 1)" for name in shapes}
+    wrong = [name for name, shape in shapes.items() if shape != right[name]]
+    detail = f"first: {wrong[0]} draws {shapes[wrong[0]]}, expected {right[wrong[0]]}" if wrong else ""
+    return count("random decisions of another shape", len(wrong), detail)
 
 
 def _shares(wanted: dict[str, float], shares: dict[str, float]) -> Check:

@@ -16,10 +16,12 @@ from exporter.checks import (
     end_point_names,
     gate_check,
     gradient_checks,
+    l2_checks,
     moving_averages_check,
     output_checks,
     regularization_check,
     statistics_of,
+    stored_check,
     variables_checks,
 )
 from exporter.departure import Departure
@@ -43,11 +45,16 @@ def compare(expected: Expected, reference: Arrays, found: Arrays, findings: list
     tag_sets = found["tag_sets"].tolist()
     listed = ", ".join("{" + tags + "}" for tags in tag_sets)
     checks = [gate_check(findings), count("tag sets that differ", len(set(tag_sets) ^ {"", "train"}), listed)]
+    if not {"", "train"} <= set(tag_sets):
+        # Nothing else can be said of it.
+        return checks
     unknown = sorted(set(found["collections"].tolist()) - HUB_COLLECTIONS)
     checks.append(count("collections that readers refuse", len(unknown), ", ".join(unknown[:3])))
     specs = variables(expected.config, expected.task)
     checks += variables_checks(specs, reference, found, expected.ordered)
+    checks += stored_check(expected, found)
     checks.append(_same_variables(found))
+    checks.append(_image_size(expected, found))
     checks += _signatures(expected, reference, found, tags="")
     checks += _signatures(expected, reference, found, tags="train")
     checks += _inactive_in_inference(found)
@@ -62,13 +69,25 @@ def _same_variables(found: Arrays) -> Check:
     return count("variables that differ between tag sets", len(wrong), f"{len(training)} variables")
 
 
+def _image_size(expected: Expected, found: Arrays) -> Check:
+    """What ``hub.get_expected_image_size`` says; without an attachment, it looks at the input of the graph itself."""
+    sizes = found["image_sizes"].tolist()
+    wanted = [expected.config.image_size] * 2
+    wrong = [size for size in sizes if size != wanted and (any(size) or expected.ordered)]
+    return count("image sizes attached that differ", len(wrong), ", ".join(f"{h} x {w}" for h, w in sizes))
+
+
 def _signatures(expected: Expected, reference: Arrays, found: Arrays, tags: str) -> Iterator[Check]:
     """Names of signatures and outputs, then every output of each signature."""
     wanted = hub_signatures(expected.task, expected.version)
     prefix = "train/signature/" if tags else "signature/"
     key = "training/" if tags else ""
     present = {name.removeprefix(prefix).split("/", 1)[0] for name in found if name.startswith(prefix)}
-    yield count(f"signatures of {{{tags}}} that differ", len(present ^ set(wanted)), ", ".join(sorted(present)))
+    inputs = {f"{name}/{key}" for name, signature in wanted.items() for key in signature.inputs}
+    own = set(found[("train/" if tags else "") + "signature_inputs"].tolist())
+    wrong = sorted(present ^ set(wanted)) + sorted(inputs ^ own)
+    detail = ", ".join(sorted(present)) + (f"; first wrong: {wrong[0]}" if wrong else "")
+    yield count(f"signatures of {{{tags}}} that differ", len(wrong), detail)
     last = "Predictions" if expected.task == "classification" else "global_pool"
     end_points = end_point_names(expected.config, reference, key)
     end_points = end_points[: end_points.index(last) + 1]
@@ -84,6 +103,9 @@ def _signatures(expected: Expected, reference: Arrays, found: Arrays, tags: str)
             if output in own
         }
         yield _worst(f"outputs of {{{tags}}} {name}, relative difference", reference, key, pairs)
+        if not tags and name == "default":
+            single = reference[f"end_point/{wanted[name].end_point}"][:1]
+            yield from output_checks("{} default for one image", expected.task, single, found["single"])
         if not tags and wanted[name].end_point == "Logits":
             logits = found[f"{prefix}{name}/default"]
             yield from output_checks(f"{{}} {name}", "classification", reference["end_point/Logits"], logits)
@@ -113,6 +135,7 @@ def _training(expected: Expected, reference: Arrays, found: Arrays) -> Iterator[
     yield count("update operations of {train}, difference", missing, f"{int(found['update_ops'])} operations")
     loss = reference[f"regularization_loss/{expected.task}"]
     yield regularization_check(loss, found["regularization_loss"])
+    yield from l2_checks(expected, found)
     yield from change_checks(found, found["train/names"], found["train/digests"])
     settable = expected.version >= FIRST_MOMENTUM_VERSION
     first = TRAINING_MOMENTUM if settable else expected.momentum

@@ -15,6 +15,8 @@ _Field = descriptor_pb2.FieldDescriptorProto
 #: ModuleDef.Format: a folder with a SavedModel, ``variables/`` and ``assets/``.
 FORMAT_V3 = 3
 _IMAGE_MODULE_INFO = "image_module_info"
+#: The collection that holds attachments.
+ATTACHMENTS = "hub_module_attachments"
 
 _MESSAGES: dict[str, dict[str, tuple[int, int, str | None]]] = {
     "ModuleDef": {"format": (1, _Field.TYPE_INT32, None)},

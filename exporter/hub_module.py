@@ -29,7 +29,6 @@ v1 = tf.compat.v1
 
 #: One MetaGraph each: for inference, and for fine-tuning.
 TAG_SETS: tuple[frozenset[str], ...] = (frozenset(), frozenset({"train"}))
-_ATTACHMENTS = "hub_module_attachments"
 
 
 def write(
@@ -131,4 +130,4 @@ def _fill_collections(
         kernels = [held[spec.name] for spec in variables(config, task) if spec.is_kernel]
         loss = config.weight_decay * tf.add_n([tf.nn.l2_loss(kernel) for kernel in kernels])
         graph.add_to_collection(keys.REGULARIZATION_LOSSES, loss)
-    graph.add_to_collection(_ATTACHMENTS, hub_messages.image_size_attachment(config.image_size))
+    graph.add_to_collection(hub_messages.ATTACHMENTS, hub_messages.image_size_attachment(config.image_size))

@@ -12,6 +12,8 @@ from exporter import draws
 from exporter.digests import digest
 from exporter.dropping import DRAWS
 from exporter.formats import IMAGE_INPUT, MOMENTUM_INPUT, TRAINING_MOMENTUM
+from exporter.gradients import weight_of
+from exporter.hub_messages import ATTACHMENTS, attached_image_size
 from exporter.layout import STATISTICS
 
 v1 = tf.compat.v1
@@ -26,6 +28,10 @@ def probe_hub(path: Path, images: np.ndarray) -> dict[str, Any]:
     ``update_ops`` (their number), ``gradients/…``, and of the moving statistics ``before/NAME``, ``moved/NAME`` (one
     run of the update operations at `TRAINING_MOMENTUM`, where that can be set), ``moved_by_default/NAME`` (one more).
     ``tag_sets`` and ``collections`` list what the file has, ``draws/…`` its random decisions (`exporter.draws.arrays`).
+    ``single`` is the output of ``default`` for the first image alone; ``signature_inputs`` are names of both;
+    ``image_sizes`` are those attached in each tag set, [height, width] or zeros; ``l2/…`` is as in `exporter.probe`.
+
+    Where a tag set is missing, there are the first two lists, and ``names`` is empty.
     """
     saved_model = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
     meta_graphs = {frozenset(graph.meta_info_def.tags): graph for graph in saved_model.meta_graphs}
@@ -33,6 +39,9 @@ def probe_hub(path: Path, images: np.ndarray) -> dict[str, Any]:
         "tag_sets": np.array(sorted(",".join(sorted(tags)) for tags in meta_graphs)),
         "collections": np.array(sorted({key for graph in meta_graphs.values() for key in graph.collection_def})),
     }
+    if not {frozenset(), frozenset({"train"})} <= set(meta_graphs):
+        return arrays | {"names": np.array([], str)}
+    arrays["image_sizes"] = np.array([_image_size(graph) for graph in meta_graphs.values()])
     inference = meta_graphs[frozenset()]
     arrays["inference_update_ops"] = np.array(len(_collection(inference, v1.GraphKeys.UPDATE_OPS)))
     training = meta_graphs[frozenset({"train"})]
@@ -43,14 +52,18 @@ def probe_hub(path: Path, images: np.ndarray) -> dict[str, Any]:
 def _inference(path: Path, images: np.ndarray) -> dict[str, Any]:
     loaded = hub.load(str(path), tags=[])
     before = {variable.name.removesuffix(":0"): digest(variable.numpy()) for variable in loaded.variables}
-    arrays = {}
+    arrays, inputs = {}, []
     for name, function in loaded.signatures.items():
         fed = {IMAGE_INPUT: tf.constant(images)}
         if MOMENTUM_INPUT in function.structured_input_signature[1]:
             fed[MOMENTUM_INPUT] = tf.constant(TRAINING_MOMENTUM)
+        inputs += [f"{name}/{key}" for key in function.structured_input_signature[1]]
         for output, value in function(**fed).items():
             arrays[f"signature/{name}/{output}"] = value.numpy()
+    single = loaded.signatures["default"](**{IMAGE_INPUT: tf.constant(images[:1])})["default"]
     return arrays | {
+        "single": single.numpy(),
+        "signature_inputs": np.array(inputs),
         "names": np.array(list(before)),
         "digests": np.array(list(before.values())),
         "after_inference": np.array([digest(variable.numpy()) for variable in loaded.variables]),
@@ -74,6 +87,7 @@ def _training(path: Path, meta_graph: Any, images: np.ndarray) -> dict[str, Any]
                 fed,
             )
             losses = session.run(v1.losses.get_regularization_losses())
+            arrays |= _l2(session, v1.losses.get_regularization_losses(), variables)
             updates = v1.get_collection(v1.GraphKeys.UPDATE_OPS)
             statistics = {v.op.name: v for v in variables if v.op.name.rsplit("/", 1)[-1] in STATISTICS}
             steps = [("moved", _momentum_feed(signatures)), ("moved_by_default", {})]
@@ -92,6 +106,7 @@ def _training(path: Path, meta_graph: Any, images: np.ndarray) -> dict[str, Any]
         "train/names": np.array(list(digests)),
         "train/digests": np.array(list(digests.values())),
         "after_training": np.array([after[name] for name in digests]),
+        "train/signature_inputs": np.array([f"{name}/{key}" for name in signatures for key in signatures[name].inputs]),
         "regularization_loss": np.array(losses, np.float64),
         "update_ops": np.array(len(updates)),
     }
@@ -110,7 +125,22 @@ def _decisions(meta_graph: Any, inference: Any) -> dict[str, Any]:
         tf.import_graph_def(meta_graph.graph_def, name="")
     found = draws.sites(graph)
     in_inference = sum(draws.is_draw(node) for node in inference.graph_def.node)
-    return draws.arrays(found, draws.shares_kept(graph, found, DRAWS), in_inference)
+    return draws.arrays(found, draws.draw(graph, found, DRAWS), in_inference)
+
+
+def _image_size(meta_graph: Any) -> tuple[int, int]:
+    attachments = (
+        meta_graph.collection_def[ATTACHMENTS].bytes_list.value if ATTACHMENTS in meta_graph.collection_def else []
+    )
+    sizes = [size for attachment in attachments if (size := attached_image_size(attachment))]
+    return sizes[0] if sizes else (0, 0)
+
+
+def _l2(session: Any, losses: list[Any], variables: list[Any]) -> dict[str, Any]:
+    pairs = zip(variables, v1.gradients(losses, variables) if losses else [None] * len(variables), strict=True)
+    found = {variable.op.name: (variable, gradient) for variable, gradient in pairs if gradient is not None}
+    weights = [weight_of(*pair) for pair in session.run(found).values()]
+    return {"l2/names": np.array(list(found), str), "l2/weights": np.array(weights, np.float64)}
 
 
 def _gradients(session: Any, output: Any, variables: list[Any], fed: dict[str, Any]) -> dict[str, Any]:

@@ -138,7 +138,7 @@ def _hub_function(loaded: Any, path: Path) -> tuple[Callable[[tf.Tensor], Any], 
         saved_model = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
         attached = [
             hub_messages.attached_image_size(value)
-            for value in saved_model.meta_graphs[0].collection_def["hub_module_attachments"].bytes_list.value
+            for value in saved_model.meta_graphs[0].collection_def[hub_messages.ATTACHMENTS].bytes_list.value
         ]
     except DecodeError as error:
         raise ArtifactError(f"{path / 'saved_model.pb'} is damaged: its attachments cannot be read") from error

@@ -16,6 +16,7 @@ from exporter.digests import digest
 from exporter.dropping import DRAWS
 from exporter.errors import ArtifactError
 from exporter.formats import HUB_MODULE_FILE, TRAINING_MOMENTUM
+from exporter.gradients import stops, weight_of
 from exporter.hub_probe import probe_hub
 from exporter.synthetic import VERIFICATION_IMAGES
 from exporter.worker import Say
@@ -26,11 +27,12 @@ def probe(request: dict[str, Any], report: Say) -> dict[str, Any]:
 
     For the arrays of a TF1 Hub module see `exporter.hub_probe`. Those of a TF2 SavedModel: ``output`` on
     `VERIFICATION_IMAGES` and ``output_single`` on the first of them alone; ``end_point/NAME`` of those found in the
-    graph; ``signature/NAME/OUTPUT``; ``regularization_loss``; ``names``, ``trainable`` and ``digests`` of
-    ``obj.variables`` in order; ``after_inference`` digests; ``draws/…`` of its random decisions (see
-    `exporter.draws.arrays`); and, where those keep everything: ``training/output``, of the moving statistics
-    ``before/NAME``, ``moved/NAME`` (one step with `TRAINING_MOMENTUM`), ``moved_by_default/NAME`` (one more step), and
-    ``gradients/names`` of the variables that a gradient reaches.
+    graph; ``signature/NAME/OUTPUT``, ``signature_inputs``; ``regularization_loss``, ``l2/…`` (see `_l2`); ``names``,
+    ``trainable`` and ``digests`` of ``obj.variables`` in order, ``stored`` (how many values the file has);
+    ``after_inference`` digests; ``draws/…`` of its random decisions (see `exporter.draws.arrays`); and, where those
+    keep everything: ``training/output``, of the moving statistics ``before/NAME``, ``moved/NAME`` (one step with
+    `TRAINING_MOMENTUM`), ``moved_by_default/NAME`` (one more step), and ``gradients/names`` of the variables that a
+    gradient reaches. ``gradients/stops`` are the operations that stop one.
 
     The result lists the findings of the gate.
     """
@@ -42,9 +44,16 @@ def probe(request: dict[str, Any], report: Say) -> dict[str, Any]:
         arrays = _probed_hub(path, images, report)
     else:
         arrays = _probed(path, images, report, output.parent)
-    np.savez(output, **arrays)
     saved_model = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+    arrays |= {"stored": np.array(_stored(path)), "gradients/stops": np.array(stops(saved_model), str)}
+    np.savez(output, **arrays)
     return {"findings": [str(finding) for finding in gate.check(saved_model)], "tensorflow": tf.__version__}
+
+
+def _stored(path: Path) -> int:
+    """How many values lie in an artifact's file of variables."""
+    stored = tf.train.load_checkpoint(str(path / "variables" / "variables")).get_variable_to_shape_map()
+    return len(set(stored) - {"_CHECKPOINTABLE_OBJECT_GRAPH"})
 
 
 def _probed_hub(path: Path, images: np.ndarray, report: Say) -> dict[str, Any]:
@@ -73,18 +82,39 @@ def _reason(error: Exception) -> str:
 
 def _inference(loaded: Any, images: np.ndarray) -> dict[str, Any]:
     arrays = {
+        # Before anything ran that could change them.
+        "digests": _digests(loaded),
         "output": loaded(tf.constant(images)).numpy(),
         "output_single": loaded(tf.constant(images[:1]), training=False).numpy(),
         "names": np.array([variable.name.removesuffix(":0") for variable in loaded.variables]),
         "trainable": np.array([variable.name.removesuffix(":0") for variable in loaded.trainable_variables]),
-        "digests": _digests(loaded),
         "regularization_loss": np.array([loss().numpy() for loss in loaded.regularization_losses]),
     }
+    arrays |= _l2(loaded)
+    inputs = []
     for name, function in loaded.signatures.items():
         (argument,) = function.structured_input_signature[1]
+        inputs.append(f"{name}/{argument}")
         for output, value in function(**{argument: tf.constant(images)}).items():
             arrays[f"signature/{name}/{output}"] = value.numpy()
-    return arrays | _end_points(loaded, images)
+    return arrays | _end_points(loaded, images) | {"signature_inputs": np.array(inputs, str)}
+
+
+def _l2(loaded: Any) -> dict[str, Any]:
+    """``l2/names`` of the variables that the regularization losses have a gradient for, and ``l2/weights``.
+
+    The weight of a variable is what it is multiplied with to give its gradient, on average.
+    """
+    variables = list(loaded.variables)
+    with tf.GradientTape() as tape:
+        tape.watch(variables)
+        loss = tf.add_n([tf.zeros([]), *(loss() for loss in loaded.regularization_losses)])
+    weights = {
+        variable.name.removesuffix(":0"): weight_of(variable.numpy(), np.asarray(gradient))
+        for variable, gradient in zip(variables, tape.gradient(loss, variables), strict=True)
+        if gradient is not None
+    }
+    return {"l2/names": np.array(list(weights), str), "l2/weights": np.array(list(weights.values()), np.float64)}
 
 
 def _end_points(loaded: Any, images: np.ndarray) -> dict[str, Any]:
@@ -130,7 +160,7 @@ def _gradients(loaded: Any, images: np.ndarray) -> dict[str, Any]:
 def _decisions(loaded: Any) -> dict[str, Any]:
     inference, training = (_function(loaded, training).graph for training in (False, True))
     found = draws.sites(training)
-    return draws.arrays(found, draws.shares_kept(training, found, DRAWS), len(draws.sites(inference)))
+    return draws.arrays(found, draws.draw(training, found, DRAWS), len(draws.sites(inference)))
 
 
 def _function(loaded: Any, training: bool) -> Any:

@@ -16,14 +16,16 @@ from exporter.checks import (
     end_point_names,
     gate_check,
     gradient_checks,
+    l2_checks,
     moving_averages_check,
     output_checks,
     regularization_check,
     statistics_of,
+    stored_check,
     variables_checks,
 )
 from exporter.departure import Departure
-from exporter.formats import FIRST_SERVING_VERSION, SERVING_OUTPUTS, TRAINING_MOMENTUM
+from exporter.formats import FIRST_SERVING_VERSION, SERVING_INPUT, SERVING_OUTPUTS, TRAINING_MOMENTUM
 from exporter.layout import variables
 
 
@@ -40,11 +42,13 @@ def compare(expected: Expected, reference: Arrays, found: Arrays, findings: list
     checks = [gate_check(findings)]
     specs = variables(expected.config, expected.task)
     checks += variables_checks(specs, reference, found, expected.ordered)
+    checks += stored_check(expected, found)
     checks += output_checks("output", expected.task, output, found.get("output"))
     checks += output_checks("output for one image", expected.task, output[:1], found.get("output_single"))
     checks.append(_end_points(expected, reference, found))
     checks += _signatures(expected, output, found)
     checks.append(regularization_check(reference[f"regularization_loss/{expected.task}"], found["regularization_loss"]))
+    checks += l2_checks(expected, found)
     checks += _training(expected, reference, found)
     return checks
 
@@ -69,9 +73,10 @@ def _signatures(expected: Expected, output: np.ndarray, found: Arrays) -> Iterat
     serves = expected.version >= FIRST_SERVING_VERSION
     wanted = {f"signature/serving_default/{SERVING_OUTPUTS[expected.task]}"} if serves else set()
     names = {name for name in found if name.startswith("signature/")}
-    wrong = sorted(wanted ^ names)
+    inputs = {f"serving_default/{SERVING_INPUT}"} if serves else set()
+    wrong = sorted(wanted ^ names) + sorted(inputs ^ set(found["signature_inputs"].tolist()))
     listed = ", ".join(sorted(name.removeprefix("signature/") for name in names)) or "none"
-    yield count("signatures that differ", len(wrong), listed + (f", expected {sorted(wanted)}" if wrong else ""))
+    yield count("signatures that differ", len(wrong), listed + (f", first wrong: {wrong[0]}" if wrong else ""))
     for name in sorted(wanted & names):
         yield from output_checks(name, expected.task, output, found[name])
 

@@ -1,7 +1,7 @@
 """Reads and writes checkpoints with TensorFlow's own means, apart from everything that the exporter does."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +44,25 @@ def values_of(artifact: Path) -> dict[str, Any]:
 def with_scaled(artifact: Path, copy: Path, name: str, factor: float) -> Path:
     """A copy of an artifact in which one variable is multiplied by ``factor``."""
     shutil.copytree(artifact, copy)
-    prefix = copy / "variables" / "variables"
+
+    def scale(values: dict[str, Any]) -> None:
+        values[name] = values[name] * np.float32(factor)
+
+    change(copy, scale)
+    return copy
+
+
+def change(artifact: Path, changed: Callable[[dict[str, Any]], None]) -> None:
+    """Lets ``changed`` change the variables of a SavedModel or hub module, by name, and writes them in their place."""
+    prefix = artifact / "variables" / "variables"
     tensors = read(prefix)
-    tensors[_keys(tensors)[name]] *= np.float32(factor)
+    keys = _keys(tensors) if _OBJECT_GRAPH in tensors else {name: name for name in tensors}
+    values = {name: tensors[key] for name, key in keys.items()}
+    changed(values)
+    tensors |= {keys[name]: value for name, value in values.items()}
     for file in prefix.parent.iterdir():
         file.unlink()
     write(prefix, tensors)
-    return copy
 
 
 def _keys(tensors: Mapping[str, Any]) -> dict[str, str]:
