@@ -68,7 +68,7 @@ def _joined_by_constants(op: Any, known: set[Any]) -> bool:
 
 @dataclass(frozen=True)
 class Drawn:
-    """What real draws gave: ``shares`` that each decision kept, and whether it ``repeats`` numbers."""
+    """What draws gave: ``shares`` that each decision kept, and whether it ``repeats`` numbers."""
 
     shares: list[float]
     repeats: list[bool]
@@ -77,8 +77,9 @@ class Drawn:
 def draw(graph: tf.Graph, found: Iterable[Site], count: int) -> Drawn:
     """Draws ``count`` numbers for each decision; the network itself is not run.
 
-    The draws' own operations and those that follow them run, with another shape. A decision repeats numbers that it, or
-    one before it, has given already: in the same run, the one before, or another session.
+    The draws' own operations and those that follow them run, with another shape: the former to see whether a decision
+    repeats numbers that it, or one before it, has given already (in the same run, the one before, or another session),
+    the latter on uniform numbers that are the same each time.
     """
     found = list(found)
     definition = graph.as_graph_def()
@@ -103,8 +104,10 @@ def draw(graph: tf.Graph, found: Iterable[Site], count: int) -> Drawn:
         shares = [tf.reduce_mean(decision) for decision in decisions]
         numbers = [alone.get_tensor_by_name(f"{site.draw}:0")[:4] for site in found]
         with v1.Session(graph=alone) as session:
-            kept, first = session.run([shares, numbers])
-            again = session.run(numbers)
+            first, again = session.run(numbers), session.run(numbers)
+            # Numbers of our own: the same artifact gets the same verdict, to the last digit, every time.
+            random = np.random.default_rng(0)
+            kept = session.run(shares, {f"{site.draw}:0": random.random(count, np.float32) for site in found})
         with v1.Session(graph=alone) as session:
             elsewhere = session.run(numbers)
     repeats = [False] * len(found)
