@@ -60,10 +60,12 @@ def main(megabytes: int, runs: int, as_json: bool) -> None:
         folder = Path(temporary)
         archive = folder / f"{NAME}.tar.gz"
         block = b"\x1f\x8b" + random.Random(0).randbytes(10**6 - 2)
+        digest = hashlib.sha256()
         with open(archive, "wb") as file:
             for _ in range(megabytes):
                 file.write(block)
-        sha256 = hashlib.sha256(block * megabytes).hexdigest()
+                digest.update(block)
+        sha256 = digest.hexdigest()
         ports: multiprocessing.Queue[int] = multiprocessing.Queue()
         server = multiprocessing.Process(target=_serve, args=(temporary, ports), daemon=True)
         server.start()
