@@ -85,7 +85,7 @@ def against(kind: str, expected: Expected, independent: Arrays, found: Arrays) -
     names = [name for name in end_point_names(expected.config, independent) if name in places]
     differences = {name: end_point_difference(independent, "", name, found[places[name]]) for name in names}
     departure = Departure(differences, TOLERANCE)
-    detail = f"{len(names)} end points" + (f", the first that departs is {departure.first}" if departure.first else "")
+    detail = f"{len(names)} end points{departure.told}"
     figure = departure.largest if names else float("nan")
     return [Check(f"end points against {kind}, relative difference", figure, TOLERANCE, detail)]
 

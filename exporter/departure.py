@@ -27,6 +27,13 @@ class Departure:
         return next((name for name, value in self.differences.items() if not value <= self.tolerance), None)
 
     @property
+    def told(self) -> str:
+        """Where the difference begins and how large it is there, to go behind other words; empty where all agree."""
+        if self.first is None:
+            return ""
+        return f", off by {self.differences[self.first]:.3g} where it begins: the first that departs is {self.first}"
+
+    @property
     def largest(self) -> float:
         """The largest of the differences; NaN if one of them is, 0 if there is none."""
         return float(np.max([0.0, *self.differences.values()]))

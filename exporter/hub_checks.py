@@ -119,7 +119,7 @@ def _worst(name: str, reference: Arrays, key: str, pairs: dict[str, tuple[str, n
             return Check(name, float("nan"), TOLERANCE, f"{output} is {found.dtype}, expected float32")
         differences[output] = end_point_difference(reference, key, end_point, found)
     departure = Departure(differences, TOLERANCE)
-    detail = f"{len(pairs)} outputs" + (f", the first that departs is {departure.first}" if departure.first else "")
+    detail = f"{len(pairs)} outputs{departure.told}"
     return Check(name, departure.largest if pairs else float("nan"), TOLERANCE, detail)
 
 

@@ -62,9 +62,7 @@ def _end_points(expected: Expected, reference: Arrays, found: Arrays) -> Check:
     shown = [name for name in wanted if f"end_point/{name}" in found]
     differences = {name: end_point_difference(reference, "", name, found[f"end_point/{name}"]) for name in shown}
     departure = Departure(differences, TOLERANCE)
-    detail = f"{len(shown)} of {len(wanted)} found in the graph"
-    if departure.first:
-        detail += f", the first that departs is {departure.first}"
+    detail = f"{len(shown)} of {len(wanted)} found in the graph{departure.told}"
     missing = expected.ordered and len(shown) < len(wanted)
     return Check("end points, relative difference", float("nan") if missing else departure.largest, TOLERANCE, detail)
 
