@@ -19,7 +19,7 @@ from exporter.formats import DEFAULT_MOMENTUM, FIRST_MOMENTUM_VERSION, TRAINING_
 from exporter.progress import SILENT, Listener, Say
 from exporter.settings import Settings
 from exporter.source import Source
-from exporter.verification import Verifier
+from exporter.verification import Choices, Verifier
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def build(
     settings: Settings = Settings(),
     *,
     listener: Listener = SILENT,
-    judged: Callable[[Artifact], object] = lambda _: None,
+    judged: Callable[[Artifact], object] | None = None,
     debug: bool = False,
 ) -> list[Artifact]:
     """Builds one model's artifacts below ``output``, each verified before it is moved to its destination.
@@ -64,7 +64,8 @@ def build(
         checkpoint: what `exporter.source.opened` takes; without it the published archive is fetched.
         settings: where to fetch it from, and what to refuse.
         listener: told each step as it begins; `steps` tells how many there will be.
-        judged: called with each artifact as soon as it was verified, whether it passed or not.
+        judged: called with each artifact as soon as it was verified, whether it passed or not; its report then has
+            ``measured``.
 
     Raises:
         NasexportError: one of its children. Artifacts that were finished before stay, nothing else does.
@@ -94,8 +95,9 @@ def build(
         exported = worker.run("export", request, listener.step, debug)
         logging.info("layout %(layout)s, %(averages)d averages, %(left_out)d variables left out", exported)
         _warn_of_surprises(checkpoint_source, exported, listener.warn)
+        choices = Choices(measure=judged is not None)
         largest: Task = "classification" if "classification" in targets else "feature_vector"
-        verifier = stack.enter_context(Verifier(config, checkpoint_source, largest, settings, debug=debug))
+        verifier = stack.enter_context(Verifier(config, checkpoint_source, largest, settings, choices, debug=debug))
         built = []
         for task, target in targets.items():
             metadata = _metadata(config, task, version, momentum, checkpoint_source, exported)
@@ -104,7 +106,8 @@ def build(
                 wanted = Expected(config, task, version, momentum)
                 checked = verifier.verify(staging[task], wanted, listener.step)
                 checked = dataclasses.replace(checked, path=str(target))
-                judged(Artifact(target, artifact.handle(config, task, version), metadata, checked))
+                if judged:
+                    judged(Artifact(target, artifact.handle(config, task, version), metadata, checked))
                 _require_passed(checked, target)
                 metadata["verification"] = [check.to_dict() for check in checked.checks]
             artifact.write_metadata(staging[task], metadata)

@@ -44,8 +44,8 @@ class Check:
 class Report:
     """All checks of one artifact. ``notes`` are facts worth knowing that do not decide.
 
-    ``measured`` is what pictures of the comparison are drawn from, None where the artifact did not run; see
-    `exporter.comparison.measured`. It is too much for JSON.
+    ``measured`` is what pictures of the comparison are drawn from, None where the artifact did not run or nobody asked;
+    see `exporter.comparison.measured`. It is too much for JSON.
     """
 
     path: str

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from exporter.dropping import DROPOUT
+
 v1 = tf.compat.v1
 
 #: A combination's branch, wherever its scope begins: ``cell_3/comb_iter_0/left``.
 _BRANCH = re.compile(r"(?:^|/)((?:cell_stem|reduction_cell|cell)_\d+/comb_iter_\d+/(?:left|right))/")
-DROPOUT = "dropout"
 
 
 @dataclass(frozen=True)

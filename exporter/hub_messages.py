@@ -4,12 +4,9 @@ Field numbers are those of tensorflow-hub's ``module_def.proto``, ``module_attac
 ``image_module_info.proto``.
 """
 
-import contextlib
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-from google.protobuf.message import DecodeError
 
 _Field = descriptor_pb2.FieldDescriptorProto
 #: ModuleDef.Format: a folder with a SavedModel, ``variables/`` and ``assets/``.
@@ -51,17 +48,6 @@ def module_def() -> bytes:
     return _message("ModuleDef", format=FORMAT_V3).SerializeToString()
 
 
-def attached_image_sizes(attachments: Iterable[bytes]) -> Iterator[tuple[int, int]]:
-    """Height and width of images from every message that `image_size_attachment` or its like made."""
-    for content in attachments:
-        attachment, info = _message("ModuleAttachment"), _message("ImageModuleInfo")
-        with contextlib.suppress(DecodeError):
-            attachment.ParseFromString(content)
-            if attachment.key == _IMAGE_MODULE_INFO:
-                info.ParseFromString(attachment.value)
-                yield info.default_image_size.height, info.default_image_size.width
-
-
 def image_size_attachment(size: int) -> bytes:
     """What tells ``hub.get_expected_image_size`` that images are ``size`` pixels high and wide."""
     info = _message("ImageModuleInfo", default_image_size=_message("ImageSize", height=size, width=size))
@@ -76,7 +62,7 @@ def attached_image_size(attachment: bytes) -> tuple[int, int] | None:
         DecodeError: it is no attachment.
     """
     parsed = _message("ModuleAttachment").FromString(attachment)
-    if parsed.key != "image_module_info":
+    if parsed.key != _IMAGE_MODULE_INFO:
         return None
     size = _message("ImageModuleInfo").FromString(parsed.value).default_image_size
     return (size.height, size.width) if size.height and size.width else None

@@ -1,11 +1,12 @@
 """How large the images of a SavedModel are, from whatever in its files says so."""
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from exporter import hub_messages
+from google.protobuf.message import DecodeError
 
-_ATTACHMENTS = "hub_module_attachments"
+from exporter.hub_messages import ATTACHMENTS, attached_image_size
 
 
 def image_size(saved_model: Any, metadata: dict[str, Any]) -> int | None:
@@ -25,13 +26,20 @@ def _sizes(saved_model: Any, metadata: dict[str, Any]) -> Iterator[tuple[int, in
     if isinstance(model, dict) and isinstance(model.get("image_size"), int):
         yield model["image_size"], model["image_size"]
     for meta_graph in saved_model.meta_graphs:
-        if _ATTACHMENTS in meta_graph.collection_def:
-            yield from hub_messages.attached_image_sizes(meta_graph.collection_def[_ATTACHMENTS].bytes_list.value)
+        if ATTACHMENTS in meta_graph.collection_def:
+            yield from _attached(meta_graph.collection_def[ATTACHMENTS].bytes_list.value)
     for meta_graph in saved_model.meta_graphs:
         for _, signature in sorted(meta_graph.signature_def.items()):
             yield from (_of_images(info.tensor_shape) for _, info in sorted(signature.inputs.items()))
     for meta_graph in saved_model.meta_graphs:
         yield from map(_of_images, _called_with(meta_graph.object_graph_def))
+
+
+def _attached(attachments: Iterable[bytes]) -> Iterator[tuple[int, int]]:
+    for attachment in attachments:
+        with contextlib.suppress(DecodeError):
+            if size := attached_image_size(attachment):
+                yield size
 
 
 def _of_images(shape: Any) -> tuple[int, int]:

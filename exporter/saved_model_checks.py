@@ -55,10 +55,9 @@ def compare(expected: Expected, reference: Arrays, found: Arrays, findings: list
 
 def _end_points(expected: Expected, reference: Arrays, found: Arrays) -> Check:
     """Every end point that the function's graph shows, and the first that departs."""
-    task_has = {"classification": (), "feature_vector": ("Logits", "Predictions")}[expected.task]
-    names = [name for name in end_point_names(expected.config, reference) if name not in task_has]
-    # The exported function ends before the probabilities.
-    wanted = [name for name in names if name != "Predictions"]
+    # The exported function ends before the probabilities, that of a feature vector before the classifier.
+    beyond = {"classification": ("Predictions",), "feature_vector": ("Logits", "Predictions")}[expected.task]
+    wanted = [name for name in end_point_names(expected.config, reference) if name not in beyond]
     shown = [name for name in wanted if f"end_point/{name}" in found]
     differences = {name: end_point_difference(reference, "", name, found[f"end_point/{name}"]) for name in shown}
     departure = Departure(differences, TOLERANCE)

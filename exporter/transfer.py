@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import errno
+import gzip
 import hashlib
 import http.client
 import json
@@ -10,7 +11,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -148,15 +149,23 @@ def _copy(path: Path, partial: Path, listener: Listener) -> Received:
         raise FetchError(f"cannot read {path}: {error.strerror}") from error
     with file:
         _require_space(partial.parent, total)
-        digest, done = hashlib.sha256(), 0
-        with open(partial, "wb") as target:
-            while chunk := file.read(_CHUNK):
-                target.write(chunk)
-                digest.update(chunk)
-                done += len(chunk)
-                listener.transferred(done, max(total, done))
+        received = _written(file, partial, lambda done: listener.transferred(done, max(total, done)))
     _require_gzip(str(path), partial)
-    return Received(digest.hexdigest(), done)
+    return received
+
+
+def _written(
+    source: IO[bytes] | gzip.GzipFile, target: Path, transferred: Callable[[int], None] = lambda _: None
+) -> Received:
+    """Writes all that ``source`` gives to the file ``target``; tells how many bytes there are so far."""
+    digest, size = hashlib.sha256(), 0
+    with open(target, "wb") as file:
+        while chunk := source.read(_CHUNK):
+            file.write(chunk)
+            digest.update(chunk)
+            size += len(chunk)
+            transferred(size)
+    return Received(digest.hexdigest(), size)
 
 
 def _require_gzip(source: str, partial: Path, content_type: str = "") -> None:
@@ -427,24 +436,17 @@ def _without_encoding(partial: Path) -> Received | None:
 
     None where the bytes are the archive as they are.
     """
-    import gzip
-
     with gzip.open(partial) as content:
         try:
             if content.peek(2)[:2] != _GZIP:
                 return None
             decoded = partial.with_name(partial.name + ".decoded")
-            digest, size = hashlib.sha256(), 0
-            with open(decoded, "wb") as target:
-                while chunk := content.read(_CHUNK):
-                    target.write(chunk)
-                    digest.update(chunk)
-                    size += len(chunk)
+            received = _written(content, decoded)
         except (EOFError, gzip.BadGzipFile):
             return None
     os.replace(decoded, partial)
     _facts_file(partial).unlink()  # its length is no longer that of the partial file
-    return Received(digest.hexdigest(), size)
+    return received
 
 
 def _validator(response: requests.Response) -> str | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporter import artifact, comparison, packed_artifact, references, worker
+from exporter import artifact, comparison, keras_network, packed_artifact, references, worker
 from exporter.checks import Arrays, Check, Expected, Report
 from exporter.config import TASKS, ModelConfig, Task, models
 from exporter.errors import ArtifactError, ConfigError, WorkerError
@@ -30,7 +30,7 @@ class Choices:
 
     ``model`` and ``version`` say what an artifact is that nasexport did not write. ``against`` names other
     implementations, of `KINDS`. ``reference`` is a recorded one to use. ``time_limit`` is how long each process may
-    take, in seconds.
+    take, in seconds. ``measure`` is whether a `Report` is to have ``measured``, which reads all end points once more.
     """
 
     model: ModelConfig | None = None
@@ -38,6 +38,7 @@ class Choices:
     against: tuple[str, ...] = ()
     reference: Path | None = None
     time_limit: float = 1800.0
+    measure: bool = False
 
 
 class Verifier:
@@ -93,7 +94,7 @@ class Verifier:
             # What the original network gave counts for more than what ours gives.
             self._reference = ChainMap(recorded, computed)  # type: ignore[arg-type]
         for kind in self._choices.against:
-            if kind == "keras" and self._config.name not in ("nasnet_mobile", "nasnet_large"):
+            if kind == "keras" and self._config.name not in keras_network.MODELS:
                 raise ConfigError(f"Keras Applications has no {self._config.name}: compare it with --against numpy")
             self._others[kind] = self._computed("independent", {"kind": kind}, report)
 
@@ -118,8 +119,10 @@ class Verifier:
         for kind, arrays in self._others.items():
             checks += comparison.against(kind, expected, arrays, found)
         notes = (*self._notes, f"its variables' names begin with {prefix!r}") if prefix else self._notes
-        measured = comparison.measured(expected, self._reference, found)
-        measured |= {"tensorflow": result["tensorflow"], "source": self._source.provenance()}
+        measured = None
+        if self._choices.measure:
+            measured = comparison.measured(expected, self._reference, found)
+            measured |= {"tensorflow": result["tensorflow"], "source": self._source.provenance()}
         return Report(str(path), tuple(checks), notes, measured)
 
     def _computed(self, job: str, request: dict[str, Any], report: Say) -> Arrays:

@@ -17,7 +17,6 @@ from tests import environments
 from tests.command import CHECKOUT, Command, artifact_folder, refusal, succeeded
 from tests.networks import TOLERANCE, difference
 
-VERSIONS = (1, 3)
 MODULE_READERS = {"TensorFlow 1.15.5": environments.old, "TensorFlow 2.15.1": environments.last_with_hub_module}
 Read = tuple[dict[str, Any], dict[str, Any]]
 

@@ -67,7 +67,7 @@ def verify(
 
     if version is not None and name is None:
         raise click.UsageError("--version goes with --model")
-    choices = Choices(model(name) if name else None, version, against, reference, time_limit)
+    choices = Choices(model(name) if name else None, version, against, reference, time_limit, report_file is not None)
     with report_page.opened(report_file) as subjects:
         with progress("verify", None, warn) as listener:
             reports = verification.verify(paths, checkpoint, settings, choices, listener=listener, debug=debug)

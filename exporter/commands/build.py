@@ -89,7 +89,14 @@ def build_command(
         for config in configs:
             with progress(config.name, steps(options), warn) as listener:
                 built = build(
-                    config, output, options, checkpoint, settings, listener=listener, judged=judged, debug=debug
+                    config,
+                    output,
+                    options,
+                    checkpoint,
+                    settings,
+                    listener=listener,
+                    judged=judged if report_file else None,
+                    debug=debug,
                 )
             for artifact in built:
                 click.echo(tables.built_text(artifact), err=True)
