@@ -47,3 +47,7 @@ class ImageError(NasexportError):
 
 class EvaluationError(NasexportError):
     """A data set or its labels that cannot be understood, or a kept evaluation that is of something else."""
+
+
+class ReleaseError(NasexportError):
+    """A release that is not whole, not sound, or not one at all, or artifacts of it that could not be made."""
