@@ -10,7 +10,7 @@ from typing import Any
 from absl import logging
 
 import exporter
-from exporter import artifact, worker
+from exporter import artifact, errors, worker
 from exporter.checks import Expected, Report
 from exporter.config import TASKS, Format, ModelConfig, Task, resolve_version
 from exporter.errors import ConfigError, VerificationError
@@ -87,12 +87,15 @@ def build(
         request = {
             "config": config.to_dict(),
             "prefix": str(checkpoint_source.prefix),
-            "version": version,
-            "momentum": momentum,
-            "folders": {task: str(folder) for task, folder in staging.items()},
+            "targets": [
+                {"task": task, "version": version, "momentum": momentum, "folder": str(folder)}
+                for task, folder in staging.items()
+            ],
         }
         logging.info("%s: from %s", config.name, checkpoint_source.archive or checkpoint_source.prefix)
-        exported = worker.run("export", request, listener.step, debug)
+        exported = worker.run("export", request, lambda said: _tell(listener, said), debug)
+        for kind, message in exported["failed"].values():
+            raise getattr(errors, kind)(message)
         logging.info("layout %(layout)s, %(averages)d averages, %(left_out)d variables left out", exported)
         _warn_of_surprises(checkpoint_source, exported, listener.warn)
         choices = Choices(measure=judged is not None)
@@ -109,7 +112,10 @@ def build(
                 if judged:
                     judged(Artifact(target, artifact.handle(config, task, version), metadata, checked))
                 _require_passed(checked, target)
-                metadata["verification"] = [check.to_dict() for check in checked.checks]
+                metadata["verification"] = [
+                    {"name": check.name, "tolerance": check.tolerance, "passed": check.passed}
+                    for check in checked.checks
+                ]
             artifact.write_metadata(staging[task], metadata)
             folders[task].close()
             built.append(Artifact(target, artifact.handle(config, task, version), metadata, checked))
@@ -137,6 +143,11 @@ def steps(options: Options) -> int:
     exporting = 1 + len(options.tasks)
     verifying = 1 + 2 * len(options.tasks)
     return exporting + (verifying if options.verify else 0)
+
+
+def _tell(listener: Listener, said: Any) -> None:
+    if isinstance(said, str):  # the rest is for those who export many
+        listener.step(said)
 
 
 def _warn_of_surprises(checkpoint_source: Source, exported: dict[str, Any], warn: Say) -> None:

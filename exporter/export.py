@@ -7,29 +7,32 @@ import tensorflow as tf
 
 from exporter import hub_module, saved_model
 from exporter.checkpoint import Checkpoint
-from exporter.config import Format, ModelConfig, Task
+from exporter.config import TASKS, Format, ModelConfig, Task
 from exporter.layout import variables
-from exporter.worker import Say
+from exporter.worker import told
 
-WRITERS: dict[Format, Any] = {"hub": hub_module.write, "saved_model_2": saved_model.write}
+WRITERS: dict[Format, Any] = {"hub": hub_module.Writer, "saved_model_2": saved_model.Writer}
 
 
-def export(request: dict[str, Any], report: Say) -> dict[str, Any]:
-    """Reads the checkpoint once and writes one SavedModel for each of ``request["folders"]`` (task to path)."""
+def export(request: dict[str, Any], report: Any) -> dict[str, Any]:
+    """Reads the checkpoint once and writes one SavedModel for each of ``request["targets"]``.
+
+    A target has ``task``, ``version``, ``momentum`` and ``folder``. One that cannot be written does not stop the
+    others: the result's ``failed`` maps its folder to the error's class and message. ``report`` gets
+    ``{"wrote": folder}`` as soon as a target is whole.
+    """
     config = ModelConfig.from_dict(request["config"])
-    folders = request["folders"]
+    targets = request["targets"]
+    tasks: list[Task] = [task for task in TASKS if any(target["task"] == task for target in targets)]
     # The classifier comes last, so that the variables of a feature vector are a part of those of a classification.
-    largest: Task = "classification" if "classification" in folders else "feature_vector"
     report("reading the checkpoint")
-    checkpoint = Checkpoint(Path(request["prefix"]), config, variables(config, largest))
+    checkpoint = Checkpoint(Path(request["prefix"]), config, variables(config, tasks[0]))
     held = {
         spec.name: tf.Variable(value, trainable=spec.trainable, name=spec.name) for spec, value in checkpoint.values()
     }
-    for task, folder in folders.items():
-        report(f"writing {task}")
-        WRITERS[config.versions[request["version"]]](
-            config, task, request["version"], held, Path(folder), request["momentum"]
-        )
+    failed: dict[str, tuple[str, str]] = {}
+    for task in tasks:
+        _write(config, task, held, [target for target in targets if target["task"] == task], failed, report)
     mapping = checkpoint.mapping
     return {
         "layout": mapping.layout,
@@ -40,4 +43,26 @@ def export(request: dict[str, Any], report: Say) -> dict[str, Any]:
         "unexpected": list(mapping.unexpected),
         "synthetic": checkpoint.synthetic,
         "tensorflow": tf.__version__,
+        "failed": failed,
     }
+
+
+def _write(
+    config: ModelConfig,
+    task: Task,
+    held: dict[str, tf.Variable],
+    targets: list[dict[str, Any]],
+    failed: dict[str, tuple[str, str]],
+    report: Any,
+) -> None:
+    """Writes the versions of one task, with one writer for each format."""
+    writers = {format_: WRITERS[format_](config, task, held) for format_ in WRITERS}
+    for target in targets:
+        version, folder = target["version"], target["folder"]
+        report(f"writing {task} version {version}")
+        try:
+            writers[config.versions[version]].write(version, Path(folder), target["momentum"])
+        except Exception as error:
+            failed[folder] = told(error)
+        else:
+            report({"wrote": folder})

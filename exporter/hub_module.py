@@ -31,39 +31,46 @@ v1 = tf.compat.v1
 TAG_SETS: tuple[frozenset[str], ...] = (frozenset(), frozenset({"train"}))
 
 
-def write(
-    config: ModelConfig,
-    task: Task,
-    version: int,
-    values: Mapping[str, tf.Variable],
-    folder: Path,
-    momentum: float,
-) -> None:
-    """Writes a TF1 Hub module into ``folder``, which must not exist.
+class Writer:
+    """Writes the versions of one task of a network; graphs that they have in common are built once."""
 
-    Args:
-        values: the variables by checkpoint name; those that the task does not use are left out.
-        momentum: the default decay of the moving averages; versions before 3 have that of the original training.
+    def __init__(self, config: ModelConfig, task: Task, values: Mapping[str, tf.Variable]):
+        """``values`` are the variables by checkpoint name; those that the task does not use are left out."""
+        self._config, self._task, self._values = config, task, values
+        self._written: dict[tuple[bool, float], bytes] = {}
 
-    Raises:
-        GateError: the file would not load in the oldest reader promised.
-    """
+    def write(self, version: int, folder: Path, momentum: float) -> None:
+        """Writes a TF1 Hub module into ``folder``, which must not exist.
+
+        Args:
+            momentum: the default decay of the moving averages; versions before 3 have that of the original training.
+
+        Raises:
+            GateError: the file would not load in the oldest reader promised.
+        """
+        key = (version >= FIRST_MOMENTUM_VERSION, momentum)
+        if key not in self._written:
+            self._written[key] = _saved_model(self._config, self._task, version, momentum)
+        (folder / "variables").mkdir(parents=True)
+        (folder / "assets").mkdir()
+        names = sorted(spec.name for spec in variables(self._config, self._task))
+        tf.raw_ops.SaveV2(
+            prefix=str(folder / "variables" / "variables"),
+            tensor_names=names,
+            shape_and_slices=[""] * len(names),
+            tensors=[self._values[name] for name in names],
+        )
+        (folder / "saved_model.pb").write_bytes(self._written[key])
+        (folder / HUB_MODULE_FILE).write_bytes(hub_messages.module_def())
+
+
+def _saved_model(config: ModelConfig, task: Task, version: int, momentum: float) -> bytes:
     saved_model = saved_model_pb2.SavedModel(saved_model_schema_version=1)
     for tags in TAG_SETS:
         saved_model.meta_graphs.append(_meta_graph(config, task, version, tags, momentum))
     downgrade(saved_model)
     gate.require(saved_model)
-    (folder / "variables").mkdir(parents=True)
-    (folder / "assets").mkdir()
-    names = sorted(spec.name for spec in variables(config, task))
-    tf.raw_ops.SaveV2(
-        prefix=str(folder / "variables" / "variables"),
-        tensor_names=names,
-        shape_and_slices=[""] * len(names),
-        tensors=[values[name] for name in names],
-    )
-    (folder / "saved_model.pb").write_bytes(saved_model.SerializeToString(deterministic=True))
-    (folder / HUB_MODULE_FILE).write_bytes(hub_messages.module_def())
+    return saved_model.SerializeToString(deterministic=True)
 
 
 def _meta_graph(

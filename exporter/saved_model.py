@@ -11,6 +11,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.saved_model import save_context
 
 from exporter import gate, network
+from exporter.artifact import handle
+from exporter.canonical import canonicalize
 from exporter.config import ModelConfig, Task
 from exporter.downgrade import downgrade
 from exporter.formats import DEFAULT_MOMENTUM, FIRST_SERVING_VERSION, SERVING_INPUT, SERVING_OUTPUTS
@@ -24,41 +26,44 @@ class _Root(tf.Module):
     trainable_variables: Any = None
 
 
-def write(
-    config: ModelConfig,
-    task: Task,
-    version: int,
-    values: Mapping[str, tf.Variable],
-    folder: Path,
-    momentum: float = DEFAULT_MOMENTUM,
-) -> None:
-    """Writes a reusable SavedModel into ``folder``, which must not exist.
+class Writer:
+    """Writes the versions of one task of a network; what they have in common is traced once.
 
-    A reader calls it as ``obj(images, training=False, batch_norm_momentum=momentum)`` with float32 images
+    A reader calls the object as ``obj(images, training=False, batch_norm_momentum=momentum)`` with float32 images
     [batch, size, size, 3] in [0, 1], and finds ``variables``, ``trainable_variables`` and ``regularization_losses``.
-
-    Args:
-        values: the variables by checkpoint name; those that the task does not use are left out.
-        momentum: the default decay of the moving averages when training.
-
-    Raises:
-        GateError: the file would not load in the oldest reader promised.
     """
-    specs = variables(config, task)
-    held = {spec.name: values[spec.name] for spec in specs}
-    root = _Root()
-    root.variables = list(held.values())
-    root.trainable_variables = [held[spec.name] for spec in specs if spec.trainable]
-    call = _call(config, task, held, momentum)
-    setattr(root, "__call__", call)  # noqa: B010 - on the instance: a method would be saved without its traces
-    root.regularization_losses = [
-        _regularization_loss([held[s.name] for s in specs if s.is_kernel], config.weight_decay)
-    ]
-    signatures = {}
-    if version >= FIRST_SERVING_VERSION:
-        signatures["serving_default"] = _serving(config, task, call)
-    tf.saved_model.save(root, str(folder), signatures=signatures)
-    _rewrite(folder)
+
+    def __init__(self, config: ModelConfig, task: Task, values: Mapping[str, tf.Variable]):
+        """``values`` are the variables by checkpoint name; those that the task does not use are left out."""
+        self._config, self._task = config, task
+        self._specs = variables(config, task)
+        self._held = {spec.name: values[spec.name] for spec in self._specs}
+        self._calls: dict[float, Any] = {}
+        kernels = [self._held[spec.name] for spec in self._specs if spec.is_kernel]
+        self._regularization_loss = _regularization_loss(kernels, config.weight_decay)
+
+    def write(self, version: int, folder: Path, momentum: float = DEFAULT_MOMENTUM) -> None:
+        """Writes a reusable SavedModel into ``folder``, which must not exist.
+
+        Args:
+            momentum: the default decay of the moving averages when training.
+
+        Raises:
+            GateError: the file would not load in the oldest reader promised.
+        """
+        root = _Root()
+        root.variables = list(self._held.values())
+        root.trainable_variables = [self._held[spec.name] for spec in self._specs if spec.trainable]
+        if momentum not in self._calls:
+            self._calls[momentum] = _call(self._config, self._task, self._held, momentum)
+        call = self._calls[momentum]
+        setattr(root, "__call__", call)  # noqa: B010 - on the instance: a method would be saved without its traces
+        root.regularization_losses = [self._regularization_loss]
+        signatures = {}
+        if version >= FIRST_SERVING_VERSION:
+            signatures["serving_default"] = _serving(self._config, self._task, call)
+        tf.saved_model.save(root, str(folder), signatures=signatures)
+        _rewrite(folder, handle(self._config, self._task, version))
 
 
 def _images(config: ModelConfig, name: str) -> tf.TensorSpec:
@@ -102,11 +107,12 @@ def _regularization_loss(kernels: list[tf.Variable], weight_decay: float) -> Any
     return tf.function(regularization_loss, autograph=False, input_signature=[])
 
 
-def _rewrite(folder: Path) -> None:
+def _rewrite(folder: Path, handle: str) -> None:
     """Brings the written graph down to what the oldest reader knows, and proves that it is."""
     path = folder / "saved_model.pb"
     saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
     downgrade(saved_model)
+    canonicalize(saved_model, handle)
     gate.require(saved_model)
     rewritten = path.with_suffix(".new")
     rewritten.write_bytes(saved_model.SerializeToString(deterministic=True))

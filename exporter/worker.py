@@ -152,15 +152,15 @@ def main(job: str) -> NoReturn:
         result = getattr(importlib.import_module(module), function)(request, report)
         _send(messages, {"result": {**result, "peak_memory": _peak_memory()}})
     except Exception as error:
-        kind, text = _told(error)
+        kind, text = told(error)
         _send(messages, {"error": kind, "message": text, "traceback": traceback.format_exc()})
     messages.flush()
     # TensorFlow's own threads have nothing left to do, and unloading it takes a while.
     os._exit(0)
 
 
-def _told(error: Exception) -> tuple[str, str]:
-    """The class of nasexport's errors that stands for ``error``, and the message."""
+def told(error: Exception) -> tuple[str, str]:
+    """The name of the class of nasexport's errors that stands for ``error``, and the message."""
     text = " ".join(str(error).split())[:300]
     if isinstance(error, NasexportError):
         return type(error).__name__, str(error)

@@ -954,7 +954,7 @@ def _write(good: Path, prefix: Path, output: Path, numbers: list[int]) -> None:
                 for wrong in breaks:
                     if wrong.patch:
                         patches.enter_context(wrong.patch(held))
-                WRITERS[config.versions[version]](config, task, version, held, folder, momentum)
+                WRITERS[config.versions[version]](config, task, held).write(version, folder, momentum)
         else:
             shutil.copytree(good, folder)
         for wrong in breaks:

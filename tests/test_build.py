@@ -214,7 +214,8 @@ def test_metadata_tells_the_source_and_no_place_or_time(
         assert facts["verification"] is None
         return
     assert len(facts["verification"]) > 10
-    assert all(check["passed"] and check["figure"] <= check["tolerance"] for check in facts["verification"])
+    # What was measured depends on the processor, and the files of an artifact do not.
+    assert all(check["passed"] and set(check) == {"name", "tolerance", "passed"} for check in facts["verification"])
 
 
 def test_an_artifact_holds_its_weights_once(tiny_artifacts: Path) -> None:

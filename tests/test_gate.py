@@ -114,11 +114,7 @@ def test_such_an_operation_fails_the_build(tmp_path: Path, tiny: Path, tiny_chec
         "tf.nn.relu = lambda net, **k: relu(net, **k) + 0 * tf.math.erfinv(0 * net)\n"
         "import json\n"
         "from exporter.export import export\n"
-        "from exporter.errors import GateError\n"
-        "try:\n"
-        "    export(json.loads(sys.argv[1]), lambda _: None)\n"
-        "except GateError as error:\n"
-        "    print(error)\n"
+        "print(export(json.loads(sys.argv[1]), lambda _: None)['failed'])\n"
     )
     from exporter.config import model
 
@@ -126,13 +122,19 @@ def test_such_an_operation_fails_the_build(tmp_path: Path, tiny: Path, tiny_chec
         request = {
             "config": model(str(tiny)).to_dict(),
             "prefix": str(tiny_checkpoint),
-            "version": version,
-            "momentum": 0.99,
-            "folders": {"feature_vector": str(tmp_path / str(version))},
+            "targets": [
+                {
+                    "task": "feature_vector",
+                    "version": version,
+                    "momentum": 0.99,
+                    "folder": str(tmp_path / str(version)),
+                }
+            ],
         }
         command = [sys.executable, "-c", program, json.dumps(request)]
         result = subprocess.run(command, env=cli.env, capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stderr[-2000:]
+        assert "GateError" in result.stdout
         assert "Erfinv" in result.stdout
         assert "TensorFlow 1.15" in result.stdout
 
