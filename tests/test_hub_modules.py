@@ -123,7 +123,7 @@ def _conv0_mean(tiny: Path) -> np.ndarray:
 def test_fine_tuning_lowers_the_loss_and_survives_an_export(read: Read, case: tuple[Task, int], tiny: Path) -> None:
     facts, _ = read
     config = model(str(tiny))
-    assert facts["losses"][-1] < facts["losses"][0]
+    assert facts["losses"][-1] < 0.7 * facts["losses"][0]
     assert facts["exported_same"]
     assert facts["regularization"] > 0
     assert facts["trainable"] == sorted(spec.name for spec in variables(config, case[0]) if spec.trainable)

@@ -91,7 +91,8 @@ def fine_tune(path, images, labels, folder):
     with tf.Graph().as_default():
         v1.set_random_seed(7)
         module = hub.Module(spec, tags={"train"}, trainable=True)
-        given = fed(tf.constant(images), spec, signature, {"train"})
+        pictures = v1.placeholder_with_default(tf.constant(images), images.shape)
+        given = fed(pictures, spec, signature, {"train"})
         features = module(given, signature=signature)
         updates = v1.get_collection(v1.GraphKeys.UPDATE_OPS)
         losses = v1.get_collection(v1.GraphKeys.REGULARIZATION_LOSSES)
@@ -108,7 +109,9 @@ def fine_tune(path, images, labels, folder):
             before = session.run(moving)
             session.run(updates)
             moved = session.run(moving)
-            history = [float(session.run([loss, step])[0]) for _ in range(STEPS)]
+            # Drop path is noise, so there has to be something to learn: one class is bright.
+            easy = {pictures: 0.2 * images + 0.8 * labels.reshape(-1, 1, 1, 1).astype(images.dtype)}
+            history = [float(session.run([loss, step], easy)[0]) for _ in range(STEPS)]
             module.export(os.path.join(folder, "exported"), session)
             final = session.run(module.variable_map)
     with tf.Graph().as_default():
