@@ -34,7 +34,9 @@ def markdown(template: str, **values: Any) -> str:
     needs another form; ``python`` for a string in a program; ``comment`` for what stands in an HTML comment;
     ``address`` for where a link leads.
     """
-    return _environment("markdown").get_template(template).render(values)
+    text = _environment("markdown").get_template(template).render(values)
+    # Where a template leaves something out, it leaves its empty lines.
+    return re.sub("\n{3,}", "\n\n", re.sub("[ ]+\n", "\n", text))
 
 
 @functools.cache
