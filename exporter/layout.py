@@ -72,6 +72,11 @@ def parameters(config: ModelConfig, task: Task) -> int:
     return sum(spec.size for spec in variables(config, task))
 
 
+def features(config: ModelConfig) -> int:
+    """The length of a feature vector: what the classifier has as its input."""
+    return next(spec for spec in all_variables(config) if spec.role == "classifier").shape[0]
+
+
 def cells(config: ModelConfig) -> list[tuple[str, Cell]]:
     """The scope of each cell and what it does, in the order of the network; the first two are the stem's."""
     family = FAMILIES[config.family]

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import exporter
-from exporter import plots
+from exporter import pages, plots
 from exporter.checks import Check, Report
 from exporter.errors import ArtifactError, NasexportError
 from exporter.plots import Plot
-from exporter.resources import resource
 
-TEMPLATE = "data/report.html"
+TEMPLATE = "report.html"
 
 
 @dataclass(frozen=True)
@@ -104,25 +103,15 @@ def write(path: Path, subjects: Sequence[Subject]) -> None:
 
 def page(subjects: Sequence[Subject]) -> str:
     """The page of one or more subjects, in their order."""
-    import jinja2  # takes longer to import than most commands take to answer
-
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
-    )
-    template = environment.from_string(resource(TEMPLATE).read_text(encoding="utf-8"))
     sections = [_section(f"a{index}", subject) for index, subject in enumerate(subjects, 1)]
-    return template.render(
+    return pages.html(
+        TEMPLATE,
         sections=sections,
         failed=[section for section in sections if not section["passed"]],
         plot_style=plots.STYLE,
         version=exporter.__version__,
         number=plots.number,
     )
-
-
-def _shown(value: Any) -> Any:
-    """Text from outside with its invisible characters written out; the template escapes what is left."""
-    return plots.visible(value) if type(value) is str else value
 
 
 def _section(key: str, subject: Subject) -> dict[str, Any]:

@@ -20,7 +20,6 @@ def models(settings: Settings) -> list[dict[str, Any]]:
 
 
 def _model_row(config: ModelConfig, entry: Entry | None) -> dict[str, Any]:
-    classifier = next(spec for spec in layout.variables(config, "classification") if spec.role == "classifier")
     return {
         "name": config.name,
         "title": config.title,
@@ -28,7 +27,7 @@ def _model_row(config: ModelConfig, entry: Entry | None) -> dict[str, Any]:
         "tasks": list(TASKS),
         "versions": [{"version": version, "format": format_} for version, format_ in sorted(config.versions.items())],
         "image_size": config.image_size,
-        "features": classifier.shape[0],
+        "features": layout.features(config),
         "classes": config.num_classes,
         "parameters": {task: layout.parameters(config, task) for task in TASKS},
         "accuracy": config.accuracy,

@@ -1,0 +1,213 @@
+"""The model page of an artifact: what the network is, how to use it, and how the artifact was verified.
+
+The programs on a page run as they stand; tests take them from there. Nothing on it tells the time, the machine or a
+path, so the same facts give the same bytes.
+"""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from exporter import cells, formats, layout, pages, plots
+from exporter.artifact import handle
+from exporter.class_names import IMAGENET_CLASSES
+from exporter.config import TASKS, ModelConfig, Task
+from exporter.manifest import INDEX_FILE, File, Place
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A paper of 2017, and its number at arXiv."""
+
+    authors: str
+    title: str
+    arxiv: str
+
+
+@dataclass(frozen=True)
+class Family:
+    """How a family of networks is told of: its name, the search that found its cells, where it was published.
+
+    ``checkpoints`` is the page that lists its trained checkpoints.
+    """
+
+    name: str
+    search: str
+    papers: tuple[Paper, ...]
+    checkpoints: str
+
+
+@dataclass(frozen=True)
+class Change:
+    """What came with a version: the readers that it asked for, and what it did, each a sentence in Markdown."""
+
+    readers: str
+    changes: tuple[str, ...]
+
+
+_SLIM = "https://github.com/tensorflow/models/blob/master/research/slim/"
+_NASNET_PAPER = Paper(
+    "B. Zoph, V. Vasudevan, J. Shlens, Q. V. Le",
+    "Learning Transferable Architectures for Scalable Image Recognition",
+    "1707.07012",
+)
+#: By the family's name in `exporter.cells.FAMILIES`.
+FAMILIES: Mapping[str, Family] = {
+    "nasnet": Family(
+        "NASNet-A",
+        "Neural Architecture Search (NAS)",
+        (
+            Paper("B. Zoph, Q. V. Le", "Neural Architecture Search with Reinforcement Learning", "1611.01578"),
+            _NASNET_PAPER,
+        ),
+        f"{_SLIM}nets/nasnet/README.md",
+    ),
+    "pnasnet": Family(
+        "PNASNet-5",
+        "Progressive Neural Architecture Search",
+        (
+            Paper(
+                "C. Liu, B. Zoph, J. Shlens, W. Hua, L.-J. Li, L. Fei-Fei, A. Yuille, J. Huang, K. Murphy",
+                "Progressive Neural Architecture Search",
+                "1712.00559",
+            ),
+            _NASNET_PAPER,
+        ),
+        f"{_SLIM}README.md#pre-trained-models",
+    ),
+}
+
+_HUB_MODULE = "`hub.Module`: TensorFlow 1, or a TF1 graph in TensorFlow 2 up to 2.15, with tensorflow-hub up to 0.15"
+_REUSABLE = "TensorFlow 2 (or 1.15) with tensorflow-hub 0.5.0 or newer"
+#: What was published, by version; a model has those rows that its configuration names.
+CHANGES: Mapping[int, Change] = {
+    1: Change(_HUB_MODULE, ("The first release, as a TF1 Hub module.",)),
+    2: Change(_HUB_MODULE, ("Fine-tuning: `UPDATE_OPS` really run, so that batch norm's averages move.",)),
+    3: Change(
+        _HUB_MODULE.replace("up to 0.15", "0.2.0 to 0.15"),
+        ("Fine-tuning: the momentum of batch norm can be set, and is 0.99 where it is not.",),
+    ),
+    4: Change(
+        _REUSABLE,
+        ("A SavedModel of TensorFlow 2. From here on, `hub.Module` does not take the model.",),
+    ),
+    5: Change(
+        _REUSABLE,
+        (
+            "Has a `serving_default` signature, which servers and Keras 3 ask for.",
+            "Works with `tf.GradientTape(persistent=True)`.",
+        ),
+    ),
+}
+
+_OTHER_TASK: dict[Task, Task] = {TASKS[0]: TASKS[1], TASKS[1]: TASKS[0]}
+_METADATA_LINE = re.compile(r"^<!-- [a-z-]+: .* -->\n", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The artifact that a page is about.
+
+    Args:
+        config: its network.
+        task: what it was packaged for.
+        version: a version of ``config``.
+        tool: the versions it was written with, by package, as its ``nasexport.json`` has them.
+        options: as in `exporter.manifest.Record`, ``batch_norm_momentum`` among them.
+        source: as there: the checkpoint, its hashes, and in ``synthetic`` how its weights were made up, if they were.
+        checks: as there; what a verification found.
+        size: of the unpacked artifact, in bytes.
+        archive: the artifact as a ``.tar.gz``.
+    """
+
+    config: ModelConfig
+    task: Task
+    version: int
+    tool: Mapping[str, str]
+    options: Mapping[str, Any]
+    source: Mapping[str, Any]
+    checks: Sequence[Mapping[str, Any]]
+    size: int
+    archive: File
+
+    @property
+    def place(self) -> Place:
+        return Place(handle(self.config, self.task, self.version))
+
+
+def markdown(subject: Subject, released: Collection[str]) -> str:
+    """The page in Markdown, in the form of the published ones: CommonMark with tables.
+
+    Args:
+        subject: the artifact.
+        released: the handles of all artifacts of the release; only these are linked. Of these, the page depends on
+            those of the same model alone.
+    """
+    config, task, version = subject.config, subject.task, subject.version
+    versions = [number for number in sorted(config.versions) if number <= version]
+
+    def link(to: Task, number: int) -> str | None:
+        """Where another page of this model lies, relative to this one; None for itself, and where there is none."""
+        place = Place(handle(config, to, number))
+        return f"../{to}/{number}.md" if place.handle in released and place != subject.place else None
+
+    return pages.markdown(
+        "model.md",
+        subject=subject,
+        config=config,
+        task=task,
+        version=version,
+        handle=subject.place.handle,
+        parts=f"model_{config.versions[version]}.md",
+        family=FAMILIES[config.family],
+        inserts_reductions=cells.FAMILIES[config.family].inserts_reductions,
+        features=layout.features(config),
+        classes=config.num_classes,
+        imagenet=config.num_classes == IMAGENET_CLASSES,
+        parameters={of: layout.parameters(config, of) for of in TASKS},
+        end_points=_end_points(config, task),
+        synthetic=", ".join(f"{key} {value}" for key, value in sorted((subject.source["synthetic"] or {}).items())),
+        failed=[check for check in subject.checks if not check["passed"]],
+        figures=[(check, _figure(check["figure"]), plots.number(check["tolerance"])) for check in subject.checks],
+        readers=CHANGES[version].readers,
+        changes=[(number, CHANGES[number].changes, link(task, number)) for number in versions],
+        sister=handle(config, _OTHER_TASK[task], version),
+        sister_link=link(_OTHER_TASK[task], version),
+        index="../" * subject.place.handle.count("/") + INDEX_FILE,
+        settable=version >= formats.FIRST_MOMENTUM_VERSION,
+        serving=version >= formats.FIRST_SERVING_VERSION,
+        serving_output=formats.SERVING_OUTPUTS[task],
+        momentum=subject.options["batch_norm_momentum"],
+    )
+
+
+def html(text: str) -> str:
+    """A page in Markdown as one HTML page, in the look of the report.
+
+    Args:
+        text: as `markdown` gives it. HTML in it is shown as text; links to other Markdown pages lead to their HTML.
+    """
+    from markdown_it import MarkdownIt  # takes longer to import than most commands take to answer
+
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    tokens = parser.parse(_METADATA_LINE.sub("", text))
+    for token in tokens:
+        if token.type == "th_open":
+            token.attrSet("scope", "col")
+        for inner in token.children or ():
+            address = str(inner.attrGet("href") or "")
+            if inner.type == "link_open" and ":" not in address and address.endswith(".md"):
+                inner.attrSet("href", f"{address.removesuffix('.md')}.html")
+    heading = next(token for token in tokens if token.type == "inline")
+    title = "".join(inner.content for inner in heading.children or ())
+    return pages.html("model.html", title=title, content=parser.renderer.render(tokens, parser.options, {}))
+
+
+def _end_points(config: ModelConfig, task: Task) -> list[str]:
+    names = layout.end_points(config)
+    return names if task == "classification" else names[: names.index("global_pool") + 1]
+
+
+def _figure(value: float | None) -> str:
+    return "not measured" if value is None else plots.number(value)

@@ -1,0 +1,58 @@
+"""The page that people see first of a release: its models, its artifacts, and how to load one.
+
+Its links are relative, so it works from a folder and from any server. The same records give the same bytes.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from exporter import layout, pages
+from exporter.config import FORMATS, TASKS, ModelConfig
+from exporter.manifest import MANIFEST_FILE, PROVENANCE_FILE, SUMS_FILE, Record
+
+
+def page(records: Iterable[Record], configs: Mapping[str, ModelConfig], tool: str) -> str:
+    """``index.html`` of a release.
+
+    Args:
+        records: all its artifacts, in any order.
+        configs: the network of each model that the records name, by that name; others are left out.
+        tool: nasexport's version.
+    """
+    ordered = sorted(records, key=lambda record: (TASKS.index(record.task), record.version))
+    sections = [
+        _section(config, own)
+        for name, config in configs.items()
+        if (own := [record for record in ordered if record.model == name])
+    ]
+    shown = [record for section in sections for record in section["records"]]
+    examples = [next((record for record in reversed(shown) if record.format == format_), None) for format_ in FORMATS]
+    return pages.html(
+        "index.html",
+        sections=sections,
+        artifacts=len(shown),
+        size=sum(record.archive.size for record in shown),
+        synthetic=sum(record.source["synthetic"] is not None for record in shown),
+        examples={record.format: record for record in examples if record is not None},
+        manifest=MANIFEST_FILE,
+        sums=SUMS_FILE,
+        provenance=PROVENANCE_FILE,
+        tool=tool,
+    )
+
+
+def _section(config: ModelConfig, records: list[Record]) -> dict[str, Any]:
+    accuracy = config.accuracy or {}
+    facts = {
+        "Images": f"{config.image_size} x {config.image_size} pixels, RGB from 0 to 1",
+        "Outputs": f"{config.num_classes} logits or {layout.features(config)} features",
+        "Parameters": ", ".join(f"{layout.parameters(config, task):,} ({task})" for task in TASKS),
+        "Published accuracy": ", ".join(f"{name.replace('_', '-')} {value} %" for name, value in accuracy.items()),
+        "Checkpoint": config.checkpoint or "",
+    }
+    return {
+        "name": config.name,
+        "title": config.title,
+        "facts": {label: fact for label, fact in facts.items() if fact},
+        "records": records,
+    }
