@@ -63,8 +63,23 @@ def unpack(archive: Path, folder: Path, contents: Contents = CHECKPOINT) -> dict
             holds what no published archive does: a link, a device, a sparse file, a path that leaves the folder, too
             many or too large members. ``contents.unusable`` where it cannot be read, or ``folder`` not be written.
     """
+    hashes = _read(archive, folder, contents)
+    if not any(contents.belongs(PurePosixPath(path)) for path in hashes):
+        raise contents.refused(f"{archive} holds no {contents.noun}: expected {contents.expected} in it")
+    return hashes
+
+
+def hashes(archive: Path, contents: Contents) -> dict[str, str]:
+    """The sha256 of every regular file in the archive, by its path there; nothing is written.
+
+    Raises:
+        NasexportError: as `unpack` does.
+    """
+    return _read(archive, None, contents)
+
+
+def _read(archive: Path, folder: Path | None, contents: Contents) -> dict[str, str]:
     hashes: dict[str, str] = {}
-    found = 0
     try:
         with gzip.open(archive) as content, tarfile.open(fileobj=content, mode="r|") as members:
             total = 0
@@ -75,12 +90,11 @@ def unpack(archive: Path, folder: Path, contents: Contents = CHECKPOINT) -> dict
                 if not member.isreg():
                     continue
                 path = PurePosixPath(member.name)
-                if contents.belongs(path):
+                if folder and contents.belongs(path):
                     target = folder.joinpath(*path.parts)
                     target.parent.mkdir(parents=True, exist_ok=True)
                     with open(target, "xb") as file:
                         hashes[str(path)] = _copy(members.extractfile(member), file, member.size)
-                    found += 1
                 else:
                     hashes[str(path)] = _copy(members.extractfile(member), None, member.size)
             # A tar file ends before its gzip file does; the checksum of all that was read comes last.
@@ -93,12 +107,12 @@ def unpack(archive: Path, folder: Path, contents: Contents = CHECKPOINT) -> dict
         ) from error
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise contents.unusable(f"cannot unpack {archive} to {folder}: {error.strerror}") from error
+            raise contents.unusable(
+                f"cannot unpack {archive}{f' to {folder}' if folder else ''}: {error.strerror}"
+            ) from error
         raise contents.refused(
             f"{archive} is not a whole .tar.gz archive ({error}): it is damaged or cut short, get it again"
         ) from error
-    if not found:
-        raise contents.refused(f"{archive} holds no {contents.noun}: expected {contents.expected} in it")
     return hashes
 
 

@@ -10,8 +10,10 @@ from typing import Any
 
 import filelock
 
+import exporter
 from exporter.config import ModelConfig, Task
 from exporter.errors import ArtifactError
+from exporter.source import Source
 
 #: The file beside the model that tells how it was made.
 METADATA_FILE = "nasexport.json"
@@ -108,6 +110,28 @@ def _restore(target: Path, replaced: Path) -> None:
         shutil.rmtree(replaced)
     else:
         os.rename(replaced, target)
+
+
+def metadata(
+    config: ModelConfig, task: Task, version: int, momentum: float, source: Source, exported: dict[str, Any]
+) -> dict[str, Any]:
+    """What an artifact says of itself, before its verification; ``exported`` is the result of the job "export"."""
+    return {
+        "tool": {"nasexport": exporter.__version__, "tensorflow": exported["tensorflow"]},
+        "handle": handle(config, task, version),
+        "model": config.to_dict(),
+        "task": task,
+        "version": version,
+        "format": config.versions[version],
+        "options": {"batch_norm_momentum": momentum},
+        "source": {
+            **source.provenance(),
+            "layout": exported["layout"],
+            "variables_from_averages": exported["averages"],
+            "synthetic": exported["synthetic"],
+        },
+        "verification": None,
+    }
 
 
 def write_metadata(folder: Path, metadata: dict[str, Any]) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 from absl import logging
 
-import exporter
 from exporter import artifact, errors, worker
 from exporter.checks import Expected, Report
 from exporter.config import TASKS, Format, ModelConfig, Task, resolve_version
@@ -93,17 +92,17 @@ def build(
             ],
         }
         logging.info("%s: from %s", config.name, checkpoint_source.archive or checkpoint_source.prefix)
-        exported = worker.run("export", request, lambda said: _tell(listener, said), debug)
+        exported = worker.run("export", request, lambda said: tell(listener, said), debug)
         for kind, message in exported["failed"].values():
             raise getattr(errors, kind)(message)
         logging.info("layout %(layout)s, %(averages)d averages, %(left_out)d variables left out", exported)
-        _warn_of_surprises(checkpoint_source, exported, listener.warn)
+        warn_of_surprises(checkpoint_source, exported, listener.warn)
         choices = Choices(measure=judged is not None)
         largest: Task = "classification" if "classification" in targets else "feature_vector"
         verifier = stack.enter_context(Verifier(config, checkpoint_source, largest, settings, choices, debug=debug))
         built = []
         for task, target in targets.items():
-            metadata = _metadata(config, task, version, momentum, checkpoint_source, exported)
+            metadata = artifact.metadata(config, task, version, momentum, checkpoint_source, exported)
             checked = None
             if options.verify:
                 wanted = Expected(config, task, version, momentum)
@@ -111,11 +110,8 @@ def build(
                 checked = dataclasses.replace(checked, path=str(target))
                 if judged:
                     judged(Artifact(target, artifact.handle(config, task, version), metadata, checked))
-                _require_passed(checked, target)
-                metadata["verification"] = [
-                    {"name": check.name, "tolerance": check.tolerance, "passed": check.passed}
-                    for check in checked.checks
-                ]
+                require_passed(checked, target)
+                metadata["verification"] = checked.verdict()
             artifact.write_metadata(staging[task], metadata)
             folders[task].close()
             built.append(Artifact(target, artifact.handle(config, task, version), metadata, checked))
@@ -145,12 +141,14 @@ def steps(options: Options) -> int:
     return exporting + (verifying if options.verify else 0)
 
 
-def _tell(listener: Listener, said: Any) -> None:
+def tell(listener: Listener, said: Any) -> None:
+    """Passes on what the job "export" reports, where it is a step."""
     if isinstance(said, str):  # the rest is for those who export many
         listener.step(said)
 
 
-def _warn_of_surprises(checkpoint_source: Source, exported: dict[str, Any], warn: Say) -> None:
+def warn_of_surprises(checkpoint_source: Source, exported: dict[str, Any], warn: Say) -> None:
+    """Says what is odd about a checkpoint, from the result of the job "export"."""
     name = checkpoint_source.archive or checkpoint_source.prefix.name
     if unexpected := exported["unexpected"]:
         shown = ", ".join(unexpected[:5]) + (", …" if len(unexpected) > 5 else "")
@@ -159,28 +157,8 @@ def _warn_of_surprises(checkpoint_source: Source, exported: dict[str, Any], warn
         warn(f"{name} has averages for some trained variables but not for {exported['unaveraged']} others")
 
 
-def _require_passed(report: Report, target: Path) -> None:
+def require_passed(report: Report, target: Path | str) -> None:
+    """Raises VerificationError with the checks that failed, if any did."""
     if not report.passed:
         failed = "\n".join(str(check) for check in report.checks if not check.passed)
         raise VerificationError(f"{target} was not written: its verification failed\n{failed}")
-
-
-def _metadata(
-    config: ModelConfig, task: Task, version: int, momentum: float, checkpoint_source: Source, exported: dict[str, Any]
-) -> dict[str, Any]:
-    return {
-        "tool": {"nasexport": exporter.__version__, "tensorflow": exported["tensorflow"]},
-        "handle": artifact.handle(config, task, version),
-        "model": config.to_dict(),
-        "task": task,
-        "version": version,
-        "format": config.versions[version],
-        "options": {"batch_norm_momentum": momentum},
-        "source": {
-            **checkpoint_source.provenance(),
-            "layout": exported["layout"],
-            "variables_from_averages": exported["averages"],
-            "synthetic": exported["synthetic"],
-        },
-        "verification": None,
-    }

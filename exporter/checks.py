@@ -57,6 +57,10 @@ class Report:
     def passed(self) -> bool:
         return bool(self.checks) and all(check.passed for check in self.checks)
 
+    def verdict(self) -> list[dict[str, Any]]:
+        """The checks without what was measured, which depends on the processor: what goes into an artifact."""
+        return [{"name": check.name, "tolerance": check.tolerance, "passed": check.passed} for check in self.checks]
+
     def to_dict(self) -> dict[str, Any]:
         checks = [check.to_dict() for check in self.checks]
         return {"path": self.path, "passed": self.passed, "checks": checks, "notes": list(self.notes)}

@@ -18,8 +18,9 @@ def export(request: dict[str, Any], report: Any) -> dict[str, Any]:
     """Reads the checkpoint once and writes one SavedModel for each of ``request["targets"]``.
 
     A target has ``task``, ``version``, ``momentum`` and ``folder``. One that cannot be written does not stop the
-    others: the result's ``failed`` maps its folder to the error's class and message. ``report`` gets
-    ``{"wrote": folder}`` as soon as a target is whole.
+    others: the result's ``failed`` maps its folder to the error's class and message. For those who want to know how far
+    a process came that was killed, ``report`` also gets ``{"read": facts}`` with what else the result has, and
+    ``{"writes": folder}`` before each target.
     """
     config = ModelConfig.from_dict(request["config"])
     targets = request["targets"]
@@ -30,9 +31,15 @@ def export(request: dict[str, Any], report: Any) -> dict[str, Any]:
     held = {
         spec.name: tf.Variable(value, trainable=spec.trainable, name=spec.name) for spec, value in checkpoint.values()
     }
+    facts = _facts(checkpoint)
+    report({"read": facts})
     failed: dict[str, tuple[str, str]] = {}
     for task in tasks:
         _write(config, task, held, [target for target in targets if target["task"] == task], failed, report)
+    return {**facts, "failed": failed}
+
+
+def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
     mapping = checkpoint.mapping
     return {
         "layout": mapping.layout,
@@ -43,7 +50,6 @@ def export(request: dict[str, Any], report: Any) -> dict[str, Any]:
         "unexpected": list(mapping.unexpected),
         "synthetic": checkpoint.synthetic,
         "tensorflow": tf.__version__,
-        "failed": failed,
     }
 
 
@@ -60,9 +66,8 @@ def _write(
     for target in targets:
         version, folder = target["version"], target["folder"]
         report(f"writing {task} version {version}")
+        report({"writes": folder})
         try:
             writers[config.versions[version]].write(version, Path(folder), target["momentum"])
         except Exception as error:
             failed[folder] = told(error)
-        else:
-            report({"wrote": folder})

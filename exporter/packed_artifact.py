@@ -31,7 +31,7 @@ def opened(path: Path) -> Iterator[Path]:
         return
     _require_gzip(path)
     with tempfile.TemporaryDirectory(prefix="nasexport-") as folder:
-        archive.unpack(path, Path(folder), _ARTIFACT)
+        archive.unpack(path, Path(folder), ARTIFACT)
         root = _root(path, Path(folder))
         try:
             yield root
@@ -58,7 +58,8 @@ def _belongs_to_root(parts: tuple[str, ...]) -> bool:
     return (len(parts) == 1 and parts[0] in _FILES) or (len(parts) > 1 and parts[0] in _FOLDERS)
 
 
-_ARTIFACT = archive.Contents(
+#: What an archive of an artifact is unpacked for.
+ARTIFACT = archive.Contents(
     noun="artifact",
     expected=f"a {_MODEL}, at its root or in the one folder there,",
     belongs=_belongs,
@@ -76,5 +77,5 @@ def _root(path: Path, folder: Path) -> Path:
         names = ", ".join(root.name for root in roots[:4])
         raise ArtifactError(f"{path} holds {len(roots)} artifacts ({names}): unpack it, and name the one that is meant")
     if not roots:
-        raise ArtifactError(f"{path} holds no artifact: expected {_ARTIFACT.expected} in it")
+        raise ArtifactError(f"{path} holds no artifact: expected {ARTIFACT.expected} in it")
     return roots[0]

@@ -55,21 +55,32 @@ class Verifier:
         settings: Settings = Settings(),
         choices: Choices = Choices(),
         *,
+        scratch: Path | None = None,
         debug: bool = False,
     ):
-        """``task`` is "classification" where any artifact to come is one."""
+        """A verifier that writes what is computed below ``scratch``, by default where temporary files go.
+
+        Args:
+            task: "classification" where any artifact to come is one.
+        """
         self._config, self._source, self._task, self._debug = config, source, task, debug
         self._settings, self._choices = settings, choices
         self._reference: Arrays | None = None
         self._others: dict[str, Arrays] = {}
         self._notes: tuple[str, ...] = ()
-        self._folder = tempfile.TemporaryDirectory(prefix="nasexport-")
+        self._folder = tempfile.TemporaryDirectory(prefix="nasexport-", dir=scratch)
+        self._peaks: dict[str, int] = {}
 
     def __enter__(self) -> "Verifier":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._folder.cleanup()
+
+    @property
+    def peaks(self) -> dict[str, int]:
+        """The largest resident set that each job's processes had so far, in bytes."""
+        return dict(self._peaks)
 
     def prepare(self, report: Say = lambda _: None) -> None:
         """Gets the reference: a recorded one, one computed from the checkpoint, or both where the first is not whole.
@@ -101,12 +112,17 @@ class Verifier:
     def verify(self, path: Path, expected: Expected, report: Say = lambda _: None) -> Report:
         """Checks the artifact in ``path``; failures are collected in the report, a crash of its process is one of them.
 
+        After `prepare`, several threads may verify at the same time.
+
         Raises:
             NasexportError: as `prepare` does.
         """
         self.prepare(report)
         assert self._reference is not None
-        output = Path(self._folder.name) / "found.npz"
+        with tempfile.TemporaryDirectory(dir=self._folder.name) as scratch:
+            return self._verified(path, expected, Path(scratch) / "found.npz", self._reference, report)
+
+    def _verified(self, path: Path, expected: Expected, output: Path, reference: Arrays, report: Say) -> Report:
         request = {"path": str(path), "image_size": expected.config.image_size, "output": str(output)}
         try:
             result = self._run("probe", request, report)
@@ -115,13 +131,13 @@ class Verifier:
         specs = variables(expected.config, expected.task)
         prefix = comparison.variables_prefix(output, specs)
         found = comparison.LazyArrays(output, prefix)
-        checks = comparison.compare(expected, self._reference, found, result["findings"])
+        checks = comparison.compare(expected, reference, found, result["findings"])
         for kind, arrays in self._others.items():
             checks += comparison.against(kind, expected, arrays, found)
         notes = (*self._notes, f"its variables' names begin with {prefix!r}") if prefix else self._notes
         measured = None
         if self._choices.measure:
-            measured = comparison.measured(expected, self._reference, found)
+            measured = comparison.measured(expected, reference, found)
             measured |= {"tensorflow": result["tensorflow"], "source": self._source.provenance()}
         return Report(str(path), tuple(checks), notes, measured)
 
@@ -132,7 +148,9 @@ class Verifier:
         return comparison.LazyArrays(output)
 
     def _run(self, job: str, request: dict[str, Any], report: Say) -> dict[str, Any]:
-        return worker.run(job, request, report, self._debug, time_limit=self._choices.time_limit)
+        result = worker.run(job, request, report, self._debug, time_limit=self._choices.time_limit)
+        self._peaks[job] = max(result["peak_memory"], self._peaks.get(job, 0))
+        return result
 
 
 def expected_of(path: Path, choices: Choices = Choices()) -> tuple[Expected, dict[str, Any] | None]:
@@ -161,6 +179,16 @@ def expected_of(path: Path, choices: Choices = Choices()) -> tuple[Expected, dic
         return Expected(config, task, version, momentum), metadata
     except (KeyError, TypeError, ValueError, ConfigError) as error:
         raise ArtifactError(f"{path / artifact.METADATA_FILE} is damaged: {error}") from error
+
+
+def require_checkpoint(path: Path, metadata: dict[str, Any] | None, checkpoint: Path | None) -> None:
+    """Raises ArtifactError where an artifact is to be compared with the published weights, and has made-up ones."""
+    synthetic = metadata and metadata["source"].get("synthetic")
+    if checkpoint is None and synthetic:
+        raise ArtifactError(
+            f"{path} was made from a synthetic checkpoint ({_described(synthetic)}):\n"
+            f"pass that with --checkpoint; the published weights cannot verify it"
+        )
 
 
 def _foreign(path: Path, config: ModelConfig, version: int | None) -> Expected:
@@ -216,12 +244,7 @@ def _verify(
         group = {path: pair for path, pair in wanted.items() if pair[0].config.name == name}
         config = next(iter(group.values()))[0].config
         for path, (_, metadata) in group.items():
-            synthetic = metadata and metadata["source"].get("synthetic")
-            if checkpoint is None and synthetic:
-                raise ArtifactError(
-                    f"{path} was made from a synthetic checkpoint ({_described(synthetic)}):\n"
-                    f"pass that with --checkpoint; the published weights cannot verify it"
-                )
+            require_checkpoint(path, metadata, checkpoint)
         task: Task = (
             "classification" if any(pair[0].task == "classification" for pair in group.values()) else "feature_vector"
         )

@@ -44,6 +44,16 @@ _PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _BOOTSTRAP = "import sys; sys.path[0] = sys.argv[1]; from exporter.worker import main; main(sys.argv[2])"
 
 
+#: The workers that run now.
+_running: set["subprocess.Popen[str]"] = set()
+
+
+def end_all() -> None:
+    """Ends every worker of this process; those who wait for one get a WorkerError."""
+    for process in list(_running):
+        process.kill()
+
+
 def run(
     job: str,
     request: dict[str, Any],
@@ -73,6 +83,7 @@ def run(
         encoding="utf-8",
     )
     assert process.stdin and process.stdout
+    _running.add(process)
     began = time.monotonic()
     last_lines: deque[str] = deque(maxlen=20)
     drain = threading.Thread(target=lambda: last_lines.extend(process.stderr or ()), daemon=True)
@@ -97,6 +108,7 @@ def run(
         late.cancel()
         process.kill()
         process.wait()
+        _running.discard(process)
         process.stdout.close()
         if process.stderr:
             drain.join()
