@@ -1,0 +1,216 @@
+"""``release``: the whole published set, its parts, and checking it."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from exporter.commands.options import fetching_options, json_option, path_type, print_json, warn
+from exporter.config import ModelConfig, model
+from exporter.config import models as known_models
+from exporter.settings import Settings
+
+_SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?) *(?P<unit>[MGT]?)i?B?", re.IGNORECASE)
+_UNITS = {"": 1, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+def _listed(values: Sequence[str]) -> list[str]:
+    """``--models a,b`` and ``--models a --models b`` are the same."""
+    return list(dict.fromkeys(name.strip() for value in values for name in value.split(",") if name.strip()))
+
+
+def _models(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> list[ModelConfig]:
+    names = _listed(values)
+    return [model(name) for name in names] or [config for config in known_models().values() if config.published]
+
+
+def _versions(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> list[int] | None:
+    for value in (names := _listed(values)):
+        if not value.isdecimal():
+            raise click.BadParameter(f"{value!r} is no version: expected numbers, such as 3,4")
+    return [int(name) for name in names] or None
+
+
+def _shard(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    match = re.fullmatch(r"(\d+)/(\d+)", value)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise click.BadParameter(f"{value!r} is no part: expected I/N with I from 1 to N, such as 1/3")
+    return int(match[1]), int(match[2])
+
+
+def _memory(_context: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
+    if value is None:
+        return None
+    match = _SIZE.fullmatch(value.strip())
+    if not match:
+        raise click.BadParameter(f"{value!r} is no size: expected one such as 4G or 800M")
+    return int(float(match["number"]) * _UNITS[match["unit"].upper()])
+
+
+def _checkpoints(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> dict[str, Path]:
+    pairs = [value.partition("=") for value in values]
+    for name, _, path in pairs:
+        if not path:
+            raise click.BadParameter(f"{name!r} names no file: expected MODEL=PATH")
+    return {name: Path(path) for name, _, path in pairs}
+
+
+def _known(checkpoints: dict[str, Path], configs: Sequence[ModelConfig]) -> None:
+    for name in checkpoints:
+        if name not in {config.name for config in configs}:
+            raise click.UsageError(
+                f"--checkpoint names {name}, which is none of the models: "
+                f"{', '.join(config.name for config in configs)}"
+            )
+
+
+_checkpoint_option = click.option(
+    "--checkpoint",
+    "checkpoints",
+    multiple=True,
+    metavar="MODEL=PATH",
+    callback=_checkpoints,
+    help="The weights of a model; repeatable. [default: the published archives]",
+)
+_jobs_option = click.option(
+    "--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Processes that work at a time."
+)
+_memory_option = click.option(
+    "--memory",
+    metavar="SIZE",
+    callback=_memory,
+    help="Memory for all of them, such as 8G. [default: nine tenths of what is free]",
+)
+
+
+@click.group("release", invoke_without_command=True)
+@click.option(
+    "--models",
+    "configs",
+    multiple=True,
+    metavar="MODEL,...",
+    callback=_models,
+    help="Only these. [default: all that were published]",
+)
+@click.option("--versions", multiple=True, metavar="N,...", callback=_versions, help="Only these. [default: all]")
+@click.option("--output", type=path_type, default=Path("release"), show_default=True, help="Folder of the release.")
+@click.option("--shard", metavar="I/N", callback=_shard, help="Make part I of N, to be joined by `release merge`.")
+@click.option("--plan", "only_plan", is_flag=True, help="Print what is done, missing or stale, and make nothing.")
+@_checkpoint_option
+@_jobs_option
+@_memory_option
+@fetching_options
+@json_option
+@click.pass_context
+def release(
+    context: click.Context,
+    configs: list[ModelConfig],
+    versions: list[int] | None,
+    output: Path,
+    shard: tuple[int, int] | None,
+    only_plan: bool,
+    checkpoints: dict[str, Path],
+    jobs: int,
+    memory: int | None,
+    settings: Settings,
+    as_json: bool,
+) -> None:
+    """Make every published artifact, verified, with its pages, as a folder that any web server can serve.
+
+    What is there and sound is not made again: after a stop, the same command goes on. An artifact that fails does not
+    stop the others; then the folder gets no manifest, and the exit status is 1.
+    """
+    if context.invoked_subcommand:
+        return
+    from exporter import release as library
+    from exporter import release_plan, release_text
+    from exporter.progress import progress
+
+    _known(checkpoints, configs)
+    targets = release_plan.targets(configs, versions)
+    if shard:
+        targets = release_plan.shard(targets, *shard)
+    if only_plan:
+        with progress("plan", len(targets), warn) as listener:
+            plan = library.plan(targets, output, checkpoints, settings, listener=listener)
+        if as_json:
+            print_json({"artifacts": [each.to_dict() for each in plan], "matrix": release_plan.matrix(plan)})
+        else:
+            click.echo(release_text.plan(plan))
+        return
+    with progress("release", library.steps(targets), warn) as listener:
+        outcome = library.make(
+            targets, output, checkpoints, settings, jobs=jobs, memory=memory, listener=listener, debug=context.obj
+        )
+    if as_json:
+        print_json({"release": str(output), **outcome.to_dict()})
+    else:
+        click.echo(release_text.outcome(output, outcome))
+    if outcome.failed:
+        context.exit(1)
+
+
+@release.command()
+@click.argument("parts", metavar="PART...", nargs=-1, required=True, type=path_type)
+@click.option("--output", type=path_type, required=True, help="Folder to join them in; it may hold a part itself.")
+def merge(parts: Sequence[Path], output: Path) -> None:
+    """Join parts of a release, made with --shard, --models or --versions, into one; prints its folder.
+
+    Every byte of the parts is checked. Files are linked where the file system can do that.
+    """
+    from exporter import release_merge
+    from exporter.progress import progress
+
+    with progress("merge", None, warn) as listener:
+        release_merge.merge(parts, output, listener=listener)
+    click.echo(output)
+
+
+@release.command("verify")
+@click.argument("folder", metavar="DIR", type=path_type)
+@_checkpoint_option
+@click.option("--files-only", is_flag=True, help="Check files and hashes, and run no model.")
+@_jobs_option
+@_memory_option
+@fetching_options
+@json_option
+@click.pass_obj
+def verify(
+    debug: bool,
+    folder: Path,
+    checkpoints: dict[str, Path],
+    files_only: bool,
+    jobs: int,
+    memory: int | None,
+    settings: Settings,
+    as_json: bool,
+) -> None:
+    """Check a release from disk: every hash, every archive, and what each model computes; exit 1 if any check fails."""
+    from exporter import release_check, release_text, release_verify
+    from exporter.progress import progress
+
+    checks = release_check.check(folder)
+    reports: list[Any] = []
+    if not files_only and all(check.passed for check in checks):
+        with progress("release verify", None, warn) as listener:
+            reports = release_verify.verify(
+                folder, checkpoints, settings, jobs=jobs, memory=memory, listener=listener, debug=debug
+            )
+    passed = all(check.passed for check in checks) and all(report.passed for report in reports)
+    if as_json:
+        print_json(
+            {
+                "release": str(folder),
+                "passed": passed,
+                "checks": [check.to_dict() for check in checks],
+                "artifacts": [report.to_dict() for report in reports],
+            }
+        )
+    else:
+        click.echo(release_text.verification(folder, checks, reports))
+    if not passed:
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,132 @@
+"""The last steps of one artifact of a release: verified, packed, described, and put in its place."""
+
+import dataclasses
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from exporter import artifact, identity, model_page, report_page
+from exporter.build import require_passed
+from exporter.checks import Expected, Report
+from exporter.config import TASKS
+from exporter.manifest import File, Place, Record, encoded
+from exporter.packing import pack
+from exporter.progress import Say
+from exporter.release_plan import Planned, Target
+from exporter.source import Source
+from exporter.verification import Verifier
+
+
+def complete(
+    planned: Planned,
+    folder: Path,
+    release: Path,
+    verifier: Verifier,
+    source: Source,
+    exported: dict[str, Any],
+    say: Say,
+) -> Record:
+    """Brings an exported artifact from ``folder`` to its place in a release; its record is the last thing written.
+
+    Args:
+        folder: the artifact, on the file system of the release.
+        verifier: one that is prepared.
+        exported: the result of the job "export".
+
+    Raises:
+        VerificationError: a check failed; the report of it is in its place, and nothing else.
+        NasexportError: the artifact could not be verified.
+        OSError: a file cannot be written.
+    """
+    assert planned.inputs is not None
+    target = planned.target
+    metadata = artifact.metadata(target.config, target.task, target.version, target.momentum, source, exported)
+    checked = verifier.verify(folder, Expected(target.config, target.task, target.version, target.momentum), say)
+    checked = dataclasses.replace(checked, path=target.place.handle)
+    metadata["verification"] = checked.verdict()
+    staged = _Staged(folder, release, target.place)
+    report = staged.add(target.place.report, report_page.page([report_page.Subject(checked, metadata)]).encode())
+    if not checked.passed:
+        staged.place_report()
+    require_passed(checked, target.place.handle)
+    artifact.write_metadata(folder, metadata)
+    say("packing")
+    files, archive = staged.pack()
+    page = _page(target, metadata, checked, sum(file.size for file in files), archive)
+    record = Record(
+        handle=target.place.handle,
+        model=target.config.name,
+        task=target.task,
+        version=target.version,
+        format=target.format,
+        identity=identity.identity(planned.inputs),
+        inputs=planned.inputs,
+        source=metadata["source"],
+        options=metadata["options"],
+        checks=tuple(check.to_dict() for check in checked.checks),
+        files=files,
+        archive=archive,
+        page=staged.add(target.place.page, page.encode()),
+        page_html=staged.add(target.place.page_html, model_page.html(page).encode()),
+        report=report,
+    )
+    staged.place_all(record)
+    return record
+
+
+def remove(release: Path, place: Place) -> None:
+    """Takes an artifact out of a release, its record first: what is left after a stop is nobody's artifact."""
+    for path in (place.record, place.archive, place.page, place.page_html, place.report):
+        (release / path).unlink(missing_ok=True)
+    shutil.rmtree(release / place.folder, ignore_errors=True)
+
+
+class _Staged:
+    """The files of one artifact on their way into a release: all lie beside ``folder`` until they are moved."""
+
+    def __init__(self, folder: Path, release: Path, place: Place):
+        self._folder, self._release, self._place = folder, release, place
+
+    def _waiting(self, path: str) -> Path:
+        return self._folder.with_name(self._folder.name + path.removeprefix(self._place.handle))
+
+    def add(self, path: str, content: bytes) -> File:
+        self._waiting(path).write_bytes(content)
+        return File(path, len(content), hashlib.sha256(content).hexdigest())
+
+    def pack(self) -> tuple[tuple[File, ...], File]:
+        return pack(self._folder, self._waiting(self._place.archive), self._place)
+
+    def _move(self, path: str) -> None:
+        os.replace(self._waiting(path), self._release / path)
+
+    def place_report(self) -> None:
+        (self._release / self._place.report).parent.mkdir(parents=True, exist_ok=True)
+        self._move(self._place.report)
+
+    def place_all(self, record: Record) -> None:
+        remove(self._release, self._place)
+        self.place_report()
+        for path in (self._place.folder, self._place.archive, self._place.page, self._place.page_html):
+            self._move(path)
+        self.add(self._place.record, encoded(record.to_dict()))
+        self._move(self._place.record)
+
+
+def _page(target: Target, metadata: dict[str, Any], checked: Report, size: int, archive: File) -> str:
+    """The model page. It links all versions of the model, whatever a part of a release has of them."""
+    subject = model_page.Subject(
+        config=target.config,
+        task=target.task,
+        version=target.version,
+        tool=metadata["tool"],
+        options=metadata["options"],
+        source=metadata["source"],
+        checks=[check.to_dict() for check in checked.checks],
+        size=size,
+        archive=archive,
+    )
+    handles = {artifact.handle(target.config, task, version) for task in TASKS for version in target.config.versions}
+    return model_page.markdown(subject, handles)

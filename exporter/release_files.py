@@ -1,0 +1,98 @@
+"""What belongs to a release as a whole: manifest, index, provenance and the list of hashes.
+
+All follow from the records of the artifacts, so that the same artifacts give the same files, whoever put them together.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import exporter
+from exporter import provenance, release_index
+from exporter.config import ModelConfig, models
+from exporter.errors import ReleaseError
+from exporter.manifest import (
+    INDEX_FILE,
+    MANIFEST_FILE,
+    PROVENANCE_FILE,
+    SUMS_FILE,
+    Place,
+    Record,
+    encoded,
+    manifest,
+    read_record,
+)
+from exporter.release_plan import problems
+
+#: In the order in which they are written: with a manifest, a release is whole.
+FILES = (INDEX_FILE, PROVENANCE_FILE, SUMS_FILE, MANIFEST_FILE)
+
+
+def open_again(release: Path) -> None:
+    """Takes back that a release is whole, because its artifacts are going to change."""
+    for name in reversed(FILES):
+        (release / name).unlink(missing_ok=True)
+
+
+def records(release: Path) -> Iterator[Record]:
+    """The records that lie beside artifacts, in the order of their handles.
+
+    Raises:
+        ReleaseError: one is damaged.
+    """
+    for path in sorted(release.glob("google/imagenet/*/*/*.json")):
+        place = Place(path.relative_to(release).as_posix().removesuffix(".json"))
+        if record := read_record(release, place):
+            yield record
+
+
+def close(release: Path) -> None:
+    """Writes what makes artifacts a release, each file whole or not at all, the manifest last.
+
+    Raises:
+        ReleaseError: an artifact that is there is not sound, or the files cannot be written.
+    """
+    found = sorted(records(release), key=lambda record: record.handle)
+    for record in found:
+        if problem := next(problems(release, record), None):
+            raise ReleaseError(
+                f"{record.handle} in {release} is damaged: {problem}\nrelease it again, or remove it with its record"
+            )
+    written = contents(found)
+    try:
+        for name in FILES:
+            waiting = release / f".{name}.partial"
+            waiting.write_bytes(written[name])
+            os.replace(waiting, release / name)
+    except OSError as error:
+        raise ReleaseError(f"cannot write {error.filename or release}: {error.strerror}") from error
+
+
+def contents(found: list[Record]) -> dict[str, bytes]:
+    """The content of each of `FILES`, from all records in the order of their handles."""
+    contents = {MANIFEST_FILE: encoded(manifest(found, exporter.__version__))}
+    contents[INDEX_FILE] = release_index.page(found, _configs(found), exporter.__version__).encode()
+    contents[PROVENANCE_FILE] = encoded(provenance.statement(found, _sha256(contents[MANIFEST_FILE])))
+    contents[SUMS_FILE] = _sums(found, contents)
+    return contents
+
+
+def _configs(found: list[Record]) -> dict[str, ModelConfig]:
+    """The networks by name: those that nasexport knows in its order, then others."""
+    configs = {record.model: ModelConfig.from_dict(record.inputs["config"]) for record in found}
+    order = [*models(), *sorted(configs)]
+    return dict(sorted(configs.items(), key=lambda pair: order.index(pair[0])))
+
+
+def _sums(found: list[Record], contents: dict[str, bytes]) -> bytes:
+    """The hashes of all files but this one, as ``sha256sum`` writes them."""
+    hashes = {name: _sha256(content) for name, content in contents.items()}
+    for record in found:
+        hashes |= {file.path: file.sha256 for file in record.all_files}
+        hashes[record.place.record] = _sha256(encoded(record.to_dict()))
+    return "".join(f"{sha256}  {path}\n" for path, sha256 in sorted(hashes.items())).encode()
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,78 @@
+"""Joins parts of a release, made on several machines, into one."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from exporter import release_artifact, release_files
+from exporter.errors import ReleaseError
+from exporter.manifest import Record, encoded, read_manifest
+from exporter.progress import SILENT, Listener
+from exporter.release import held
+from exporter.release_plan import problems
+
+
+def merge(parts: Sequence[Path], release: Path, *, listener: Listener = SILENT) -> list[str]:
+    """Joins parts into ``release``, which may hold a part itself; the handles of all that is in it then.
+
+    Files are linked where the file system can, and copied elsewhere. Every byte is checked first.
+
+    Raises:
+        ReleaseError: a part is not whole or not sound, or two have different artifacts of one handle.
+    """
+    chosen: dict[str, tuple[Path, Record]] = {}
+    for part in parts:
+        for handle, record in read_manifest(part).items():
+            listener.step(f"checking {handle} of {part}")
+            if problem := next(problems(part, record), None):
+                raise ReleaseError(f"{part} is damaged: {problem}\nmake that part again")
+            _add(chosen, part, record)
+    release.mkdir(parents=True, exist_ok=True)
+    with held(release):
+        present = {record.handle: record for record in release_files.records(release)}
+        for record in present.values():
+            _add(chosen, release, record)
+        release_files.open_again(release)
+        for handle, (part, record) in chosen.items():
+            if handle not in present:
+                listener.step(f"joining {handle}")
+                _copy(part, release, record)
+        release_files.close(release)
+    return sorted(chosen)
+
+
+def _add(chosen: dict[str, tuple[Path, Record]], part: Path, record: Record) -> None:
+    known = chosen.setdefault(record.handle, (part, record))
+    # Reports and pages have figures that depend on the processor; the artifact itself must be the same.
+    if (known[1].identity, known[1].archive.sha256) != (record.identity, record.archive.sha256):
+        raise ReleaseError(
+            f"{known[0]} and {part} have different artifacts of {record.handle}: "
+            f"identity {known[1].identity[:12]} and {record.identity[:12]},\n"
+            f"archive {known[1].archive.sha256[:12]} and {record.archive.sha256[:12]}; remove one of them"
+        )
+
+
+def _copy(part: Path, release: Path, record: Record) -> None:
+    """Brings an artifact into the release, its record last."""
+    release_artifact.remove(release, record.place)
+    try:
+        for file in record.all_files:
+            target = release / file.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _link(part / file.path, target)
+        # Empty folders are in no list of files, but readers look for them.
+        for folder in (path for path in (part / record.place.folder).rglob("*") if path.is_dir()):
+            (release / folder.relative_to(part)).mkdir(parents=True, exist_ok=True)
+        waiting = release / f".{record.model}.partial"
+        waiting.write_bytes(encoded(record.to_dict()))
+        os.replace(waiting, release / record.place.record)
+    except OSError as error:
+        raise ReleaseError(f"cannot write {error.filename or release}: {error.strerror}") from error
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

@@ -1,0 +1,185 @@
+"""What a release consists of, and what of it is there already."""
+
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from exporter import artifact, identity, layout
+from exporter.config import TASKS, Format, ModelConfig, Task
+from exporter.errors import ConfigError, ReleaseError
+from exporter.formats import DEFAULT_MOMENTUM, FIRST_MOMENTUM_VERSION, TRAINING_DECAY
+from exporter.manifest import File, Place, Record, read_record
+from exporter.settings import Settings
+from exporter.source import Source, sha256
+
+#: "unknown" is one that is there while its checkpoint is not, so that nobody can tell what it should be.
+State = Literal["done", "missing", "stale", "damaged", "unknown"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """One artifact to release."""
+
+    config: ModelConfig
+    task: Task
+    version: int
+
+    @property
+    def place(self) -> Place:
+        return Place(artifact.handle(self.config, self.task, self.version))
+
+    @property
+    def format(self) -> Format:
+        return self.config.versions[self.version]
+
+    @property
+    def momentum(self) -> float:
+        """The default momentum of what was published."""
+        return DEFAULT_MOMENTUM if self.version >= FIRST_MOMENTUM_VERSION else TRAINING_DECAY
+
+    @property
+    def group(self) -> tuple[str, Format, Task]:
+        """Targets of one group share graphs."""
+        return self.config.name, self.format, self.task
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A target and how it stands.
+
+    ``inputs`` and ``identity`` are None where the checkpoint is not at hand; ``reason`` says why it has to be made.
+    """
+
+    target: Target
+    state: State
+    reason: str = ""
+    inputs: dict[str, Any] | None = field(default=None, repr=False)
+    record: Record | None = field(default=None, repr=False)
+
+    @property
+    def identity(self) -> str | None:
+        return identity.identity(self.inputs) if self.inputs else None
+
+    def to_dict(self) -> dict[str, Any]:
+        target = self.target
+        return {
+            "handle": target.place.handle,
+            "model": target.config.name,
+            "task": target.task,
+            "version": target.version,
+            "format": target.format,
+            "state": self.state,
+            "reason": self.reason,
+            "identity": self.identity,
+        }
+
+
+def targets(configs: Iterable[ModelConfig], versions: Collection[int] | None = None) -> list[Target]:
+    """Every artifact of these models, or those of some versions.
+
+    Raises:
+        ConfigError: there is no such version.
+    """
+    configs = list(configs)
+    for version in sorted(versions or ()):
+        if not any(version in config.versions for config in configs):
+            have = "; ".join(f"{config.name} has {', '.join(map(str, sorted(config.versions)))}" for config in configs)
+            raise ConfigError(f"no model that is to be released has a version {version}: {have}")
+    return [
+        Target(config, task, version)
+        for config in configs
+        for task in TASKS
+        for version in sorted(config.versions)
+        if versions is None or version in versions
+    ]
+
+
+def shard(all_targets: Sequence[Target], number: int, count: int) -> list[Target]:
+    """Part ``number`` of ``count``, from 1 on: about as much work as the others, and what shares graphs together.
+
+    The parts are disjoint, and together they are everything; some are empty where there are more parts than groups.
+    """
+    groups: dict[tuple[str, Format, Task], list[Target]] = {}
+    for target in all_targets:
+        groups.setdefault(target.group, []).append(target)
+    loads = [0] * count
+    chosen: list[Target] = []
+    for members in sorted(groups.values(), key=lambda members: (-_work(members), members[0].group)):
+        lightest = loads.index(min(loads))
+        loads[lightest] += _work(members)
+        if lightest == number - 1:
+            chosen += members
+    return [target for target in all_targets if target in chosen]
+
+
+def _work(members: Sequence[Target]) -> int:
+    return len(members) * layout.parameters(members[0].config, members[0].task)
+
+
+def planned(target: Target, release: Path, source: Source | None, settings: Settings) -> Planned:
+    """How a target stands in the folder of a release; every byte that is there is read.
+
+    Args:
+        source: the checkpoint, None where it is not at hand.
+    """
+    inputs = None
+    if source:
+        options = (target.config, target.task, target.version, target.momentum)
+        inputs = identity.inputs(*options, source, settings)
+    try:
+        record = read_record(release, target.place)
+    except ReleaseError as error:
+        return Planned(target, "damaged", str(error), inputs)
+    if record is None:
+        return Planned(target, "missing", "", inputs)
+    if inputs is not None and identity.identity(inputs) != record.identity:
+        return Planned(target, "stale", _changes(record.inputs, inputs), inputs)
+    if problem := next(problems(release, record), None):
+        return Planned(target, "damaged", problem, inputs)
+    if inputs is None:
+        return Planned(target, "unknown", "its checkpoint is not at hand", None, record)
+    return Planned(target, "done", "", inputs, record)
+
+
+def _changes(before: dict[str, Any], now: dict[str, Any]) -> str:
+    changed = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
+    return f"other {', other '.join(changed)}" if changed else "its identity does not fit its inputs"
+
+
+def problems(release: Path, record: Record) -> Iterator[str]:
+    """What is wrong with the files of an artifact: one that is missing, too many, or has other bytes."""
+    listed = {file.path for file in record.files}
+    folder = release / record.place.folder
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(release).as_posix()
+        if not path.is_dir() and name not in listed:
+            yield f"{name} does not belong there"
+    with ThreadPoolExecutor(2) as threads:
+        yield from filter(None, threads.map(_problem, itertools.repeat(release), record.all_files))
+
+
+def _problem(release: Path, file: File) -> str:
+    path = release / file.path
+    if path.is_symlink() or not path.is_file():
+        return f"{file.path} is missing"
+    if path.stat().st_size != file.size:
+        return f"{file.path} has {path.stat().st_size:,} bytes, not {file.size:,}"
+    found = sha256(path)
+    return "" if found == file.sha256 else f"{file.path} has sha256 {found}, not {file.sha256}"
+
+
+def matrix(plan: Iterable[Planned]) -> dict[str, Any]:
+    """What is to be made, as the ``strategy.matrix`` of a GitHub Actions workflow: a job for each model and format."""
+    jobs: dict[tuple[str, Format], set[int]] = {}
+    for planned in plan:
+        if planned.state != "done":
+            jobs.setdefault((planned.target.config.name, planned.target.format), set()).add(planned.target.version)
+    return {
+        "include": [
+            {"name": f"{model}-{format_}", "models": model, "versions": ",".join(map(str, sorted(versions)))}
+            for (model, format_), versions in jobs.items()
+        ]
+    }

@@ -1,0 +1,52 @@
+"""What the commands about releases print."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from exporter.checks import Check, Report
+from exporter.release import Outcome
+from exporter.release_plan import Planned
+
+
+def plan(planned: Sequence[Planned]) -> str:
+    """A line for each artifact, then how many stand how."""
+    width = max((len(each.target.place.handle) for each in planned), default=0)
+    lines = [
+        f"{each.target.place.handle:<{width}}  {each.target.format:<13}  {each.state}"
+        + (f" ({each.reason})" if each.reason else "")
+        for each in planned
+    ]
+    return "\n".join([*lines, _counted(each.state for each in planned)])
+
+
+def outcome(release: Path, result: Outcome) -> str:
+    """A line for each artifact, the largest process of each job, and what became of the release."""
+    width = max((len(made.handle) for made in result.made), default=0)
+    lines = []
+    for made in result.made:
+        seconds = f"{made.seconds:6.1f} s" if made.seconds else ""
+        lines.append(f"{made.handle:<{width}}  {made.state:<6} {seconds}".rstrip())
+        lines += [f"  {line}" for line in made.reason.splitlines()]
+    lines += [
+        f"largest {job} process of {model}: {peak / 1e9:.2f} GB" for (model, job), peak in sorted(result.peaks.items())
+    ]
+    lines.append(f"{_counted(made.state for made in result.made)}, {result.seconds:.0f} s")
+    lines.append(f"{release} " + ("has no manifest: artifacts FAILED" if result.failed else "is whole"))
+    return "\n".join(lines)
+
+
+def verification(release: Path, checks: Sequence[Check], reports: Sequence[Report]) -> str:
+    """The checks of the files, a line for each artifact with what failed of it, and the verdict."""
+    lines = [str(check) for check in checks]
+    for report in reports:
+        failed = [check for check in report.checks if not check.passed]
+        lines.append(f"{'FAIL' if failed else 'ok  '} {report.path}: {len(report.checks)} checks")
+        lines += [f"  {check}" for check in failed]
+    wrong = sum(not check.passed for check in checks) + sum(not report.passed for report in reports)
+    verdict = f"{wrong} FAILED" if wrong else "all is right" if reports else "the files are right; no model was run"
+    return "\n".join([*lines, f"{release}: {verdict}"])
+
+
+def _counted(states: Iterable[str]) -> str:
+    states = list(states)
+    return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) or "nothing to make"

@@ -1,0 +1,76 @@
+"""Runs every artifact of a release against its checkpoint, side by side."""
+
+import contextlib
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+from exporter import fetch, scheduler
+from exporter.checks import Report
+from exporter.config import Task as NetworkTask
+from exporter.errors import NasexportError
+from exporter.manifest import read_manifest
+from exporter.progress import SILENT, Listener
+from exporter.release import expected_memory, free_memory
+from exporter.scheduler import Task
+from exporter.settings import Settings
+from exporter.verification import Verifier, expected_of, require_checkpoint
+
+
+def verify(
+    release: Path,
+    checkpoints: Mapping[str, Path],
+    settings: Settings = Settings(),
+    *,
+    jobs: int = 2,
+    memory: int | None = None,
+    listener: Listener = SILENT,
+    debug: bool = False,
+) -> list[Report]:
+    """A report for each artifact, in the order of their handles.
+
+    Args:
+        checkpoints: of models by name; the others are fetched.
+        jobs: how many processes may work at a time.
+        memory: how much they may need in all, in bytes; by default nine tenths of what is free now.
+
+    Raises:
+        ArtifactError: an artifact was made from a synthetic checkpoint, and none is given.
+        NasexportError: a checkpoint cannot be had, or its reference not be computed.
+    """
+    wanted = {handle: expected_of(release / handle) for handle in sorted(read_manifest(release))}
+    reports: dict[str, Report] = {}
+    tasks = []
+    with contextlib.ExitStack() as stack:
+        for name in dict.fromkeys(expected.config.name for expected, _ in wanted.values()):
+            members = {handle: pair for handle, pair in wanted.items() if pair[0].config.name == name}
+            config = next(iter(members.values()))[0].config
+            for handle, (_, metadata) in members.items():
+                require_checkpoint(release / handle, metadata, checkpoints.get(name))
+            source = stack.enter_context(fetch.opened(config, checkpoints.get(name), settings, listener))
+            largest: NetworkTask = (
+                "classification"
+                if any(pair[0].task == "classification" for pair in members.values())
+                else "feature_vector"
+            )
+            verifier = stack.enter_context(Verifier(config, source, largest, settings, debug=debug))
+
+            def one(handle: str, verifier: Verifier = verifier) -> Task:
+                expected, _ = wanted[handle]
+
+                def run() -> None:
+                    found = verifier.verify(release / handle, expected, lambda said: listener.step(f"{handle}: {said}"))
+                    reports[handle] = dataclasses.replace(found, path=handle)
+
+                return Task(expected_memory("probe", expected.config), run, failed=_raise)
+
+            def prepared(members: Mapping[str, object] = members) -> list[Task]:
+                return [one(handle) for handle in members]
+
+            tasks.append(Task(expected_memory("reference", config), verifier.prepare, prepared, _raise))
+        scheduler.run(tasks, jobs, memory if memory is not None else free_memory())
+    return [reports[handle] for handle in wanted]
+
+
+def _raise(error: NasexportError) -> tuple[()]:
+    raise error

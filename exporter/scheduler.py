@@ -1,0 +1,68 @@
+"""Runs tasks side by side, as many as the number of jobs and the memory allow."""
+
+import concurrent.futures
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from exporter import worker
+from exporter.errors import NasexportError
+
+
+@dataclass(frozen=True)
+class Task:
+    """Something to do in a thread.
+
+    ``memory`` is what it is expected to need, in bytes. ``run`` does it. In the scheduler's own thread, ``then`` is
+    called when it is done, and gives the tasks that can now be done; ``failed`` when it raised one of nasexport's
+    errors, likewise.
+    """
+
+    memory: int
+    run: Callable[[], object]
+    then: Callable[[], Iterable["Task"]] = tuple
+    failed: Callable[[NasexportError], Iterable["Task"]] = lambda _: ()
+
+
+def run(tasks: Iterable[Task], jobs: int, memory: int) -> None:
+    """Runs tasks and those that come of them; the first ones first, but what came of a task before what waits.
+
+    Never more than ``jobs`` run, and never any whose expected memory is more than ``memory`` bytes together with that
+    of the others. One that needs more than that alone runs alone.
+
+    Raises:
+        BaseException: what a task raised that is none of nasexport's errors, or what interrupted the waiting; all
+            workers have been ended then.
+    """
+    waiting = list(tasks)
+    running: dict[concurrent.futures.Future[object], Task] = {}
+    executor = concurrent.futures.ThreadPoolExecutor(jobs)
+    try:
+        while waiting or running:
+            while (task := _next(waiting, running.values(), jobs, memory)) is not None:
+                waiting.remove(task)
+                running[executor.submit(task.run)] = task
+            finished, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
+            for future in finished:
+                task = running.pop(future)
+                try:
+                    future.result()
+                except NasexportError as error:
+                    waiting[:0] = task.failed(error)
+                else:
+                    waiting[:0] = task.then()
+    except BaseException:
+        # Threads cannot be ended, but they end when their workers do.
+        while concurrent.futures.wait(running, timeout=0.1).not_done:
+            worker.end_all()
+        raise
+    finally:
+        executor.shutdown()
+
+
+def _next(waiting: list[Task], running: Iterable[Task], jobs: int, memory: int) -> Task | None:
+    """The first task that may start now."""
+    running = list(running)
+    if len(running) >= jobs:
+        return None
+    left = memory - sum(task.memory for task in running)
+    return next((task for task in waiting if task.memory <= left or not running), None)
