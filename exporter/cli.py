@@ -12,6 +12,7 @@ from exporter.commands.artifacts import diff, inspect, reference, verify
 from exporter.commands.build import build_command, models
 from exporter.commands.checkpoints import cache, fetch, lock, synth
 from exporter.commands.images import evaluate, predict
+from exporter.commands.serve import serve
 from exporter.errors import NasexportError
 from exporter.settings import read_config
 
@@ -73,5 +74,6 @@ for _command in (
     lock,
     cache,
     synth,
+    serve,
 ):
     main.add_command(_command)
