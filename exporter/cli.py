@@ -13,6 +13,7 @@ from exporter.commands.build import build_command, models
 from exporter.commands.checkpoints import cache, fetch, lock, synth
 from exporter.commands.images import evaluate, predict
 from exporter.commands.release import release
+from exporter.commands.serve import serve
 from exporter.errors import NasexportError
 from exporter.settings import read_config
 
@@ -75,5 +76,6 @@ for _command in (
     cache,
     synth,
     release,
+    serve,
 ):
     main.add_command(_command)

@@ -51,3 +51,7 @@ class EvaluationError(NasexportError):
 
 class ReleaseError(NasexportError):
     """A release that is not whole, not sound, or not one at all, or artifacts of it that could not be made."""
+
+
+class ServingError(NasexportError):
+    """An address that a server cannot listen on."""
