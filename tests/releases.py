@@ -15,6 +15,9 @@ ARTIFACTS: list[tuple[ModelConfig, Task, int]] = [
 ]
 HANDLES = frozenset(handle(*artifact) for artifact in ARTIFACTS)
 
+#: The address in the programs on pages, which stands for any.
+HUB = "http://127.0.0.1:8000"
+
 SYNTHETIC = {"model": "some_model", "seed": 0, "layout": "plain"}
 SOURCE: Mapping[str, Any] = {
     "archive": "some archive.tar.gz",

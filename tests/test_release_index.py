@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter import layout, plots, release_index
@@ -17,7 +17,6 @@ from exporter.manifest import Record
 from tests import browser, environments, releases
 from tests.html_pages import Reader
 from tests.reading import FOR_TINY_NETWORKS
-from tests.test_model_page import HUB
 
 RECORDS = [releases.record(*artifact) for artifact in releases.ARTIFACTS]
 
@@ -90,6 +89,7 @@ def test_the_same_records_give_the_same_bytes_in_any_order(text: str) -> None:
     assert "0 artifacts of 0 models, 0 bytes" in empty.text
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1, max_size=20) | st.text("<>&\"'`{}% \n", min_size=1))
 def test_text_from_outside_is_never_markup(text: str) -> None:
     config, task, version = releases.ARTIFACTS[0]
@@ -120,7 +120,7 @@ def test_programs_run(format_: str, tiny: Path, tiny_artifacts: Path, hub_module
     )
     assert len(programs) == 2
     folders = {"hub": hub_modules, "saved_model_2": tiny_artifacts}
-    program = programs[FORMATS.index(format_)].replace("&#34;", '"').replace(HUB, str(folders[format_]))
+    program = programs[FORMATS.index(format_)].replace("&#34;", '"').replace(releases.HUB, str(folders[format_]))
     assert ("/3" if format_ == "hub" else "/5") in program
     python = environments.old() if format_ == "hub" else environments.current()
     (tmp_path / "program.py").write_text(program, encoding="utf-8")
@@ -139,7 +139,7 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Page]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 768, 1280])
+@pytest.mark.parametrize("width", [360, 710, 1280])
 def test_a_browser_shows_all_of_it(tab: browser.Page, tmp_path: Path, width: int, scheme: str) -> None:
     configs = {name: replace(config, checkpoint="long_" * 30) for name, config in models().items()}
     path = tmp_path / "index.html"
