@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 
-from exporter.config import Task
+from exporter.config import Format, Task
+
+#: What people call the formats.
+NAMES: dict[Format, str] = {"hub": "TF1 Hub module", "saved_model_2": "TF2 SavedModel"}
 
 #: Decay of the moving averages when an artifact of version 3 and later is fine-tuned, unless told otherwise.
 DEFAULT_MOMENTUM = 0.99

@@ -29,11 +29,13 @@ class Paper:
 class Family:
     """How a family of networks is told of: its name, the search that found its cells, where it was published.
 
-    ``checkpoints`` is the page that lists its trained checkpoints.
+    ``descent`` is a sentence on what it took over, with a space before it; ``checkpoints`` is the page that lists its
+    trained checkpoints.
     """
 
     name: str
     search: str
+    descent: str
     papers: tuple[Paper, ...]
     checkpoints: str
 
@@ -57,6 +59,7 @@ FAMILIES: Mapping[str, Family] = {
     "nasnet": Family(
         "NASNet-A",
         "Neural Architecture Search (NAS)",
+        "",
         (
             Paper("B. Zoph, Q. V. Le", "Neural Architecture Search with Reinforcement Learning", "1611.01578"),
             _NASNET_PAPER,
@@ -66,6 +69,7 @@ FAMILIES: Mapping[str, Family] = {
     "pnasnet": Family(
         "PNASNet-5",
         "Progressive Neural Architecture Search",
+        " Much of the rest is NASNet's, drop path for one.",
         (
             Paper(
                 "C. Liu, B. Zoph, J. Shlens, W. Hua, L.-J. Li, L. Fei-Fei, A. Yuille, J. Huang, K. Murphy",
@@ -80,13 +84,17 @@ FAMILIES: Mapping[str, Family] = {
 
 _HUB_MODULE = "`hub.Module`: TensorFlow 1, or a TF1 graph in TensorFlow 2 up to 2.15, with tensorflow-hub up to 0.15"
 _REUSABLE = "TensorFlow 2 (or 1.15) with tensorflow-hub 0.5.0 or newer"
-#: What was published, by version; a model has those rows that its configuration names.
+#: What was published, by version; a model has those rows that its configuration names. Later versions, which only a
+#: configuration of one's own can have, are read as the last one here.
 CHANGES: Mapping[int, Change] = {
     1: Change(_HUB_MODULE, ("The first release, as a TF1 Hub module.",)),
     2: Change(_HUB_MODULE, ("Fine-tuning: `UPDATE_OPS` really run, so that batch norm's averages move.",)),
     3: Change(
         _HUB_MODULE.replace("up to 0.15", "0.2.0 to 0.15"),
-        ("Fine-tuning: the momentum of batch norm can be set, and is 0.99 where it is not.",),
+        (
+            "Fine-tuning: the momentum of batch norm can be set, and is 0.99 where it is not.",
+            "Needs tensorflow-hub 0.2.0 or newer.",
+        ),
     ),
     4: Change(
         _REUSABLE,
@@ -159,6 +167,7 @@ def markdown(subject: Subject, released: Collection[str]) -> str:
         task=task,
         version=version,
         handle=subject.place.handle,
+        formats=formats.NAMES,
         parts=f"model_{config.versions[version]}.md",
         family=FAMILIES[config.family],
         inserts_reductions=cells.FAMILIES[config.family].inserts_reductions,
@@ -170,8 +179,8 @@ def markdown(subject: Subject, released: Collection[str]) -> str:
         synthetic=", ".join(f"{key} {value}" for key, value in sorted((subject.source["synthetic"] or {}).items())),
         failed=[check for check in subject.checks if not check["passed"]],
         figures=[(check, _figure(check["figure"]), plots.number(check["tolerance"])) for check in subject.checks],
-        readers=CHANGES[version].readers,
-        changes=[(number, CHANGES[number].changes, link(task, number)) for number in versions],
+        readers=CHANGES[max(number for number in CHANGES if number <= version)].readers,
+        changes=[(number, CHANGES[number].changes, link(task, number)) for number in versions if number in CHANGES],
         sister=handle(config, _OTHER_TASK[task], version),
         sister_link=link(_OTHER_TASK[task], version),
         index="../" * subject.place.handle.count("/") + INDEX_FILE,
@@ -195,6 +204,8 @@ def html(text: str) -> str:
     for token in tokens:
         if token.type == "th_open":
             token.attrSet("scope", "col")
+        elif token.type == "fence":
+            token.attrSet("tabindex", "0")  # a long line is scrolled, by those without a mouse, too
         for inner in token.children or ():
             address = str(inner.attrGet("href") or "")
             if inner.type == "link_open" and ":" not in address and address.endswith(".md"):

@@ -6,7 +6,7 @@ Its links are relative, so it works from a folder and from any server. The same 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from exporter import layout, pages
+from exporter import formats, layout, pages
 from exporter.config import FORMATS, TASKS, ModelConfig
 from exporter.manifest import MANIFEST_FILE, PROVENANCE_FILE, SUMS_FILE, Record
 
@@ -16,24 +16,26 @@ def page(records: Iterable[Record], configs: Mapping[str, ModelConfig], tool: st
 
     Args:
         records: all its artifacts, in any order.
-        configs: the network of each model that the records name, by that name; others are left out.
+        configs: the networks by name, in the order that the page shows them; those without artifacts are left out.
         tool: nasexport's version.
+
+    Raises:
+        KeyError: a record is of a model that is not in ``configs``.
     """
-    ordered = sorted(records, key=lambda record: (TASKS.index(record.task), record.version))
-    sections = [
-        _section(config, own)
-        for name, config in configs.items()
-        if (own := [record for record in ordered if record.model == name])
-    ]
-    shown = [record for section in sections for record in section["records"]]
-    examples = [next((record for record in reversed(shown) if record.format == format_), None) for format_ in FORMATS]
+    by_model: dict[str, list[Record]] = {name: [] for name in configs}
+    for record in sorted(records, key=lambda record: (TASKS.index(record.task), record.version)):
+        by_model[record.model].append(record)
+    shown = [record for own in by_model.values() for record in own]
+    # Of each format, one of the newest version.
+    examples = [max((r for r in shown if r.format == name), key=lambda r: r.version, default=None) for name in FORMATS]
     return pages.html(
         "index.html",
-        sections=sections,
+        sections=[_section(configs[name], own) for name, own in by_model.items() if own],
         artifacts=len(shown),
         size=sum(record.archive.size for record in shown),
         synthetic=sum(record.source["synthetic"] is not None for record in shown),
-        examples={record.format: record for record in examples if record is not None},
+        examples=[record for record in examples if record is not None],
+        formats=formats.NAMES,
         manifest=MANIFEST_FILE,
         sums=SUMS_FILE,
         provenance=PROVENANCE_FILE,

@@ -4,6 +4,7 @@ import base64
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -74,6 +75,23 @@ class Page:
             elif method in ("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown"):
                 self.complaints.append(json.dumps(parameters))
         self._pipe.seen.clear()
+
+
+def fits(page: Page, width: int) -> None:
+    """Nothing of the page lies beyond a window of that width, and nothing was complained about."""
+    assert page.complaints == []
+    root = "document.documentElement"
+    inner, whole, own = page.evaluate(f"[innerWidth, {root}.scrollWidth, {root}.clientWidth]")
+    # Without a horizontal scroll bar; a vertical one may take a part of the width.
+    assert inner == width and whole <= own
+    beyond = "[...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1)"
+    assert page.evaluate(f"{beyond}.map(e => e.outerHTML.slice(0, 80))") == []
+
+
+def is_dark(page: Page) -> bool:
+    """Whether the page's ground is."""
+    colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    return sum(int(part) for part in re.findall(r"\d+", colour)[:3]) < 3 * 128
 
 
 @contextlib.contextmanager

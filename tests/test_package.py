@@ -43,7 +43,9 @@ def _run(installed: Path, cwd: Path, *args: object) -> subprocess.CompletedProce
 def test_wheel_holds_what_the_tool_reads(installed: Path) -> None:
     names = {path.relative_to(installed).as_posix() for path in installed.rglob("*") if path.is_file()}
     assert {f"exporter/configs/{name}.yaml" for name in models()} <= names
-    data = {f"exporter/data/{name}" for name in ("ops_tensorflow_1.15.json", "class_names.txt", "page.html")}
+    data = {
+        f"exporter/data/{name}" for name in ("ops_tensorflow_1.15.json", "class_names.txt", "page.html", "model_hub.md")
+    }
     assert {"exporter/checkpoints.lock", *data} <= names
     assert {f"exporter/reference/bn_{name}.npz" for name in models()} <= names
     assert len([name for name in names if name.startswith("exporter/configs/references/")]) == len(models())

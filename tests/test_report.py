@@ -1,6 +1,5 @@
 """`--report`: one page that says, to people, what a verification found; read here as a browser reads it."""
 
-import html.parser
 import json
 import re
 import subprocess
@@ -18,6 +17,7 @@ from exporter import plots, report_page
 from exporter.checks import Check, Report
 from tests import browser, bundles
 from tests.command import CHECKOUT, Command, artifact_folder, files_below, peak_memory, refusal
+from tests.html_pages import Reader
 
 KERNEL = "cell_0/comb_iter_0/left/separable_5x5_1/pointwise_weights"
 #: The tiny network: 3 images, 11 classes.
@@ -41,41 +41,6 @@ if sys.argv[-1] == "export":
 
     module.write = wrong
 """
-
-
-class _Reader(html.parser.HTMLParser):
-    """What a page holds: its elements with their attributes, in order, and its text without styles."""
-
-    VOID = frozenset({"meta", "link", "br", "img", "input", "hr"})
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str]]] = []
-        self.pieces: list[str] = []
-        self._open: list[str] = []
-        self.feed(text)
-        self.close()
-        assert self._open == [], "elements that are never closed"
-        self.text = " ".join(" ".join(self.pieces).split())
-
-    def handle_starttag(self, tag: str, attrs: Any) -> None:
-        self.elements.append((tag, {name: value or "" for name, value in attrs}))
-        if tag not in self.VOID:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: Any) -> None:
-        self.elements.append((tag, {name: value or "" for name, value in attrs}))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open and self._open.pop() == tag, f"</{tag}> closes nothing"
-
-    def handle_data(self, data: str) -> None:
-        if "style" not in self._open:
-            self.pieces.append(data)
-
-    def having(self, tag: str, **attributes: str) -> list[dict[str, str]]:
-        wanted = attributes.items()
-        return [own for name, own in self.elements if name == tag and all(own.get(key) == text for key, text in wanted)]
 
 
 @dataclass(frozen=True)
@@ -123,7 +88,7 @@ def pages(tiny: Path, tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFa
 
 
 def test_verdicts_checks_and_provenance_are_on_the_page(pages: _Pages) -> None:
-    page = _Reader(pages.verified)
+    page = Reader(pages.verified)
     assert "1 of 2 artifacts failed" in page.text
     good, wrong = pages.reports
     for report, key in ((good, "a1"), (wrong, "a2")):
@@ -149,7 +114,7 @@ def test_verdicts_checks_and_provenance_are_on_the_page(pages: _Pages) -> None:
 
 
 def test_every_value_is_in_the_plots(pages: _Pages) -> None:
-    page = _Reader(pages.verified)
+    page = Reader(pages.verified)
     drawings = page.having("svg", role="img")
     assert len(drawings) == 6
     ids = [own["id"] for _, own in page.elements if "id" in own]
@@ -167,7 +132,7 @@ def test_every_value_is_in_the_plots(pages: _Pages) -> None:
     assert page.text.count("There is no plot of the differences by end point") == 0
 
 
-def _dots(page: _Reader, which: str) -> tuple[int, int]:
+def _dots(page: Reader, which: str) -> tuple[int, int]:
     """The numbers of dots and of crosses in the scatter plot of the good or the wrong artifact."""
     scatters: list[list[str]] = []
     for tag, own in page.elements:
@@ -189,7 +154,7 @@ def test_the_same_verification_gives_the_same_bytes(pages: _Pages) -> None:
 
 
 def test_nothing_is_loaded_and_nothing_from_outside_is_markup(pages: _Pages) -> None:
-    page = _Reader(pages.verified)
+    page = Reader(pages.verified)
     assert not re.search(r"https?:|//\w|url\(|@import", pages.verified)
     names = {name for name, _ in page.elements}
     assert not names & {"script", "b", "img", "iframe", "object", "image", "use", "base", "form"}
@@ -220,7 +185,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_is_done(
 
 
 def test_a_build_that_fails_its_verification_still_has_a_page(pages: _Pages) -> None:
-    page = _Reader(pages.built)
+    page = Reader(pages.built)
     assert "1 of 2 artifacts failed" in page.text
     assert "out/google/imagenet/tiny_nasnet/feature_vector/4 NASNet-A (tiny), feature_vector, version 4" in page.text
     assert "differs first in conv0/weights" in page.text
@@ -291,7 +256,7 @@ def test_end_points_are_drawn_in_order_and_those_beyond_the_tolerance_look_diffe
         assert len(re.findall(r'<path class="mark off', drawing)) == beyond
         assert len(re.findall(r'class="mark none"', drawing)) == zeros
         assert drawing.count('class="limit"') == 1
-        (path,) = _Reader(drawing).having("polyline")
+        (path,) = Reader(drawing).having("polyline")
         rows = [float(place.split(",")[1]) for place in path["points"].split()]
         assert len(rows) == len(NAMES) and rows == sorted(rows)
     assert f"9 of {len(NAMES)} end points exceed the tolerance 0.0001, first Cell_7." in text
@@ -300,7 +265,7 @@ def test_end_points_are_drawn_in_order_and_those_beyond_the_tolerance_look_diffe
 
 def test_what_did_not_run_has_no_plots_and_says_so(made: Path) -> None:
     text = made.read_text(encoding="utf-8")
-    page = _Reader(text[text.index('<section id="a3"') : text.index("</main>")])
+    page = Reader(text[text.index('<section id="a3"') : text.index("</main>")])
     assert "FAILED 1 of 1 checks failed" in page.text
     assert "There are no plots: the artifact gave no outputs that could be compared." in page.text
     assert "not a number 0 ✗ FAILED killed by signal 11" in page.text
@@ -308,7 +273,7 @@ def test_what_did_not_run_has_no_plots_and_says_so(made: Path) -> None:
 
 
 def test_reliability_and_accuracies_are_drawn(made: Path) -> None:
-    page = _Reader(made.read_text(encoding="utf-8"))
+    page = Reader(made.read_text(encoding="utf-8"))
     reliability, top_k = plots.evaluation("k", EVALUATION)
     filled = [row for row in EVALUATION["bins"] if row["count"]]
     assert reliability.svg.count("<circle") == len(filled) == 9
@@ -320,7 +285,7 @@ def test_reliability_and_accuracies_are_drawn(made: Path) -> None:
     assert f"{images:,} images in 9 bins" in page.text
     assert f"are {100 * error:.1f} percentage points apart" in page.text
     empty = plots.evaluation("k", {"bins": [], "top_k": [], "published": {}})
-    assert [_Reader(plot.svg).having("circle") for plot in empty] == [[], []]
+    assert [Reader(plot.svg).having("circle") for plot in empty] == [[], []]
 
 
 @pytest.mark.parametrize(
@@ -341,7 +306,7 @@ def test_odd_values_are_drawn_or_told(reference: list[float], found: list[float]
     assert sum(int(count) for count in re.findall(r"<title>(\d+) from", bars.svg)) == drawn
     assert dots.svg.count("h0") + dots.svg.count("m-3-3") == drawn
     for plot in (bars, dots):
-        page = _Reader(plot.svg)
+        page = Reader(plot.svg)
         assert not re.search(r"[^\w](nan|inf)[^\w]", plot.svg)
         assert ("are no finite numbers" in plot.summary) == (drawn < len(reference))
         # No label is long enough to leave the picture.
@@ -360,14 +325,8 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Page]:
 @pytest.mark.parametrize("width", [360, 768, 1280])
 def test_a_browser_shows_all_of_it(tab: browser.Page, made: Path, width: int, scheme: str) -> None:
     tab.open(made, width, media={"prefers-color-scheme": scheme})
-    assert tab.complaints == []
+    browser.fits(tab, width)
     assert set(tab.requests) == {made.as_uri()}
-    root = "document.documentElement"
-    # Without a horizontal scroll bar; a vertical one may take a part of the width.
-    inner, whole, own = tab.evaluate(f"[innerWidth, {root}.scrollWidth, {root}.clientWidth]")
-    assert inner == width and whole <= own
-    beyond = "[...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1)"
-    assert tab.evaluate(f"{beyond}.map(e => e.outerHTML.slice(0, 80))") == []
     shown = tab.evaluate("document.body.innerText")
     for text in ("PASSED", "FAILED", "Difference at each end point", "Provenance", "2 of 3 artifacts failed"):
         assert text in shown
@@ -381,10 +340,7 @@ def test_a_browser_shows_all_of_it(tab: browser.Page, made: Path, width: int, sc
     heights = "[...document.querySelectorAll('svg.plot text')].map(t => t.getBBox().height * t.getScreenCTM().d)"
     sizes = [size for size in tab.evaluate(heights) if size > 0]
     assert min(sizes) > 10
-    background = [int(part) for part in re.findall(r"\d+", tab.evaluate("getComputedStyle(document.body).background"))][
-        :3
-    ]
-    assert (sum(background) < 3 * 128) == (scheme == "dark")
+    assert browser.is_dark(tab) == (scheme == "dark")
 
 
 def test_colours_are_told_apart_from_their_ground(tab: browser.Page, made: Path) -> None:
