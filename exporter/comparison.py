@@ -4,60 +4,21 @@ The reference is the TF-Slim graph run straight from the checkpoint (`exporter.r
 a user would (`exporter.probe`). Each ran in a process of its own; what they wrote down meets here, in NumPy.
 """
 
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from exporter import hub_checks, saved_model_checks
 from exporter.checks import TOLERANCE, Arrays, Check, Expected, end_point_difference, end_point_names
 from exporter.config import Format
 from exporter.departure import Departure
 from exporter.formats import SERVING_OUTPUTS
+from exporter.found_arrays import LazyArrays
 from exporter.layout import VariableSpec
 from exporter.variable_names import prefixes
 
-#: The arrays that list variables.
-_VARIABLE_NAMES = ("names", "trainable", "train/names", "gradients/names", "gradients/not_finite")
 _COMPARISONS = {"hub": hub_checks.compare, "saved_model_2": saved_model_checks.compare}
 #: Where the output for all images is, among what was found.
 _OUTPUTS = {"hub": "signature/default/default", "saved_model_2": "output"}
-
-
-class LazyArrays(Mapping[str, np.ndarray]):
-    """The arrays of an ``.npz`` file, each read when it is asked for: those of a large network are over 1 GB.
-
-    Args:
-        prefix: what to take off the names of variables; see `variables_prefix`.
-    """
-
-    def __init__(self, path: Path, prefix: str = ""):
-        self._file = np.load(path, allow_pickle=False)
-        self._names = {self._without(name, prefix): name for name in self._file.files}
-        self._prefix = prefix
-
-    @staticmethod
-    def _without(name: str, prefix: str) -> str:
-        for part in ("before/", "moved/", "moved_by_default/"):
-            if prefix and name.startswith(part + prefix):
-                return part + name.removeprefix(part + prefix)
-        return name
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        value = self._file[self._names[name]]
-        if self._prefix and name in _VARIABLE_NAMES:
-            return np.array([variable.removeprefix(self._prefix) for variable in value.tolist()], str)
-        return value
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._names
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
 
 
 def variables_prefix(path: Path, specs: list[VariableSpec]) -> str:

@@ -38,25 +38,38 @@ def _cell_name(scope: str) -> str:
     return ("Reduction_Cell_" if kind == "reduction_cell" else "Cell_") + number
 
 
-def run(function: Any, values: Mapping[Any, np.ndarray], images: np.ndarray) -> dict[str, np.ndarray]:
+def run(
+    function: Any, values: Mapping[str, np.ndarray], names: Mapping[Any, str], images: Any
+) -> dict[str, np.ndarray]:
     """Every end point that is found in a concrete function of ``images``.
 
     Args:
         function: a restored concrete function whose first argument takes images.
-        values: of each variable, by the reference of its resource handle (``handle.ref()``).
+        values: of each variable, by name.
+        names: of each variable, by the reference of its resource handle (``handle.ref()``).
     """
+    with v1.Session(graph=function.graph) as session:
+        return session.run(locate(function.graph), fed(function, values, names, images))
+
+
+def reads(function: Any, names: Mapping[Any, str]) -> dict[str, list[Any]]:
+    """The tensors that each variable is read into, by its name."""
     graph = function.graph
-    tensors = locate(graph)
-    held = {
-        inner.ref(): values[outer.ref()]
-        for inner, outer in zip(graph.internal_captures, function.captured_inputs, strict=True)
-        if outer.ref() in values
+    inner = {
+        inside.ref(): names[outside.ref()]
+        for inside, outside in zip(graph.internal_captures, function.captured_inputs, strict=True)
+        if outside.ref() in names
     }
-    fed = {op.outputs[0].name: held[op.inputs[0].ref()] for op in graph.get_operations() if _reads(op, held)}
-    fed[graph.inputs[0].name] = images
-    with v1.Session(graph=graph) as session:
-        return session.run(tensors, fed)
+    found: dict[str, list[Any]] = {}
+    for op in graph.get_operations():
+        if op.type == "ReadVariableOp" and op.inputs[0].ref() in inner:
+            found.setdefault(inner[op.inputs[0].ref()], []).append(op.outputs[0])
+    return found
 
 
-def _reads(op: Any, held: Mapping[Any, np.ndarray]) -> bool:
-    return op.type == "ReadVariableOp" and op.inputs[0].ref() in held
+def fed(function: Any, values: Mapping[str, np.ndarray], names: Mapping[Any, str], images: Any) -> dict[Any, Any]:
+    """What a session of the function's graph needs: the images, and the value of each variable where it is read."""
+    read = reads(function, names).items()
+    return {tensor.name: values[name] for name, tensors in read for tensor in tensors} | {
+        function.graph.inputs[0].name: images
+    }

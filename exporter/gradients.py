@@ -1,10 +1,14 @@
 """What stands in the way of gradients, and what L2 terms pull at."""
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from exporter.downgrade import nodes
+
+v1 = tf.compat.v1
 
 
 def stops(saved_model: Any) -> list[str]:
@@ -22,3 +26,43 @@ def weight_of(value: np.ndarray, gradient: np.ndarray) -> float:
     value = value.astype(np.float64)
     squares = float(np.vdot(value, value))
     return float(np.vdot(value, gradient)) / squares if squares else 0.0
+
+
+def reached(output: Any, sources: Mapping[str, Sequence[Any]], fed: Mapping[Any, Any], session: Any) -> dict[str, Any]:
+    """``gradients/names`` of the variables that a loss of the output has a gradient for, ``…/not_finite`` of them.
+
+    Args:
+        output: a tensor of the session's graph, to which the gradient's operations are added.
+        sources: by the name of each variable, what stands for it: the variable, or the tensors that read it.
+        fed: what to run it with.
+        session: one for that graph.
+    """
+    names = [name for name, tensors in sources.items() for _ in tensors]
+    with session.graph.as_default():
+        loss = tf.reduce_sum(tf.square(output))
+        gradients = v1.gradients(loss, [tensor for tensors in sources.values() for tensor in tensors])
+        pairs = [(name, gradient) for name, gradient in zip(names, gradients, strict=True) if gradient is not None]
+        # Only the verdict is fetched: the gradients themselves are as large as the network.
+        finite = [tf.reduce_all(tf.math.is_finite(gradient)) for _, gradient in pairs]
+    return _arrays([name for name, _ in pairs], session.run(finite, fed))
+
+
+def taped(output: Callable[[], Any], variables: Sequence[Any]) -> dict[str, Any]:
+    """The same as `reached` for what a call gives, by a tape."""
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(tf.square(output()))
+    pairs = [
+        (variable.name.removesuffix(":0"), gradient)
+        for variable, gradient in zip(variables, tape.gradient(loss, variables), strict=True)
+        if gradient is not None
+    ]
+    finite = [bool(np.isfinite(tf.convert_to_tensor(gradient)).all()) for _, gradient in pairs]
+    return _arrays([name for name, _ in pairs], finite)
+
+
+def _arrays(names: Sequence[str], finite: Sequence[bool]) -> dict[str, Any]:
+    wrong = [name for name, good in zip(names, finite, strict=True) if not good]
+    return {
+        "gradients/names": np.array(list(dict.fromkeys(names)), str),
+        "gradients/not_finite": np.array(list(dict.fromkeys(wrong)), str),
+    }

@@ -1,5 +1,8 @@
 """Loads a TF1 Hub module in both of its tag sets, and writes down what it does."""
 
+import contextlib
+import gc
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ from exporter import draws
 from exporter.digests import digest
 from exporter.dropping import DRAWS
 from exporter.formats import IMAGE_INPUT, MOMENTUM_INPUT, TRAINING_MOMENTUM
-from exporter.gradients import weight_of
+from exporter.gradients import reached, weight_of
 from exporter.hub_messages import ATTACHMENTS, attached_image_size
 from exporter.layout import STATISTICS
 
@@ -22,14 +25,15 @@ v1 = tf.compat.v1
 def probe_hub(path: Path, images: np.ndarray) -> dict[str, Any]:
     """What the module gives for ``images``, float32 [batch, size, size, 3].
 
-    Arrays: ``signature/NAME/OUTPUT``, loaded with ``hub.load`` and the tag set ``{}``; ``names``, ``digests``,
-    ``after_inference`` of the variables there. Of the tag set ``{"train"}``, imported as ``hub.Module`` does, with
-    every random number replaced by one: ``train/signature/NAME/OUTPUT``, ``trainable``, ``regularization_loss``,
-    ``update_ops`` (their number), ``gradients/…``, and of the moving statistics ``before/NAME``, ``moved/NAME`` (one
-    run of the update operations at `TRAINING_MOMENTUM`, where that can be set), ``moved_by_default/NAME`` (one more).
-    ``tag_sets`` and ``collections`` list what the file has, ``draws/…`` its random decisions (`exporter.draws.arrays`).
-    ``single`` is the output of ``default`` for the first image alone; ``signature_inputs`` are names of both;
-    ``image_sizes`` are those attached in each tag set, [height, width] or zeros; ``l2/…`` is as in `exporter.probe`.
+    Arrays of the tag set ``{}``: ``signature/NAME/OUTPUT``, imported as ``hub.Module`` does; ``single``, the output of
+    ``default`` with ``hub.load``, for the first image alone; ``names`` and ``digests`` of the variables there, and
+    ``after_inference``. Of the tag set ``{"train"}``, imported in the same way, with every random number replaced by
+    one: ``train/signature/NAME/OUTPUT``, ``trainable``, ``regularization_loss``, ``update_ops`` (their number),
+    ``gradients/…``, and of the moving statistics ``before/NAME``, ``moved/NAME`` (one run of the update operations at
+    `TRAINING_MOMENTUM`, where that can be set), ``moved_by_default/NAME`` (one more). ``tag_sets`` and ``collections``
+    list what the file has, ``draws/…`` its random decisions (`exporter.draws.arrays`). ``signature_inputs`` are names
+    of signatures and inputs; ``image_sizes`` are those attached in each tag set, [height, width] or zeros; ``l2/…`` is
+    as in `exporter.probe`.
 
     Where a tag set is missing, there are the first two lists, and ``names`` is empty.
     """
@@ -46,63 +50,59 @@ def probe_hub(path: Path, images: np.ndarray) -> dict[str, Any]:
     arrays["inference_update_ops"] = np.array(len(_collection(inference, v1.GraphKeys.UPDATE_OPS)))
     training = meta_graphs[frozenset({"train"})]
     arrays |= _decisions(training, inference)
-    return arrays | _inference(path, images) | _training(path, training, images)
+    return arrays | _inference(path, inference, images) | _training(path, training, images)
 
 
-def _inference(path: Path, images: np.ndarray) -> dict[str, Any]:
+def _inference(path: Path, meta_graph: Any, images: np.ndarray) -> dict[str, Any]:
+    """The module as ``hub.load`` gives it, for one image, and every output of all signatures as ``hub.Module`` does."""
     loaded = hub.load(str(path), tags=[])
-    before = {variable.name.removesuffix(":0"): digest(variable.numpy()) for variable in loaded.variables}
-    arrays, inputs = {}, []
-    for name, function in loaded.signatures.items():
-        fed = {IMAGE_INPUT: tf.constant(images)}
-        if MOMENTUM_INPUT in function.structured_input_signature[1]:
-            fed[MOMENTUM_INPUT] = tf.constant(TRAINING_MOMENTUM)
-        inputs += [f"{name}/{key}" for key in function.structured_input_signature[1]]
-        for output, value in function(**fed).items():
-            arrays[f"signature/{name}/{output}"] = value.numpy()
     single = loaded.signatures["default"](**{IMAGE_INPUT: tf.constant(images[:1])})["default"]
-    return arrays | {
+    arrays = {
         "single": single.numpy(),
-        "signature_inputs": np.array(inputs),
-        "names": np.array(list(before)),
-        "digests": np.array(list(before.values())),
-        "after_inference": np.array([digest(variable.numpy()) for variable in loaded.variables]),
+        "signature_inputs": np.array(
+            [
+                f"{name}/{key}"
+                for name, function in loaded.signatures.items()
+                for key in function.structured_input_signature[1]
+            ]
+        ),
+        "names": np.array([variable.name.removesuffix(":0") for variable in loaded.variables]),
+        "digests": np.array([digest(variable.numpy()) for variable in loaded.variables]),
     }
+    # Two large networks at a time need more memory than many a machine has.
+    del loaded, single
+    gc.collect()
+    with _imported(path, meta_graph) as (session, variables):
+        # In inference, a momentum must have no effect.
+        fed = _images_feed(meta_graph.signature_def, images) | _momentum_feed(meta_graph.signature_def)
+        arrays |= _signatures(session, meta_graph.signature_def, fed, "signature")
+        after = _digests(session, variables)
+    return arrays | {"after_inference": np.array([after.get(name, "") for name in arrays["names"].tolist()])}
 
 
 def _training(path: Path, meta_graph: Any, images: np.ndarray) -> dict[str, Any]:
     signatures = meta_graph.signature_def
-    with tf.Graph().as_default() as graph:
-        v1.train.import_meta_graph(_keeping_all(meta_graph), clear_devices=True)
-        variables = v1.global_variables()
-        with v1.Session(graph=graph) as session:
-            v1.train.Saver(variables).restore(session, str(path / "variables" / "variables"))
-            fed = {signatures["default"].inputs[IMAGE_INPUT].name: images}
-            arrays = session.run(
-                {
-                    f"train/signature/{name}/{output}": tensor.name
-                    for name, signature in signatures.items()
-                    for output, tensor in signature.outputs.items()
-                },
-                fed,
-            )
-            losses = session.run(v1.losses.get_regularization_losses())
-            arrays |= _l2(session, v1.losses.get_regularization_losses(), variables)
-            updates = v1.get_collection(v1.GraphKeys.UPDATE_OPS)
-            statistics = {v.op.name: v for v in variables if v.op.name.rsplit("/", 1)[-1] in STATISTICS}
-            steps = [("moved", _momentum_feed(signatures)), ("moved_by_default", {})]
-            arrays |= _prefixed("before", session.run(statistics))
-            digests = _digests(session, variables)
-            for key, momentum in steps:
-                session.run(updates, fed | momentum)
-                arrays |= _prefixed(key, session.run(statistics))
-            after = _digests(session, variables)
-            output = graph.get_tensor_by_name(signatures["default"].outputs["default"].name)
-            arrays |= _gradients(session, output, variables, {name: value[:1] for name, value in fed.items()})
+    with _imported(path, _keeping_all(meta_graph)) as (session, variables):
+        graph = session.graph
+        fed = _images_feed(signatures, images)
+        arrays = _signatures(session, signatures, fed, "train/signature")
+        losses = session.run(v1.losses.get_regularization_losses())
+        arrays |= _l2(session, v1.losses.get_regularization_losses(), variables)
+        updates = v1.get_collection(v1.GraphKeys.UPDATE_OPS)
+        statistics = {v.op.name: v for v in variables if v.op.name.rsplit("/", 1)[-1] in STATISTICS}
+        steps = [("moved", _momentum_feed(signatures)), ("moved_by_default", {})]
+        arrays |= _prefixed("before", session.run(statistics))
+        digests = _digests(session, variables)
+        for key, momentum in steps:
+            session.run(updates, fed | momentum)
+            arrays |= _prefixed(key, session.run(statistics))
+        after = _digests(session, variables)
+        output = graph.get_tensor_by_name(signatures["default"].outputs["default"].name)
+        sources = {variable.op.name: [variable] for variable in variables}
+        arrays |= reached(output, sources, _images_feed(signatures, images[:1]), session)
+        trainable = graph.get_collection(v1.GraphKeys.TRAINABLE_VARIABLES)
     return arrays | {
-        "trainable": np.array(
-            [variable.op.name for variable in graph.get_collection(v1.GraphKeys.TRAINABLE_VARIABLES)]
-        ),
+        "trainable": np.array([variable.op.name for variable in trainable]),
         "train/names": np.array(list(digests)),
         "train/digests": np.array(list(digests.values())),
         "after_training": np.array([after[name] for name in digests]),
@@ -110,6 +110,31 @@ def _training(path: Path, meta_graph: Any, images: np.ndarray) -> dict[str, Any]
         "regularization_loss": np.array(losses, np.float64),
         "update_ops": np.array(len(updates)),
     }
+
+
+@contextlib.contextmanager
+def _imported(path: Path, meta_graph: Any) -> Iterator[tuple[Any, list[Any]]]:
+    """A session of a MetaGraph, its variables restored, and those."""
+    with tf.Graph().as_default() as graph:
+        v1.train.import_meta_graph(meta_graph, clear_devices=True)
+        variables = v1.global_variables()
+        with v1.Session(graph=graph) as session:
+            v1.train.Saver(variables).restore(session, str(path / "variables" / "variables"))
+            yield session, variables
+
+
+def _signatures(session: Any, signatures: Any, fed: dict[str, Any], key: str) -> dict[str, Any]:
+    """Every output of every signature, in one run."""
+    fetched = {
+        f"{key}/{name}/{output}": tensor.name
+        for name, signature in signatures.items()
+        for output, tensor in signature.outputs.items()
+    }
+    return session.run(fetched, fed)
+
+
+def _images_feed(signatures: Any, images: np.ndarray) -> dict[str, Any]:
+    return {signatures["default"].inputs[IMAGE_INPUT].name: images}
 
 
 def _keeping_all(meta_graph: Any) -> Any:
@@ -141,16 +166,6 @@ def _l2(session: Any, losses: list[Any], variables: list[Any]) -> dict[str, Any]
     found = {variable.op.name: (variable, gradient) for variable, gradient in pairs if gradient is not None}
     weights = [weight_of(*pair) for pair in session.run(found).values()]
     return {"l2/names": np.array(list(found), str), "l2/weights": np.array(weights, np.float64)}
-
-
-def _gradients(session: Any, output: Any, variables: list[Any], fed: dict[str, Any]) -> dict[str, Any]:
-    """``gradients/…`` as in `exporter.probe`, for the output of the signature ``default``."""
-    loss = tf.reduce_sum(tf.square(output))
-    pairs = zip(variables, v1.gradients(loss, variables), strict=True)
-    found = {variable.op.name: gradient for variable, gradient in pairs if gradient is not None}
-    finite = session.run({name: tf.reduce_all(tf.math.is_finite(value)) for name, value in found.items()}, fed)
-    wrong = [name for name, value in finite.items() if not value]
-    return {"gradients/names": np.array(list(found), str), "gradients/not_finite": np.array(wrong, str)}
 
 
 def _collection(meta_graph: Any, key: str) -> list[str]:

@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from exporter import keras_network, numpy_network
 from exporter.checkpoint import Checkpoint
 from exporter.config import ModelConfig
+from exporter.found_arrays import save
 from exporter.layout import variables
 from exporter.progress import Say
 from exporter.synthetic import VERIFICATION_IMAGES
@@ -29,5 +28,5 @@ def independent(request: dict[str, Any], report: Say) -> dict[str, Any]:
     checkpoint = Checkpoint(Path(request["prefix"]), config, specs)
     values = {spec.name: value for spec, value in checkpoint.values()}
     found = KINDS[request["kind"]](config, values, VERIFICATION_IMAGES.at(config.image_size))
-    np.savez(request["output"], **{f"end_point/{name}": value for name, value in found.items()})
+    save(Path(request["output"]), {f"end_point/{name}": value for name, value in found.items()})
     return {"end_points": list(found)}

@@ -1,8 +1,9 @@
 """The worker job that loads an artifact as its users do, and writes down what it does."""
 
 import contextlib
+import gc
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,13 @@ from exporter.digests import digest
 from exporter.dropping import DRAWS
 from exporter.errors import ArtifactError
 from exporter.formats import HUB_MODULE_FILE, TRAINING_MOMENTUM
-from exporter.gradients import stops, weight_of
+from exporter.found_arrays import save
+from exporter.gradients import reached, stops, taped, weight_of
 from exporter.hub_probe import probe_hub
 from exporter.synthetic import VERIFICATION_IMAGES
 from exporter.worker import Say
+
+v1 = tf.compat.v1
 
 
 def probe(request: dict[str, Any], report: Say) -> dict[str, Any]:
@@ -46,7 +50,7 @@ def probe(request: dict[str, Any], report: Say) -> dict[str, Any]:
         arrays = _probed(path, images, report, output.parent)
     saved_model = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
     arrays |= {"stored": np.array(_stored(path)), "gradients/stops": np.array(stops(saved_model), str)}
-    np.savez(output, **arrays)
+    save(output, arrays)
     return {"findings": [str(finding) for finding in gate.check(saved_model)], "tensorflow": tf.__version__}
 
 
@@ -71,7 +75,13 @@ def _probed(path: Path, images: np.ndarray, report: Say, scratch: Path) -> dict[
         raise ArtifactError(f"{path} does not load with hub.load: {_reason(error)}") from error
     report("running the artifact")
     try:
-        return _inference(loaded, images) | _training(path, loaded, images, scratch)
+        values = {_name(variable): variable.numpy() for variable in loaded.variables}
+        arrays = _inference(loaded, images, values) | _decisions(loaded)
+        # Two large networks at a time need more memory than many a machine has.
+        del loaded
+        gc.collect()
+        with _keeping_all(path, scratch) as copy:
+            return arrays | _training(hub.load(str(copy)), images, values)
     except (AttributeError, TypeError, ValueError, tf.errors.OpError) as error:
         raise ArtifactError(f"{path} cannot be used as a reusable SavedModel: {_reason(error)}") from error
 
@@ -80,27 +90,37 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: " + " ".join(str(error).split())[:300]
 
 
-def _inference(loaded: Any, images: np.ndarray) -> dict[str, Any]:
+def _name(variable: Any) -> str:
+    return variable.name.removesuffix(":0")
+
+
+def _handles(loaded: Any) -> dict[Any, str]:
+    return {variable.handle.ref(): _name(variable) for variable in loaded.variables}
+
+
+def _inference(loaded: Any, images: np.ndarray, values: Mapping[str, np.ndarray]) -> dict[str, Any]:
     arrays = {
         # Before anything ran that could change them.
         "digests": _digests(loaded),
         "output": loaded(tf.constant(images)).numpy(),
         "output_single": loaded(tf.constant(images[:1]), training=False).numpy(),
-        "names": np.array([variable.name.removesuffix(":0") for variable in loaded.variables]),
-        "trainable": np.array([variable.name.removesuffix(":0") for variable in loaded.trainable_variables]),
+        "names": np.array([_name(variable) for variable in loaded.variables]),
+        "trainable": np.array([_name(variable) for variable in loaded.trainable_variables]),
         "regularization_loss": np.array([loss().numpy() for loss in loaded.regularization_losses]),
     }
-    arrays |= _l2(loaded)
+    arrays |= _l2(loaded, values)
     inputs = []
     for name, function in loaded.signatures.items():
         (argument,) = function.structured_input_signature[1]
         inputs.append(f"{name}/{argument}")
         for output, value in function(**{argument: tf.constant(images)}).items():
             arrays[f"signature/{name}/{output}"] = value.numpy()
-    return arrays | _end_points(loaded, images) | {"signature_inputs": np.array(inputs, str)}
+    found = end_points.run(_function(loaded, training=False), values, _handles(loaded), images)
+    arrays |= {f"end_point/{name}": value for name, value in found.items()}
+    return arrays | {"signature_inputs": np.array(inputs, str), "after_inference": _digests(loaded)}
 
 
-def _l2(loaded: Any) -> dict[str, Any]:
+def _l2(loaded: Any, values: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """``l2/names`` of the variables that the regularization losses have a gradient for, and ``l2/weights``.
 
     The weight of a variable is what it is multiplied with to give its gradient, on average.
@@ -110,51 +130,36 @@ def _l2(loaded: Any) -> dict[str, Any]:
         tape.watch(variables)
         loss = tf.add_n([tf.zeros([]), *(loss() for loss in loaded.regularization_losses)])
     weights = {
-        variable.name.removesuffix(":0"): weight_of(variable.numpy(), np.asarray(gradient))
+        _name(variable): weight_of(values[_name(variable)], np.asarray(gradient))
         for variable, gradient in zip(variables, tape.gradient(loss, variables), strict=True)
         if gradient is not None
     }
     return {"l2/names": np.array(list(weights), str), "l2/weights": np.array(list(weights.values()), np.float64)}
 
 
-def _end_points(loaded: Any, images: np.ndarray) -> dict[str, Any]:
-    """``end_point/NAME`` of those that the function for inference shows; none where it is wrapped in another."""
-    values = {variable.handle.ref(): variable.numpy() for variable in loaded.variables}
-    found = end_points.run(_function(loaded, training=False), values, images)
-    return {f"end_point/{name}": value for name, value in found.items()}
-
-
-def _training(path: Path, loaded: Any, images: np.ndarray, scratch: Path) -> dict[str, Any]:
-    after_inference = _digests(loaded)
-    loaded(tf.constant(images), training=True)
-    arrays = {"after_inference": after_inference, "after_training": _digests(loaded)}
-    arrays |= _decisions(loaded)
-    with _keeping_all(path, scratch) as copy:
-        return arrays | _deterministic_training(hub.load(str(copy)), images)
-
-
-def _deterministic_training(loaded: Any, images: np.ndarray) -> dict[str, Any]:
+def _training(loaded: Any, images: np.ndarray, values: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """What training does where drop path and dropout keep everything, rescaled."""
     arrays = _statistics("before", loaded)
     output = loaded(tf.constant(images), training=True, batch_norm_momentum=TRAINING_MOMENTUM)
     arrays |= _statistics("moved", loaded)
     loaded(tf.constant(images), training=True)
     arrays |= _statistics("moved_by_default", loaded)
-    return arrays | {"training/output": output.numpy()} | _gradients(loaded, images[:1])
+    arrays |= {"training/output": output.numpy(), "after_training": _digests(loaded)}
+    return arrays | _gradients(loaded, images[:1], values)
 
 
-def _gradients(loaded: Any, images: np.ndarray) -> dict[str, Any]:
-    """``gradients/…``: names of the variables that a loss of the output has a gradient for, and of those not finite."""
-    variables = list(loaded.variables)
-    with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(tf.square(loaded(tf.constant(images), training=True)))
-    found = {
-        variable.name.removesuffix(":0"): gradient
-        for variable, gradient in zip(variables, tape.gradient(loss, variables), strict=True)
-        if gradient is not None
-    }
-    wrong = [name for name, gradient in found.items() if not np.isfinite(tf.convert_to_tensor(gradient)).all()]
-    return {"gradients/names": np.array(list(found), str), "gradients/not_finite": np.array(wrong, str)}
+def _gradients(loaded: Any, images: np.ndarray, values: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """``gradients/…``, see `exporter.gradients.reached`."""
+    function, handles = _function(loaded, training=True), _handles(loaded)
+    reads = end_points.reads(function, handles)
+    if not {_name(variable) for variable in loaded.trainable_variables} <= set(reads):
+        # The network is in functions that this one calls, as other writers have it; a tape finds its way in, slowly.
+        return taped(lambda: loaded(tf.constant(images), training=True), loaded.variables)
+    output = function.graph.outputs[0]
+    while output.op.type == "Identity":  # which waits for the updates of the moving averages
+        (output,) = output.op.inputs
+    with v1.Session(graph=function.graph) as session:
+        return reached(output, reads, end_points.fed(function, values, handles, images), session)
 
 
 def _decisions(loaded: Any) -> dict[str, Any]:
@@ -194,7 +199,7 @@ def _keeping_all(path: Path, scratch: Path) -> Iterator[Path]:
 def _statistics(key: str, loaded: Any) -> dict[str, Any]:
     trainable = {variable.name for variable in loaded.trainable_variables}
     statistics = (variable for variable in loaded.variables if variable.name not in trainable)
-    return {f"{key}/{variable.name.removesuffix(':0')}": variable.numpy() for variable in statistics}
+    return {f"{key}/{_name(variable)}": variable.numpy() for variable in statistics}
 
 
 def _digests(loaded: Any) -> np.ndarray:

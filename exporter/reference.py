@@ -14,6 +14,7 @@ from exporter import network
 from exporter.checkpoint import Checkpoint
 from exporter.config import ModelConfig, Task
 from exporter.digests import digest
+from exporter.found_arrays import save
 from exporter.layout import VariableSpec, variables
 from exporter.synthetic import VERIFICATION_IMAGES
 from exporter.worker import Say
@@ -36,7 +37,7 @@ def reference(request: dict[str, Any], report: Say) -> dict[str, Any]:
     checkpoint = Checkpoint(Path(request["prefix"]), config, specs)
     arrays = _outputs(checkpoint, config, task, specs)
     arrays |= _facts(checkpoint, config)
-    np.savez(request["output"], **arrays)
+    save(Path(request["output"]), arrays)
     return {"arrays": len(arrays), "synthetic": checkpoint.synthetic, "tensorflow": tf.__version__}
 
 

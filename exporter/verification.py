@@ -15,6 +15,7 @@ from exporter.config import TASKS, ModelConfig, Task, models
 from exporter.errors import ArtifactError, ConfigError, WorkerError
 from exporter.fetch import opened
 from exporter.formats import DEFAULT_MOMENTUM, FIRST_MOMENTUM_VERSION, FIRST_SERVING_VERSION, TRAINING_DECAY
+from exporter.found_arrays import LazyArrays
 from exporter.layout import variables
 from exporter.progress import SILENT, Listener, Say
 from exporter.settings import Settings
@@ -130,7 +131,7 @@ class Verifier:
             return Report(str(path), (Check("loads and runs", float("nan"), 0, str(error)),), self._notes)
         specs = variables(expected.config, expected.task)
         prefix = comparison.variables_prefix(output, specs)
-        found = comparison.LazyArrays(output, prefix)
+        found = LazyArrays(output, prefix)
         checks = comparison.compare(expected, reference, found, result["findings"])
         for kind, arrays in self._others.items():
             checks += comparison.against(kind, expected, arrays, found)
@@ -145,7 +146,7 @@ class Verifier:
         output = Path(self._folder.name) / f"{job}-{request.get('kind', '')}.npz"
         common = {"config": self._config.to_dict(), "prefix": str(self._source.prefix), "output": str(output)}
         self._run(job, {**common, **request}, report)
-        return comparison.LazyArrays(output)
+        return LazyArrays(output)
 
     def _run(self, job: str, request: dict[str, Any], report: Say) -> dict[str, Any]:
         result = worker.run(job, request, report, self._debug, time_limit=self._choices.time_limit)
@@ -280,7 +281,7 @@ def record(
         path = Path(folder) / "reference.npz"
         request = {"config": config.to_dict(), "task": "classification", "prefix": str(found.prefix)}
         result = worker.run("reference", {**request, "output": str(path)}, listener.step, debug)
-        arrays = references.condense(comparison.LazyArrays(path))
+        arrays = references.condense(LazyArrays(path))
         facts = {
             "model": config.name,
             "recorded_with": f"nasexport's TF-Slim graph under TensorFlow {result['tensorflow']}",
