@@ -40,6 +40,8 @@ lint: $(BIN)/.installed ## Check style, format and types, and the files for CI a
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/shellcheck .ci/*
+	$(BIN)/actionlint -shellcheck $(BIN)/shellcheck .github/workflows/*.yml
+	$(BIN)/zizmor --offline --quiet .github/workflows
 	$(BIN)/hadolint Dockerfile
 
 format: $(BIN)/.installed ## Put the code into the project's format
