@@ -35,10 +35,14 @@ test: $(BIN)/.installed lint ## Install, then run the linters and all tests
 test-compat: $(BIN)/.installed ## Install, then run the tests with old readers and writers (`make test` runs them too)
 	$(PYTEST) tests/test_readers.py tests/test_hub_modules.py tests/test_writers.py
 
-lint: $(BIN)/.installed ## Check style, format and types
+lint: $(BIN)/.installed ## Check style, format and types, and the files for CI and containers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/shellcheck .ci/*
+	$(BIN)/actionlint -shellcheck $(BIN)/shellcheck .github/workflows/*.yml
+	$(BIN)/zizmor --offline --quiet .github/workflows
+	$(BIN)/hadolint Dockerfile
 
 format: $(BIN)/.installed ## Put the code into the project's format
 	$(BIN)/ruff check --fix .
