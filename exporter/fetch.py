@@ -60,15 +60,23 @@ def fetch(config: ModelConfig, settings: Settings = Settings(), listener: Listen
 
 @contextlib.contextmanager
 def opened(
-    config: ModelConfig, checkpoint: Path | None, settings: Settings = Settings(), listener: Listener = SILENT
+    config: ModelConfig,
+    checkpoint: Path | None,
+    settings: Settings = Settings(),
+    listener: Listener = SILENT,
+    *,
+    scratch: Path | None = None,
 ) -> Iterator[Source]:
     """The checkpoint to work with: the one that the user names, or the published one, unpacked.
+
+    Args:
+        scratch: where to unpack what the cache cannot keep, by default where temporary files go.
 
     Raises:
         NasexportError: as `exporter.source.opened` and `fetch` do.
     """
     if checkpoint is not None:
-        with source.opened(checkpoint) as named:
+        with source.opened(checkpoint, scratch) as named:
             if settings.frozen:
                 _require_locked_source(named, lock_entry(config, settings), checkpoint)
             yield named
@@ -76,7 +84,7 @@ def opened(
     locked = lock_entry(config, settings)
     _require_pinned(locked, settings)
     job = Fetching(config, locked, settings, listener)
-    with job.unpacked() as (folder, entry):
+    with job.unpacked(scratch) as (folder, entry):
         prefix = source.find_prefix(folder, shown_as=entry.path)
         yield source.described(prefix, locked.file_name, entry.sha256)
 
@@ -152,7 +160,7 @@ class Fetching:
             return self._sound(set_aside=True) or self._from_sources()
 
     @contextlib.contextmanager
-    def unpacked(self) -> Iterator[tuple[Path, Entry]]:
+    def unpacked(self, scratch: Path | None = None) -> Iterator[tuple[Path, Entry]]:
         """The folder with the archive's checkpoint and the archive: in the cache, or for the time of the block."""
         entry = self._cache.find(self._locked)
         if entry is None or not self._unpacked_is_sound(entry.sha256):
@@ -160,7 +168,7 @@ class Fetching:
         if self._unpacked_in_cache(entry):
             yield self._cache.unpacked(entry.sha256), entry
             return
-        with tempfile.TemporaryDirectory(prefix="nasexport-") as temporary:
+        with tempfile.TemporaryDirectory(prefix="nasexport-", dir=scratch) as temporary:
             self.unpack_to(entry.path, Path(temporary))
             yield Path(temporary), entry
 

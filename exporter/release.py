@@ -29,7 +29,7 @@ _LOCK = ".release.lock"
 
 #: Largest resident sets of the jobs' processes, in bytes: one part for TensorFlow and the graph, one for each byte of
 #: weights. Measured with TensorFlow 2.21 on nasnet_mobile and nasnet_large.
-_MEMORY = {"export": (0.7e9, 3.0), "reference": (0.8e9, 4.0), "probe": (0.9e9, 12.0)}
+_MEMORY = {"export": (0.7e9, 3.0), "reference": (0.8e9, 4.0), "probe": (1.0e9, 7.5)}
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,8 @@ def make(
         models = []
         for config, members in _by_model(targets):
             try:
-                source = stack.enter_context(fetch.opened(config, checkpoints.get(config.name), settings, listener))
+                named, scratch = checkpoints.get(config.name), release / PARTIAL
+                source = stack.enter_context(fetch.opened(config, named, settings, listener, scratch=scratch))
             except NasexportError as error:
                 outcome.made += [Made(target.place.handle, "failed", str(error)) for target in members]
                 continue
@@ -184,6 +185,7 @@ def held(release: Path) -> Iterator[None]:
         ) from error
     try:
         shutil.rmtree(release / PARTIAL, ignore_errors=True)
+        (release / PARTIAL).mkdir()
         yield
     finally:
         shutil.rmtree(release / PARTIAL, ignore_errors=True)
@@ -258,7 +260,7 @@ class _Model:
                     writing = said["writes"]
 
             try:
-                result = worker.run("export", self._request(waiting), report, self._debug)
+                result = worker.run("export", self._request(waiting), report, self._debug, scratch=self._partial)
             except WorkerError as error:
                 if not writing:
                     raise

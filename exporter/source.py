@@ -38,12 +38,13 @@ class Source:
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[Source]:
+def opened(path: Path, scratch: Path | None = None) -> Iterator[Source]:
     """The checkpoint that ``path`` means, unpacked for the time of the ``with`` block where it is an archive.
 
     Args:
         path: a checkpoint prefix, one of its files (``.index``, ``.data-00000-of-00001``, ``checkpoint``), a folder
             that holds one, or a ``.tar.gz``.
+        scratch: where to unpack, by default where temporary files go.
 
     Raises:
         CheckpointError: there is no checkpoint, or not a whole one.
@@ -51,7 +52,7 @@ def opened(path: Path) -> Iterator[Source]:
     if not (archive.is_archive(path) and path.is_file()):
         yield described(find_prefix(path))
         return
-    with tempfile.TemporaryDirectory(prefix="nasexport-") as folder:
+    with tempfile.TemporaryDirectory(prefix="nasexport-", dir=scratch) as folder:
         archive.unpack(path, Path(folder))
         yield described(find_prefix(Path(folder), shown_as=path), path.name, sha256(path))
 

@@ -149,7 +149,8 @@ class Verifier:
         return LazyArrays(output)
 
     def _run(self, job: str, request: dict[str, Any], report: Say) -> dict[str, Any]:
-        result = worker.run(job, request, report, self._debug, time_limit=self._choices.time_limit)
+        limit, scratch = self._choices.time_limit, self._folder.name
+        result = worker.run(job, request, report, self._debug, time_limit=limit, scratch=scratch)
         self._peaks[job] = max(result["peak_memory"], self._peaks.get(job, 0))
         return result
 

@@ -12,10 +12,12 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
 from collections import deque
+from pathlib import Path
 from typing import Any, NoReturn
 
 from absl import logging
@@ -61,6 +63,7 @@ def run(
     debug: bool = False,
     *,
     time_limit: float | None = None,
+    scratch: Path | str | None = None,
 ) -> dict[str, Any]:
     """Runs a job in a process of its own and returns its result, with ``peak_memory`` in bytes added.
 
@@ -68,17 +71,25 @@ def run(
         report: called with each line that tells what the job is doing.
         debug: shows the worker's own standard error, TensorFlow's messages included.
         time_limit: how long it may take, in seconds.
+        scratch: where its temporary files go, which are removed with it; by default the folder for such files.
 
     Raises:
         NasexportError: of the class that the job raised.
         WorkerError: the worker crashed, was killed, or took too long; the message has its last line.
     """
+    with tempfile.TemporaryDirectory(prefix="nasexport-", dir=scratch) as temporary:
+        return _run(job, request, report, debug, time_limit, temporary)
+
+
+def _run(
+    job: str, request: dict[str, Any], report: Say, debug: bool, time_limit: float | None, temporary: str
+) -> dict[str, Any]:
     process = subprocess.Popen(
         [sys.executable, "-c", _BOOTSTRAP, _PACKAGE_PARENT, job],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=None if debug else subprocess.PIPE,
-        env=_environment(debug),
+        env={**_environment(debug), **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), temporary)},
         text=True,
         encoding="utf-8",
     )
