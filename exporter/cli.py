@@ -52,10 +52,11 @@ def _defaults(group: click.Group, chosen: dict[str, Any]) -> dict[str, Any]:
     if not chosen:
         return {}
     values = {name.replace("-", "_"): value for name, value in chosen.items()}
-    return {
+    commands = {
         name: _defaults(command, chosen) if isinstance(command, click.Group) else values
         for name, command in group.commands.items()
     }
+    return {**values, **commands}  # a group has options, too
 
 
 def _terminate(*_: object) -> NoReturn:

@@ -526,6 +526,43 @@ def test_wrong_usage_is_told(options: tuple[str, str]) -> None:
     assert WRONG[options] in result.output
 
 
+def test_the_users_file_counts(own_cli: Command, tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("frozen = true\n")
+    frozen = own_cli.with_variables(NASEXPORT_CONFIG=str(path))
+    result = frozen("release", "--models", "nasnet_mobile", "--versions", 4)
+    assert result.returncode == 1
+    assert result.stdout.count("is not pinned") == 2
+    assert "2 failed" in result.stdout
+
+
+def test_a_full_disk_leaves_nothing_that_looks_whole(
+    own_cli: Command, inputs: list[object], released: tuple[Path, Result], tmp_path: Path
+) -> None:
+    """There is room for the first artifacts, not for all."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24M", "none", disk], check=False)
+    if mounted.returncode:
+        pytest.skip("only root can make a small disk")
+    try:
+        result = own_cli("release", *inputs, "--output", disk / "release", "--jobs", 1)
+        assert result.returncode == 1
+        assert "Traceback" not in result.stderr
+        assert "No space left on device" in result.stdout
+        assert not (disk / "release" / MANIFEST_FILE).exists()
+        states = _states(_plan(own_cli, *inputs, "--output", disk / "release"))
+        assert set(states.values()) <= {"missing", "done"}
+        assert "missing" in states.values()
+        succeeded(
+            subprocess.run(["mount", "-o", "remount,size=200M", disk], capture_output=True, text=True, check=False)
+        )
+        succeeded(own_cli("release", *inputs, "--output", disk / "release"))
+        assert _hashes(disk / "release") == _hashes(released[0])
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
 def test_what_does_not_exist_is_told(own_cli: Command, tmp_path: Path) -> None:
     assert "no model that is to be released has a version 9" in refusal(own_cli("release", "--versions", 9))
     assert "there is no model 'alexnet'" in refusal(own_cli("release", "--models", "alexnet"))
