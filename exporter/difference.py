@@ -18,6 +18,7 @@ from exporter.checks import TOLERANCE
 from exporter.departure import differences
 from exporter.errors import ArtifactError
 from exporter.formats import MOMENTUM_INPUT, TRAINING_MOMENTUM
+from exporter.found_arrays import LazyArrays
 from exporter.progress import Say
 
 #: What can be compared, in order; the files tell the first ones, and the others take loading the artifacts.
@@ -134,7 +135,7 @@ def _running(
         for (side, folder), prefix in zip(folders.items(), files["prefixes"], strict=True):
             output = Path(temporary) / f"{side}.npz"
             _probe(folder, sizes[side] or USUAL_IMAGE_SIZE, output, report, debug)
-            arrays = stack.enter_context(np.load(output, allow_pickle=False))
+            arrays = LazyArrays(output)
             sides.append(_Side(arrays, files[side], prefix))
         yield sides[0], sides[1]
 
@@ -295,7 +296,7 @@ class _Side:
 
     def statistics(self, key: str) -> dict[str, str]:
         """Where the moving statistics are: ``before``, ``moved`` or ``moved_by_default``."""
-        found = (name.removeprefix(f"{key}/") for name in self.arrays.files if name.startswith(f"{key}/"))
+        found = (name.removeprefix(f"{key}/") for name in self.arrays if name.startswith(f"{key}/"))
         return {variable_names.without(name, self._prefix): f"{key}/{name}" for name in found}
 
     def outputs(self) -> dict[str, dict[str, str]]:
@@ -306,12 +307,12 @@ class _Side:
         else:
             main = {"output": "output", "output for one image": "output_single"}
         end_points = {_END_POINTS: self._end_points()}
-        return {**{name: {"": key} for name, key in main.items() if key in self.arrays.files}, **end_points, **groups}
+        return {**{name: {"": key} for name, key in main.items() if key in self.arrays}, **end_points, **groups}
 
     def _end_points(self) -> dict[str, str]:
         """Where each end point is that a module gives, or that the graph of a SavedModel shows."""
         prefix = "signature/default/" if self.hub else "end_point/"
-        keys = (key for key in self.arrays.files if key.startswith(prefix))
+        keys = (key for key in self.arrays if key.startswith(prefix))
         # A module puts its network's name before each.
         named = {key.removeprefix(prefix).rsplit("/", 1)[-1]: key for key in keys}
         return {name: key for name, key in named.items() if not (self.hub and name == "default")}
@@ -319,13 +320,13 @@ class _Side:
     def training_outputs(self) -> dict[str, dict[str, str]]:
         """The same in training."""
         key = "train/signature/default/default" if self.hub else "training/output"
-        main = {"output in training": {"": key}} if key in self.arrays.files else {}
+        main = {"output in training": {"": key}} if key in self.arrays else {}
         return {**main, **self._by_signature("train/signature/")}
 
     def _by_signature(self, prefix: str) -> dict[str, dict[str, str]]:
         groups: dict[str, dict[str, str]] = {}
         tags = "{train} " if prefix.startswith("train/") else "{} " if self.hub else ""
-        for key in self.arrays.files:
+        for key in self.arrays:
             if key.startswith(prefix):
                 name, output = key.removeprefix(prefix).split("/", 1)
                 groups.setdefault(f"outputs of signature {tags}{name}", {})[output] = key

@@ -158,6 +158,9 @@ def _gradients(loaded: Any, images: np.ndarray, values: Mapping[str, np.ndarray]
     output = function.graph.outputs[0]
     while output.op.type == "Identity":  # which waits for the updates of the moving averages
         (output,) = output.op.inputs
+    # As for a tape, which does not look at a variable that says it is not trained.
+    trained = {_name(variable) for variable in loaded.variables if variable.trainable}
+    reads = {name: tensors for name, tensors in reads.items() if name in trained}
     with v1.Session(graph=function.graph) as session:
         return reached(output, reads, end_points.fed(function, values, handles, images), session)
 

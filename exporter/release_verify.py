@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from exporter import fetch, scheduler
-from exporter.checks import Report
+from exporter.checks import Expected, Report
 from exporter.config import Task as NetworkTask
 from exporter.errors import NasexportError
 from exporter.manifest import read_manifest
@@ -43,33 +43,40 @@ def verify(
     tasks = []
     with contextlib.ExitStack() as stack:
         for name in dict.fromkeys(expected.config.name for expected, _ in wanted.values()):
-            members = {handle: pair for handle, pair in wanted.items() if pair[0].config.name == name}
-            config = next(iter(members.values()))[0].config
-            for handle, (_, metadata) in members.items():
-                require_checkpoint(release / handle, metadata, checkpoints.get(name))
+            members = {handle: pair[0] for handle, pair in wanted.items() if pair[0].config.name == name}
+            for handle in members:
+                require_checkpoint(release / handle, wanted[handle][1], checkpoints.get(name))
+            config = next(iter(members.values())).config
             source = stack.enter_context(fetch.opened(config, checkpoints.get(name), settings, listener))
-            largest: NetworkTask = (
-                "classification"
-                if any(pair[0].task == "classification" for pair in members.values())
-                else "feature_vector"
-            )
+            classifies = any(expected.task == "classification" for expected in members.values())
+            largest: NetworkTask = "classification" if classifies else "feature_vector"
             verifier = stack.enter_context(Verifier(config, source, largest, settings, debug=debug))
-
-            def one(handle: str, verifier: Verifier = verifier) -> Task:
-                expected, _ = wanted[handle]
-
-                def run() -> None:
-                    found = verifier.verify(release / handle, expected, lambda said: listener.step(f"{handle}: {said}"))
-                    reports[handle] = dataclasses.replace(found, path=handle)
-
-                return Task(expected_memory("probe", expected.config), run, failed=_raise)
-
-            def prepared(members: Mapping[str, object] = members) -> list[Task]:
-                return [one(handle) for handle in members]
-
-            tasks.append(Task(expected_memory("reference", config), verifier.prepare, prepared, _raise))
+            tasks.append(_of_model(release, members, verifier, reports, listener))
         scheduler.run(tasks, jobs, memory if memory is not None else free_memory())
     return [reports[handle] for handle in wanted]
+
+
+def _of_model(
+    release: Path,
+    members: Mapping[str, Expected],
+    verifier: Verifier,
+    reports: dict[str, Report],
+    listener: Listener,
+) -> Task:
+    """The task that gets a model's reference, and brings forth one for each of its artifacts."""
+    config = next(iter(members.values())).config
+
+    def one(handle: str, expected: Expected) -> Task:
+        def run() -> None:
+            found = verifier.verify(release / handle, expected, lambda said: listener.step(f"{handle}: {said}"))
+            reports[handle] = dataclasses.replace(found, path=handle)
+
+        return Task(expected_memory("probe", config), run, failed=_raise)
+
+    def prepared() -> list[Task]:
+        return [one(handle, expected) for handle, expected in members.items()]
+
+    return Task(expected_memory("reference", config), verifier.prepare, prepared, _raise)
 
 
 def _raise(error: NasexportError) -> tuple[()]:

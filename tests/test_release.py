@@ -442,7 +442,7 @@ def test_a_damaged_part_is_not_joined(own_cli: Command, copied: Path, tmp_path: 
 FORGERIES: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "a file beside": ("google/imagenet/virus.exe", Path.touch, "virus.exe does not belong there"),
     "other sums": ("SHA256SUMS", _flip, "lines of SHA256SUMS"),
-    "no sums": ("SHA256SUMS", Path.unlink, "SHA256SUMS is missing"),
+    "no sums": ("SHA256SUMS", Path.unlink, "SHA256SUMS cannot be read"),
     "another index": ("index.html", _flip, "lines of SHA256SUMS"),
     "another provenance": ("provenance.json", _flip, "provenance.json"),
     "another subject": (

@@ -178,11 +178,11 @@ import sys
 if sys.argv[-1] == "export":
     import exporter.saved_model as module
 
-    write = module.write
+    make = module.Writer.__init__
 
-    def wrong(config, task, version, values, *rest):
+    def wrong(self, config, task, values):
         values["conv0/weights"].assign(values["conv0/weights"] * 1.02)
-        write(config, task, version, values, *rest)
+        make(self, config, task, values)
 
-    module.write = wrong
+    module.Writer.__init__ = wrong
 """
