@@ -7,7 +7,7 @@ BIN = $(VENV)/bin
 OUTPUT ?= dist
 # A file of tests is run by one process, which keeps what its tests share.
 TEST_PROCESSES ?= 2
-PYTEST = $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
+PYTEST = $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 CHECKPOINT = checkpoints/nasnet-a_mobile_synthetic.tar.gz
 
 .DEFAULT_GOAL := help

@@ -130,7 +130,7 @@ def _running(
     folders: dict[str, Path], files: dict[str, Any], sizes: dict[str, int | None], report: Say, debug: bool
 ) -> Iterator[tuple["_Side", "_Side"]]:
     """What both do, one after the other; the arrays stay on disk for the time of the ``with`` block."""
-    with tempfile.TemporaryDirectory(prefix="nasexport-") as temporary, contextlib.ExitStack() as stack:
+    with tempfile.TemporaryDirectory(prefix="nasexport-") as temporary:
         sides = []
         for (side, folder), prefix in zip(folders.items(), files["prefixes"], strict=True):
             output = Path(temporary) / f"{side}.npz"

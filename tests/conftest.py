@@ -43,6 +43,20 @@ TINY_IMAGENET = {
 }
 
 
+#: The files of tests that take minutes, longest first: two processes share the files, and one that took a long one last
+#: would leave the other idle.
+LONG = (
+    *("release", "hub_modules", "readers", "model_page", "writers", "serve", "sensitivity", "references", "evaluate"),
+    *("diff", "fetch", "report", "verify", "foreign", "checkpoint", "numpy_network", "predict", "build", "gate"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Brings long files of tests to the front; the order within a file stays."""
+    order = {f"test_{name}": place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(LONG)))
+
+
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of everything that tests share; nothing in it may be changed by a test."""

@@ -23,10 +23,10 @@ from exporter.manifest import MANIFEST_FILE, Place, read_manifest
 from tests.command import Command, Result, artifact_folder, files_below, refusal, succeeded
 from tests.conftest import TINY
 
-#: Two networks of one cell: together they have all versions, and little to compute.
+#: Two networks of one cell: both families and formats, versions that share graphs, and little to compute.
 SMALL: dict[str, dict[str, Any]] = {
     "small_nasnet": {"family": "nasnet", "versions": {4: "saved_model_2", 5: "saved_model_2"}},
-    "small_pnasnet": {"family": "pnasnet", "versions": {1: "hub", 2: "hub", 3: "hub"}},
+    "small_pnasnet": {"family": "pnasnet", "versions": {1: "hub", 2: "hub"}},
 }
 HANDLES = sorted(
     f"google/imagenet/{name}/{task}/{version}"
@@ -138,7 +138,7 @@ def test_a_release_has_all_that_was_promised(released: tuple[Path, Result]) -> N
         assert (release / place.folder / "saved_model.pb").is_file()
         assert f"{handle}  " in result.stdout
     assert sorted(path.name for path in release.iterdir()) == WHOLE
-    assert "10 made" in result.stdout
+    assert "8 made" in result.stdout
     for job in ("export", "reference", "probe"):
         for name in SMALL:
             assert f"largest {job} process of {name}: " in result.stdout
@@ -292,8 +292,7 @@ def _begun(cli: Command, until: Callable[[str], bool], *args: object) -> Iterato
 
 
 STOPS = {
-    "while the first artifact is exported": "writing classification version 1",
-    "while one is verified": "running the artifact",
+    "while artifacts are exported": "writing classification version 5",
     "while one is packed": ": packing",
 }
 
@@ -358,7 +357,7 @@ def test_one_that_fails_does_not_stop_the_others(
     lines = out.splitlines()
     assert [line.split() for line in lines if " failed" in line and line.startswith("google")] == [[failed, "failed"]]
     assert "the process for 'export' was killed by signal 9" in out
-    assert "9 made, 1 failed" in out
+    assert "7 made, 1 failed" in out
     assert "has no manifest: artifacts FAILED" in lines[-1]
     assert not (release / MANIFEST_FILE).exists()
     assert _states(_plan(own_cli, *inputs, "--output", release)) == {
@@ -433,9 +432,9 @@ def test_the_same_part_twice_is_joined_once(
 
 
 def test_a_damaged_part_is_not_joined(own_cli: Command, copied: Path, tmp_path: Path) -> None:
-    _flip(copied / "google/imagenet/small_pnasnet/classification/3.tar.gz")
+    _flip(copied / "google/imagenet/small_pnasnet/classification/2.tar.gz")
     message = refusal(own_cli("release", "merge", copied, "--output", tmp_path / "joined"))
-    assert "3.tar.gz has sha256" in message and "make that part again" in message
+    assert "2.tar.gz has sha256" in message and "make that part again" in message
     assert not (tmp_path / "joined").exists()
 
 
@@ -494,7 +493,7 @@ def test_nothing_tells_of_time_place_or_machine(released: tuple[Path, Result], c
     texts = [
         path for path in release.rglob("*") if path.suffix in (".json", ".md", ".html") or path.name == "SHA256SUMS"
     ]
-    assert len(texts) > 50
+    assert len(texts) > 40
     for path in texts:
         text = path.read_text(encoding="utf-8")
         assert str(release.parent) not in text and str(cli.folder) not in text and str(Path.home()) not in text, path
