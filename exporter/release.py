@@ -113,12 +113,11 @@ def make(
         memory: how much they may need in all, in bytes; by default nine tenths of what is free now.
 
     Raises:
-        ReleaseError: another process makes the same release, or artifacts that are there already are not sound.
-        NasexportError: a checkpoint cannot be had, and nothing else is to be made.
+        ReleaseError: another process makes the same release, its folder cannot be written, or artifacts of other models
+            that are there already are not sound.
     """
     began = time.monotonic()
     outcome = Outcome()
-    release.mkdir(parents=True, exist_ok=True)
     with held(release), contextlib.ExitStack() as stack:
         models = []
         for config, members in _by_model(targets):
@@ -179,14 +178,23 @@ def free_memory() -> int:
 
 @contextlib.contextmanager
 def held(release: Path) -> Iterator[None]:
-    """The release for one process alone; what a killed one left behind is cleared away."""
+    """The folder of a release, made where it is not there, for one process alone.
+
+    What a killed one left behind is cleared away.
+
+    Raises:
+        ReleaseError: another process has it, or it cannot be written.
+    """
     lock = filelock.FileLock(release / _LOCK)
     try:
+        release.mkdir(parents=True, exist_ok=True)
         lock.acquire(blocking=False)
     except filelock.Timeout as error:
         raise ReleaseError(
             f"another nasexport is at work on {release}: wait for it, or choose another --output"
         ) from error
+    except OSError as error:
+        raise ReleaseError(f"cannot write in {release}: {error.strerror}") from error
     try:
         shutil.rmtree(release / PARTIAL, ignore_errors=True)
         (release / PARTIAL).mkdir()

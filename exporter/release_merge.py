@@ -28,7 +28,6 @@ def merge(parts: Sequence[Path], release: Path, *, listener: Listener = SILENT) 
             if problem := next(problems(part, record), None):
                 raise ReleaseError(f"{part} is damaged: {problem}\nmake that part again")
             _add(chosen, part, record)
-    release.mkdir(parents=True, exist_ok=True)
     with held(release):
         present = {record.handle: record for record in release_files.records(release)}
         for record in present.values():

@@ -567,4 +567,6 @@ def test_what_does_not_exist_is_told(own_cli: Command, tmp_path: Path) -> None:
     assert "there is no model 'alexnet'" in refusal(own_cli("release", "--models", "alexnet"))
     assert "has no manifest.json" in refusal(own_cli("release", "verify", tmp_path))
     assert "has no manifest.json" in refusal(own_cli("release", "merge", tmp_path, "--output", tmp_path / "x"))
+    (tmp_path / "file").touch()
+    assert "cannot write in" in refusal(own_cli("release", "--models", "nasnet_mobile", "--output", tmp_path / "file"))
     assert "is not pinned" in own_cli("release", "--frozen", "--models", "nasnet_mobile").stdout
