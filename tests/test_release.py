@@ -541,7 +541,7 @@ def test_a_full_disk_leaves_nothing_that_looks_whole(
     """There is room for the first artifacts, not for all."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24M", "none", disk], check=False)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=10M", "none", disk], check=False)
     if mounted.returncode:
         pytest.skip("only root can make a small disk")
     try:
