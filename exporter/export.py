@@ -65,8 +65,9 @@ def _write(
     writers = {format_: WRITERS[format_](config, task, held) for format_ in WRITERS}
     for target in targets:
         version, folder = target["version"], target["folder"]
-        report(f"writing {task} version {version}")
+        # Whose fault the end of the process is must be known before anything tells a user that it is being written.
         report({"writes": folder})
+        report(f"writing {task} version {version}")
         try:
             writers[config.versions[version]].write(version, Path(folder), target["momentum"])
         except Exception as error:
