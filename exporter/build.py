@@ -11,7 +11,7 @@ from absl import logging
 
 from exporter import artifact, errors, worker
 from exporter.checks import Expected, Report
-from exporter.config import TASKS, Format, ModelConfig, Task, resolve_version
+from exporter.config import TASKS, Format, ModelConfig, Task, largest_task, resolve_version
 from exporter.errors import ConfigError, VerificationError
 from exporter.fetch import opened
 from exporter.formats import DEFAULT_MOMENTUM, FIRST_MOMENTUM_VERSION, TRAINING_DECAY
@@ -98,8 +98,9 @@ def build(
         logging.info("layout %(layout)s, %(averages)d averages, %(left_out)d variables left out", exported)
         warn_of_surprises(checkpoint_source, exported, listener.warn)
         choices = Choices(measure=judged is not None)
-        largest: Task = "classification" if "classification" in targets else "feature_vector"
-        verifier = stack.enter_context(Verifier(config, checkpoint_source, largest, settings, choices, debug=debug))
+        verifier = stack.enter_context(
+            Verifier(config, checkpoint_source, largest_task(targets), settings, choices, debug=debug)
+        )
         built = []
         for task, target in targets.items():
             metadata = artifact.metadata(config, task, version, momentum, checkpoint_source, exported)

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -21,6 +22,11 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 
 #: The version that a format means when none is given.
 DEFAULT_VERSIONS: dict[Format, int] = {"hub": 3, "saved_model_2": 4}
+
+
+def largest_task(tasks: Collection[Task]) -> Task:
+    """The one of ``tasks`` whose network has all that those of the others have; there is at least one."""
+    return next(task for task in TASKS if task in tasks)
 
 
 @dataclass(frozen=True)

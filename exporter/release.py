@@ -14,7 +14,7 @@ import filelock
 
 from exporter import fetch, layout, release_artifact, release_files, scheduler, worker
 from exporter.build import warn_of_surprises
-from exporter.config import ModelConfig
+from exporter.config import ModelConfig, largest_task
 from exporter.errors import FetchError, NasexportError, ReleaseError, WorkerError
 from exporter.progress import SILENT, Listener
 from exporter.release_plan import Planned, Target, planned
@@ -232,14 +232,13 @@ class _Model:
         """Export and reference, which bring forth the rest; ``stack`` ends what they need when all is done."""
         self._partial.mkdir(parents=True)
         tasks = {each.target.task for each in self._todo}
-        choices = Choices(measure=True)
         self._verifier = stack.enter_context(
             Verifier(
                 self.config,
                 self._source,
-                "classification" if "classification" in tasks else "feature_vector",
+                largest_task(tasks),
                 self._settings,
-                choices,
+                Choices(measure=True),
                 scratch=self._partial,
                 debug=self._debug,
             )

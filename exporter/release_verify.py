@@ -7,7 +7,7 @@ from pathlib import Path
 
 from exporter import fetch, scheduler
 from exporter.checks import Expected, Report
-from exporter.config import Task as NetworkTask
+from exporter.config import largest_task
 from exporter.errors import NasexportError
 from exporter.manifest import read_manifest
 from exporter.progress import SILENT, Listener
@@ -48,8 +48,7 @@ def verify(
                 require_checkpoint(release / handle, wanted[handle][1], checkpoints.get(name))
             config = next(iter(members.values())).config
             source = stack.enter_context(fetch.opened(config, checkpoints.get(name), settings, listener))
-            classifies = any(expected.task == "classification" for expected in members.values())
-            largest: NetworkTask = "classification" if classifies else "feature_vector"
+            largest = largest_task({expected.task for expected in members.values()})
             verifier = stack.enter_context(Verifier(config, source, largest, settings, debug=debug))
             tasks.append(_of_model(release, members, verifier, reports, listener))
         scheduler.run(tasks, jobs, memory if memory is not None else free_memory())

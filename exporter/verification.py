@@ -11,7 +11,7 @@ from typing import Any
 
 from exporter import artifact, comparison, keras_network, packed_artifact, references, worker
 from exporter.checks import Arrays, Check, Expected, Report
-from exporter.config import TASKS, ModelConfig, Task, models
+from exporter.config import TASKS, ModelConfig, Task, largest_task, models
 from exporter.errors import ArtifactError, ConfigError, WorkerError
 from exporter.fetch import opened
 from exporter.formats import DEFAULT_MOMENTUM, FIRST_MOMENTUM_VERSION, FIRST_SERVING_VERSION, TRAINING_DECAY
@@ -247,9 +247,7 @@ def _verify(
         config = next(iter(group.values()))[0].config
         for path, (_, metadata) in group.items():
             require_checkpoint(path, metadata, checkpoint)
-        task: Task = (
-            "classification" if any(pair[0].task == "classification" for pair in group.values()) else "feature_vector"
-        )
+        task = largest_task({expected.task for expected, _ in group.values()})
         with (
             opened(config, checkpoint, settings, listener) as found,
             Verifier(config, found, task, settings, choices, debug=debug) as verifier,

@@ -1,10 +1,12 @@
 """What is dear to make and shared by all tests: checkpoints and artifacts, made once with the command line itself."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests import browser
 from tests.command import Command, succeeded
 
 #: A network of both kinds of cells, with a strided one of each, in a thousandth of the published size. Its drop path
@@ -167,3 +169,12 @@ def hub_modules(cli: Command, tiny: Path, tiny_checkpoint: Path, shared: Path) -
         options = ("--format", "hub", "--version", version, "--output", output)
         succeeded(cli("build", tiny, *options, "--checkpoint", tiny_checkpoint))
     return output
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Page]:
+    """A page of a real browser; without one, the test that asks is skipped."""
+    if browser.CHROMIUM is None:
+        pytest.skip("there is no Chromium here")
+    with browser.page(tmp_path_factory.mktemp("browser") / "profile") as page:
+        yield page

@@ -379,14 +379,6 @@ def test_the_command_that_checks_a_download_does(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Page]:
-    if browser.CHROMIUM is None:
-        pytest.skip("there is no Chromium here")
-    with browser.page(tmp_path_factory.mktemp("browser") / "profile") as page:
-        yield page
-
-
-@pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A page with long words where they can be."""
     path = tmp_path_factory.mktemp("shown") / "page.html"

@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
@@ -128,14 +127,6 @@ def test_programs_run(format_: str, tiny: Path, tiny_artifacts: Path, hub_module
     command = [str(python), "program.py"]
     result = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr[-4000:]
-
-
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Page]:
-    if browser.CHROMIUM is None:
-        pytest.skip("there is no Chromium here")
-    with browser.page(tmp_path_factory.mktemp("browser") / "profile") as page:
-        yield page
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -311,14 +311,6 @@ def test_odd_values_are_drawn_or_told(reference: list[float], found: list[float]
         assert ("are no finite numbers" in plot.summary) == (drawn < len(reference))
         # No label is long enough to leave the picture.
         assert all(len(piece) < 60 for piece in page.pieces if piece not in (plot.title, plot.summary))
-
-
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Page]:
-    if browser.CHROMIUM is None:
-        pytest.skip("there is no Chromium here")
-    with browser.page(tmp_path_factory.mktemp("browser") / "profile") as page:
-        yield page
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
