@@ -10,29 +10,56 @@ from typing import Any
 import tensorflow as tf
 import tf_slim as slim
 
+from exporter.layers import read, variable
+
+_raw = tf.raw_ops
+
 #: Added to the variance; the value the published checkpoints were trained with.
 EPSILON = 1e-3
 
 
+class Moving:
+    """What the batch norms of one network have in common when they train.
+
+    ``decay`` is how much of a moving average stays, a number or a float32 scalar tensor; ``updates`` are the operations
+    that move them.
+    """
+
+    def __init__(self, decay: Any):
+        self.updates: list[Any] = []
+        # Once for all layers; there, it would be two operations for each.
+        self._share = tf.convert_to_tensor(1.0 - decay, tf.float32)
+        self.nothing = tf.constant([], tf.float32, [0], name="no_statistics")
+
+    def move(self, moving: Any, batch: Any, name: str) -> None:
+        """``moving += (batch - moving) * (1 - decay)``"""
+        step = _raw.Mul(x=_raw.Sub(x=read(moving, name), y=batch), y=self._share)
+        self.updates.append(_raw.AssignSubVariableOp(resource=moving.handle, value=step))
+
+
 @slim.add_arg_scope
-def batch_norm(net: Any, *, scope: str, training: bool, momentum: Any, updates: list[Any]) -> Any:
+def batch_norm(net: Any, *, scope: str, getter: Any, moving: Moving | None) -> Any:
     """Normalizes ``net``, float32 [batch, height, width, channels], over all but its channels.
 
-    In training it uses the statistics of the batch, and appends to ``updates`` the two operations that move the moving
-    statistics: ``moving += (batch - moving) * (1 - momentum)``, with the unbiased variance, as TF-Slim does.
+    Without ``moving``, by the moving statistics. With it, in training, by those of the batch, and towards these the
+    moving ones are moved; the variance is the unbiased one, as in TF-Slim.
     """
     shape = [net.shape[3]]
     with tf.compat.v1.variable_scope(scope):
         # In the order of creation that the checkpoints have.
-        gamma = slim.model_variable("gamma", shape)
-        beta = slim.model_variable("beta", shape)
-        mean = slim.model_variable("moving_mean", shape, trainable=False)
-        variance = slim.model_variable("moving_variance", shape, trainable=False)
-        if not training:
-            return tf.compat.v1.nn.fused_batch_norm(
-                net, gamma, beta, mean=mean, variance=variance, epsilon=EPSILON, is_training=False
-            )[0]
-        net, batch_mean, batch_variance = tf.compat.v1.nn.fused_batch_norm(net, gamma, beta, epsilon=EPSILON)
-        for moving, batch in ((mean, batch_mean), (variance, batch_variance)):
-            updates.append(moving.assign_sub((moving - batch) * (1.0 - momentum)))
-        return net
+        gamma, beta, mean, variance = (
+            variable(getter, name, shape) for name in ("gamma", "beta", "moving_mean", "moving_variance")
+        )
+        normalized = _raw.FusedBatchNormV3(
+            x=net,
+            scale=read(gamma, "gamma"),
+            offset=read(beta, "beta"),
+            mean=moving.nothing if moving else read(mean, "mean"),
+            variance=moving.nothing if moving else read(variance, "variance"),
+            epsilon=EPSILON,
+            is_training=moving is not None,
+        )
+        if moving:
+            moving.move(mean, normalized.batch_mean, "mean")
+            moving.move(variance, normalized.batch_variance, "variance")
+        return normalized.y

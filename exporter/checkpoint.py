@@ -97,10 +97,36 @@ class Checkpoint:
             value = self._reader.get_tensor(name)
         except _READ_ERRORS as error:
             raise _unreadable(self.prefix, error, name) from error
+        self._require_finite(name, value)
+        return value
+
+    def tensors(self) -> dict[str, Any]:
+        """Every variable's value by its name, as tensors, read at once: their memory is all that it takes.
+
+        Raises:
+            CheckpointError: as for `values`.
+        """
+        names = [self.mapping.names[spec.name] for spec in self._specs]
+        try:
+            tensors = tf.raw_ops.RestoreV2(
+                prefix=str(self.prefix),
+                tensor_names=names,
+                shape_and_slices=[""] * len(names),
+                dtypes=[tf.float32] * len(names),
+            )
+        except _READ_ERRORS as error:
+            # It does not say which one it was.
+            for _ in self.values():
+                pass
+            raise _unreadable(self.prefix, error) from error
+        for name, tensor in zip(names, tensors, strict=True):
+            self._require_finite(name, tensor.numpy())
+        return {spec.name: tensor for spec, tensor in zip(self._specs, tensors, strict=True)}
+
+    def _require_finite(self, name: str, value: Floats) -> None:
         if not np.isfinite(value).all():
             count = int(np.size(value) - np.isfinite(value).sum())
             raise CheckpointError(f"{self.prefix.name}: {name} holds {count} values that are not finite (NaN or Inf)")
-        return value
 
     def _marker(self) -> dict[str, Any]:
         try:

@@ -28,9 +28,7 @@ def export(request: dict[str, Any], report: Any) -> dict[str, Any]:
     # The classifier comes last, so that the variables of a feature vector are a part of those of a classification.
     report("reading the checkpoint")
     checkpoint = Checkpoint(Path(request["prefix"]), config, variables(config, tasks[0]))
-    held = {
-        spec.name: tf.Variable(value, trainable=spec.trainable, name=spec.name) for spec, value in checkpoint.values()
-    }
+    held = checkpoint.tensors()
     facts = _facts(checkpoint)
     report({"read": facts})
     failed: dict[str, tuple[str, str]] = {}
@@ -56,7 +54,7 @@ def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
 def _write(
     config: ModelConfig,
     task: Task,
-    held: dict[str, tf.Variable],
+    held: dict[str, tf.Tensor],
     targets: list[dict[str, Any]],
     failed: dict[str, tuple[str, str]],
     report: Any,

@@ -15,12 +15,13 @@ from typing import Any
 import tensorflow as tf
 import tf_slim as slim
 
-from exporter.batch_norm import batch_norm
+from exporter import layers
+from exporter.batch_norm import Moving, batch_norm
 from exporter.cells import FAMILIES, Branch, Cell
 from exporter.config import ModelConfig, Task
 from exporter.formats import TRAINING_DECAY
 
-#: ``getter(name, shape)`` returns the variable of that checkpoint name, or raises KeyError.
+#: ``getter(name, shape)`` returns the resource variable of that checkpoint name, or raises KeyError.
 VariableGetter = Callable[[str, tuple[int, ...]], Any]
 
 #: ``uniform(shape)`` returns float32 numbers of that shape.
@@ -49,22 +50,28 @@ class Network:
 
 @dataclass(frozen=True)
 class _Dropping:
-    """How drop path and dropout work in one graph; ``uniform`` is None where they do not, ``total`` counts cells."""
+    """How drop path and dropout work in one graph.
+
+    ``uniform`` is None where they do not, ``total`` counts cells, and ``examples`` is the shape of one number for each
+    example, int32 [4].
+    """
 
     uniform: Uniform | None
     keep_prob: float
     total: int
+    examples: Any
 
     def drop_path(self, cell: int, net: Any) -> Any:
         """Drops whole examples of ``net``, with the probability that cell number ``cell`` has."""
         keep_prob = 1 - (cell + 1) / self.total * (1 - self.keep_prob)
-        return self.drop(net, keep_prob, [tf.shape(net)[0], 1, 1, 1])
+        return self.drop(net, keep_prob, self.examples)
 
     def drop(self, net: Any, keep_prob: float, noise_shape: Any) -> Any:
         """Keeps each element of ``noise_shape`` with ``keep_prob`` and rescales, so that the expected value stays."""
         if self.uniform is None or keep_prob == 1.0:
             return net
-        return net / keep_prob * tf.floor(keep_prob + self.uniform(noise_shape))
+        keep = tf.constant(keep_prob, tf.float32)
+        return net / keep * tf.floor(keep + self.uniform(noise_shape))
 
 
 def build(
@@ -89,36 +96,26 @@ def build(
     family = FAMILIES[config.family]
     network = Network()
     total = config.num_cells + family.stem_cells_in_drop_path
-    dropping = _Dropping(uniform if training else None, config.drop_path_keep_prob, total)
+    # Once for all branches; there, it would be several operations for each.
+    examples = tf.stack([tf.shape(images)[0], 1, 1, 1]) if training and uniform else None
+    dropping = _Dropping(uniform if training else None, config.drop_path_keep_prob, total, examples)
+    moving = Moving(momentum) if training else None
     with (
-        tf.compat.v1.variable_scope("", custom_getter=_custom_getter(getter), use_resource=True),
-        slim.arg_scope([batch_norm], training=training, momentum=momentum, updates=network.updates),
-        # Initial values never matter: every variable comes with its value from a checkpoint.
-        slim.arg_scope([slim.conv2d, slim.separable_conv2d], activation_fn=None, biases_initializer=None),
-        slim.arg_scope([slim.avg_pool2d, slim.max_pool2d], padding="SAME"),
+        slim.arg_scope([batch_norm], getter=getter, moving=moving),
+        slim.arg_scope([layers.conv2d, layers.separable_conv2d, layers.fully_connected], getter=getter),
+        slim.arg_scope([layers.avg_pool2d, layers.max_pool2d], padding="SAME"),
     ):
         current = _stem_and_cells(config, dropping, 2 * images - 1, network.end_points)
         _head(config, task, dropping, current, network.end_points)
+    if moving:
+        network.updates = moving.updates
     return network
-
-
-def _custom_getter(variable: VariableGetter):
-    """Puts ``variable`` in the place of TF-Slim's own creation of variables.
-
-    Nothing enters the graph's collection of global variables, which legacy layers would hash as a whole for each new
-    weight: building is linear in the number of variables.
-    """
-
-    def get(getter, name, shape=None, **_unused):  # TensorFlow passes `getter` by this name
-        return variable(name, tuple(tf.TensorShape(shape).as_list()))
-
-    return get
 
 
 def _stem_and_cells(config: ModelConfig, dropping: _Dropping, images: Any, end_points: dict[str, Any]) -> Any:
     family = FAMILIES[config.family]
     filters = config.num_conv_filters
-    net = slim.conv2d(images, config.stem_filters, 3, stride=2, padding="VALID", scope="conv0")
+    net = layers.conv2d(images, config.stem_filters, 3, stride=2, padding="VALID", scope="conv0")
     states = [batch_norm(net, scope="conv0_bn")]
     cell_number = 0
 
@@ -150,13 +147,13 @@ def _stem_and_cells(config: ModelConfig, dropping: _Dropping, images: Any, end_p
 
 
 def _head(config: ModelConfig, task: Task, dropping: _Dropping, net: Any, end_points: dict[str, Any]) -> None:
-    features = tf.reduce_mean(tf.nn.relu(net), [1, 2], name="global_pool")
+    features = tf.reduce_mean(layers.relu(net), [1, 2], name="global_pool")
     end_points["global_pool"] = features
     if task == "feature_vector":
         return
     features = dropping.drop(features, config.dropout_keep_prob, tf.shape(features))
     with tf.compat.v1.variable_scope("final_layer"):
-        logits = slim.fully_connected(features, config.num_classes, activation_fn=None, scope="FC")
+        logits = layers.fully_connected(features, config.num_classes, scope="FC")
     end_points["Logits"] = logits
     end_points["Predictions"] = tf.nn.softmax(logits, name="predictions")
 
@@ -164,7 +161,7 @@ def _head(config: ModelConfig, task: Task, dropping: _Dropping, net: Any, end_po
 def _cell(scope: str, cell: Cell, current: Any, previous: Any, filters: int, stride: int, drop_path: DropPath) -> Any:
     with tf.compat.v1.variable_scope(scope):
         previous = current if previous is None else _match_previous(previous, current, filters)
-        current = slim.conv2d(tf.nn.relu(current), filters, 1, scope="1x1")
+        current = layers.conv2d(layers.relu(current), filters, 1, scope="1x1")
         states = [batch_norm(current, scope="beginning_bn"), previous]
         for index, branches in enumerate(cell.combinations):
             with tf.compat.v1.variable_scope(f"comb_iter_{index}"):
@@ -179,20 +176,20 @@ def _cell(scope: str, cell: Cell, current: Any, previous: Any, filters: int, str
 def _match_previous(previous: Any, current: Any, filters: int) -> Any:
     """Brings the previous state to the current one's height and width and to the cell's filters."""
     if previous.shape[2] != current.shape[2]:
-        return _factorized_reduction(tf.nn.relu(previous), filters)
+        return _factorized_reduction(layers.relu(previous), filters)
     if previous.shape[3] != filters:
-        previous = slim.conv2d(tf.nn.relu(previous), filters, 1, scope="prev_1x1")
+        previous = layers.conv2d(layers.relu(previous), filters, 1, scope="prev_1x1")
         return batch_norm(previous, scope="prev_bn")
     return previous
 
 
 def _factorized_reduction(net: Any, filters: int) -> Any:
     """Halves height and width without losing the odd pixels: two strided paths, the second shifted by one pixel."""
-    path1 = slim.avg_pool2d(net, 1, stride=2, padding="VALID")
-    path1 = slim.conv2d(path1, filters // 2, 1, scope="path1_conv")
+    path1 = layers.avg_pool2d(net, 1, stride=2, padding="VALID")
+    path1 = layers.conv2d(path1, filters // 2, 1, scope="path1_conv")
     path2 = tf.pad(net, [[0, 0], [0, 1], [0, 1], [0, 0]])[:, 1:, 1:, :]
-    path2 = slim.avg_pool2d(path2, 1, stride=2, padding="VALID")
-    path2 = slim.conv2d(path2, filters - filters // 2, 1, scope="path2_conv")
+    path2 = layers.avg_pool2d(path2, 1, stride=2, padding="VALID")
+    path2 = layers.conv2d(path2, filters - filters // 2, 1, scope="path2_conv")
     return batch_norm(tf.concat([path1, path2], 3), scope="final_path_bn")
 
 
@@ -201,15 +198,15 @@ def _branch(side: str, branch: Branch, net: Any, filters: int, stride: int, drop
         if branch.kind == "none":
             if stride == 1 and net.shape[3] == filters:
                 return net
-            net = slim.conv2d(tf.nn.relu(net), filters, 1, stride=stride, scope="1x1")
+            net = layers.conv2d(layers.relu(net), filters, 1, stride=stride, scope="1x1")
             return batch_norm(net, scope="bn_1")
         if branch.kind == "sep":
             net = _separable(net, branch.kernel, filters, stride)
         else:
-            pool = slim.avg_pool2d if branch.kind == "avg" else slim.max_pool2d
+            pool = layers.avg_pool2d if branch.kind == "avg" else layers.max_pool2d
             net = pool(net, branch.kernel, stride=stride)
             if net.shape[3] != filters:
-                net = batch_norm(slim.conv2d(net, filters, 1, scope="1x1"), scope="bn_1")
+                net = batch_norm(layers.conv2d(net, filters, 1, scope="1x1"), scope="bn_1")
         # Drop path: whole examples of a branch; an identity is never dropped.
         return drop_path(net)
 
@@ -217,8 +214,6 @@ def _branch(side: str, branch: Branch, net: Any, filters: int, stride: int, drop
 def _separable(net: Any, kernel: int, filters: int, stride: int) -> Any:
     for layer, layer_stride in ((1, stride), (2, 1)):
         name = f"{kernel}x{kernel}_{layer}"
-        net = slim.separable_conv2d(
-            tf.nn.relu(net), filters, kernel, depth_multiplier=1, stride=layer_stride, scope=f"separable_{name}"
-        )
+        net = layers.separable_conv2d(layers.relu(net), filters, kernel, stride=layer_stride, scope=f"separable_{name}")
         net = batch_norm(net, scope=f"bn_sep_{name}")
     return net

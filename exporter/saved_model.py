@@ -1,46 +1,56 @@
-"""The TF2 SavedModel of a network (versions 4 and 5): what it holds, and how it is written."""
+"""The TF2 SavedModel of a network (versions 4 and 5): what it holds, and how it is written.
 
-import os
-import shutil
-from collections.abc import Mapping
+The functions are traced by TensorFlow. What goes around them is written here, in the place of `tf.saved_model.save`:
+that one traces two more functions, to save and to restore, which have more operations than a network for inference and
+which every reader loads.
+"""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
-from tensorflow.python.saved_model import save_context
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+from tensorflow.python.ops.resource_variable_ops import UninitializedVariable
 
-from exporter import gate, network
+from exporter import gate, graph_nodes, layers, network, session_graph
 from exporter.artifact import handle
 from exporter.canonical import canonicalize
 from exporter.config import ModelConfig, Task
 from exporter.downgrade import downgrade
 from exporter.formats import DEFAULT_MOMENTUM, FIRST_SERVING_VERSION, SERVING_INPUT, SERVING_OUTPUTS
-from exporter.layout import variables
+from exporter.layout import VariableSpec, variables
+from exporter.object_graph import Objects, Trace
+
+#: Under this key the file of variables holds which of them belongs to which object.
+_OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
+_SIGNATURE = "serving_default"
 
 
-class _Root(tf.Module):
-    """The object that a reader gets back; plain attributes in the place of `tf.Module`'s computed ones."""
+@dataclass(frozen=True)
+class _Traces:
+    """All functions that an artifact may have; ``serving`` calls ``inference``."""
 
-    variables: Any = None
-    trainable_variables: Any = None
+    inference: Trace
+    training: Trace
+    regularization_loss: Trace
+    serving: Trace
 
 
 class Writer:
-    """Writes the versions of one task of a network; what they have in common is traced once.
+    """Writes the versions of one task of a network, whose functions are traced once.
 
     A reader calls the object as ``obj(images, training=False, batch_norm_momentum=momentum)`` with float32 images
     [batch, size, size, 3] in [0, 1], and finds ``variables``, ``trainable_variables`` and ``regularization_losses``.
     """
 
-    def __init__(self, config: ModelConfig, task: Task, values: Mapping[str, tf.Variable]):
-        """``values`` are the variables by checkpoint name; those that the task does not use are left out."""
-        self._config, self._task = config, task
+    def __init__(self, config: ModelConfig, task: Task, values: Mapping[str, Any]):
+        """``values`` are float32 tensors by checkpoint name; those that the task does not use are left out."""
+        self._config, self._task, self._values = config, task, values
         self._specs = variables(config, task)
-        self._held = {spec.name: values[spec.name] for spec in self._specs}
-        self._calls: dict[float, Any] = {}
-        kernels = [self._held[spec.name] for spec in self._specs if spec.is_kernel]
-        self._regularization_loss = _regularization_loss(kernels, config.weight_decay)
+        self._traces: _Traces | None = None
 
     def write(self, version: int, folder: Path, momentum: float = DEFAULT_MOMENTUM) -> None:
         """Writes a reusable SavedModel into ``folder``, which must not exist.
@@ -51,72 +61,122 @@ class Writer:
         Raises:
             GateError: the file would not load in the oldest reader promised.
         """
-        root = _Root()
-        root.variables = list(self._held.values())
-        root.trainable_variables = [self._held[spec.name] for spec in self._specs if spec.trainable]
-        if momentum not in self._calls:
-            self._calls[momentum] = _call(self._config, self._task, self._held, momentum)
-        call = self._calls[momentum]
-        setattr(root, "__call__", call)  # noqa: B010 - on the instance: a method would be saved without its traces
-        root.regularization_losses = [self._regularization_loss]
-        signatures = {}
-        if version >= FIRST_SERVING_VERSION:
-            signatures["serving_default"] = _serving(self._config, self._task, call)
-        tf.saved_model.save(root, str(folder), signatures=signatures)
-        _rewrite(folder, handle(self._config, self._task, version))
+        self._traces = self._traces or _trace(self._config, self._task, self._specs)
+        serving = self._traces.serving if version >= FIRST_SERVING_VERSION else None
+        objects = _objects(self._specs, self._traces, serving, momentum)
+        saved_model = saved_model_pb2.SavedModel(saved_model_schema_version=1)
+        saved_model.meta_graphs.append(_meta_graph(self._specs, self._traces, serving, objects))
+        downgrade(saved_model)
+        canonicalize(saved_model, handle(self._config, self._task, version))
+        gate.require(saved_model)
+        (folder / "variables").mkdir(parents=True)
+        (folder / "assets").mkdir()
+        values = _stored(objects, self._values)
+        tf.raw_ops.SaveV2(
+            prefix=str(folder / "variables" / "variables"),
+            tensor_names=list(values),
+            shape_and_slices=[""] * len(values),
+            tensors=list(values.values()),
+        )
+        (folder / "saved_model.pb").write_bytes(saved_model.SerializeToString(deterministic=True))
+
+
+def _trace(config: ModelConfig, task: Task, specs: Sequence[VariableSpec]) -> _Traces:
+    # Handles without values: tracing needs no more, and what is traced holds no more.
+    held = {
+        spec.name: UninitializedVariable(
+            shape=spec.shape, dtype=tf.float32, name=spec.name, trainable=spec.trainable, shared_name=spec.name
+        )
+        for spec in specs
+    }
+    names = {id(variable.handle): name for name, variable in held.items()}
+
+    def call(images, training, batch_norm_momentum):
+        built = network.build(
+            config, task, images, lambda name, _: held[name], training=training, momentum=batch_norm_momentum
+        )
+        return built.output
+
+    def traced(function: Any, *positional: Any, **named: Any) -> tuple[Any, Trace]:
+        concrete = tf.function(function, autograph=False).get_concrete_function(*positional, **named)
+        captured = tuple(names[id(tensor)] for tensor in concrete.captured_inputs)
+        definition = _definition(concrete, [held[name].shape.as_list() for name in captured])
+        outputs = tf.nest.map_structure(
+            lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype), concrete.structured_outputs
+        )
+        return concrete, Trace(definition, captured, (positional, named), outputs)
+
+    def regularization_loss():
+        return _regularization_loss([held[spec.name] for spec in specs if spec.is_kernel], config.weight_decay)
+
+    scalar = tf.TensorSpec([], tf.float32, name="batch_norm_momentum")
+    inference, inference_trace = traced(call, _images(config, "images"), False, scalar)
+
+    def serve(**inputs):
+        return {SERVING_OUTPUTS[task]: inference(inputs[SERVING_INPUT], tf.constant(0.0))}
+
+    return _Traces(
+        inference_trace,
+        traced(call, _images(config, "images"), True, scalar)[1],
+        traced(regularization_loss)[1],
+        traced(serve, **{SERVING_INPUT: _images(config, SERVING_INPUT)})[1],
+    )
 
 
 def _images(config: ModelConfig, name: str) -> tf.TensorSpec:
     return tf.TensorSpec([None, config.image_size, config.image_size, 3], tf.float32, name=name)
 
 
-def _call(config: ModelConfig, task: Task, held: Mapping[str, tf.Variable], momentum: float) -> Any:
-    """The polymorphic function, traced once for each value of ``training``.
-
-    A Python number for the momentum is converted by every reader to the scalar that the traces take.
-    """
-
-    def call(images, training=False, batch_norm_momentum=momentum):
-        built = network.build(
-            config, task, images, lambda name, _: held[name], training=training, momentum=batch_norm_momentum
-        )
-        return built.output
-
-    function = tf.function(call, autograph=False)
-    scalar = tf.TensorSpec([], tf.float32, name="batch_norm_momentum")
-    for training in (False, True):
-        # Traces made outside of a save are made again by it.
-        with save_context.save_context(tf.saved_model.SaveOptions()):
-            function.get_concrete_function(_images(config, "images"), training=training, batch_norm_momentum=scalar)
-    return function
-
-
-def _serving(config: ModelConfig, task: Task, call: Any) -> Any:
-    def serve(inputs):
-        return {SERVING_OUTPUTS[task]: call(inputs, training=False, batch_norm_momentum=tf.constant(0.0))}
-
-    return tf.function(serve, autograph=False, input_signature=[_images(config, SERVING_INPUT)])
-
-
-def _regularization_loss(kernels: list[tf.Variable], weight_decay: float) -> Any:
+def _regularization_loss(kernels: Sequence[Any], weight_decay: float) -> Any:
     """All L2 terms in one function, which keeps the file small and fine-tuning fast."""
-
-    def regularization_loss():
-        return weight_decay * tf.add_n([tf.nn.l2_loss(kernel) for kernel in kernels])
-
-    return tf.function(regularization_loss, autograph=False, input_signature=[])
+    return weight_decay * tf.add_n([tf.nn.l2_loss(layers.read(kernel, "kernel")) for kernel in kernels])
 
 
-def _rewrite(folder: Path, handle: str) -> None:
-    """Brings the written graph down to what the oldest reader knows, and proves that it is."""
-    path = folder / "saved_model.pb"
-    saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
-    downgrade(saved_model)
-    canonicalize(saved_model, handle)
-    gate.require(saved_model)
-    rewritten = path.with_suffix(".new")
-    rewritten.write_bytes(saved_model.SerializeToString(deterministic=True))
-    os.replace(rewritten, path)
-    # It describes the graph as it was before, and no reader needs it.
-    (folder / "fingerprint.pb").unlink(missing_ok=True)
-    shutil.rmtree(folder / "debug", ignore_errors=True)
+def _definition(concrete: Any, captured: Sequence[Sequence[int]]) -> Any:
+    """The function, with the shapes of the ``captured`` variables where it reads them: readers work out the others."""
+    definition = type(concrete.function_def)()
+    definition.CopyFrom(concrete.function_def)
+    arguments = definition.signature.input_arg
+    shapes = dict(
+        zip([argument.name for argument in arguments[len(arguments) - len(captured) :]], captured, strict=True)
+    )
+    for node in definition.node_def:
+        if node.op == "ReadVariableOp":
+            node.attr["_output_shapes"].list.shape.append(graph_nodes.shape(shapes[node.input[0]]).shape)
+    return definition
+
+
+def _objects(specs: Sequence[VariableSpec], traces: _Traces, serving: Trace | None, momentum: float) -> Objects:
+    objects = Objects()
+    numbers = {spec.name: objects.variable(spec) for spec in specs}
+    objects.listed("variables", list(numbers.values()))
+    objects.listed("trainable_variables", [numbers[spec.name] for spec in specs if spec.trainable])
+    loss = objects.function([traces.regularization_loss], inspect.FullArgSpec([], None, None, None, [], None, {}), ())
+    objects.listed("regularization_losses", [loss])
+    # A number for the momentum is converted by every reader to the scalar that the traces take.
+    arguments = ["images", "training", "batch_norm_momentum"]
+    call = inspect.FullArgSpec(arguments, None, None, (False, momentum), [], None, {})
+    objects.attach("__call__", objects.function([traces.inference, traces.training], call))
+    objects.mapped("signatures", {_SIGNATURE: objects.signature(serving)} if serving else {})
+    return objects
+
+
+def _stored(objects: Objects, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the file of variables has, by key, in order."""
+    found = {key: values[name] for name, key in objects.keys().items()}
+    found[_OBJECT_GRAPH_KEY] = tf.constant(objects.trackable().SerializeToString(deterministic=True))
+    return dict(sorted(found.items()))
+
+
+def _meta_graph(
+    specs: Sequence[VariableSpec], traces: _Traces, serving: Trace | None, objects: Objects
+) -> meta_graph_pb2.MetaGraphDef:
+    meta_graph = meta_graph_pb2.MetaGraphDef(object_graph_def=objects.saved)
+    meta_graph.meta_info_def.tags.append(tf.saved_model.SERVING)
+    meta_graph.meta_info_def.tensorflow_version = tf.version.VERSION
+    meta_graph.meta_info_def.tensorflow_git_version = tf.version.GIT_VERSION
+    meta_graph.graph_def.versions.producer = tf.version.GRAPH_DEF_VERSION
+    functions = [traces.inference, traces.training, traces.regularization_loss, *([serving] if serving else [])]
+    meta_graph.graph_def.library.function.extend(trace.definition for trace in functions)
+    session_graph.add(meta_graph, specs, objects.keys(), {_SIGNATURE: serving} if serving else {})
+    return meta_graph

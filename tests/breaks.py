@@ -22,10 +22,21 @@ import numpy as np
 import tensorflow as tf
 import tf_slim as slim
 
-from exporter import artifact, batch_norm, checkpoint, gate, hub_messages, hub_module, layout, network, saved_model
+from exporter import (
+    artifact,
+    batch_norm,
+    checkpoint,
+    gate,
+    hub_messages,
+    hub_module,
+    layers,
+    layout,
+    network,
+    saved_model,
+)
 from exporter.config import ModelConfig, Task
 from exporter.export import WRITERS
-from exporter.formats import DEFAULT_MOMENTUM
+from exporter.formats import DEFAULT_MOMENTUM, TRAINING_DECAY
 from exporter.layout import variables
 from tests import bundles
 
@@ -149,28 +160,34 @@ def _images(change: Callable[[Any], Any]) -> Patch:
     )
 
 
-def _batch_norm(**wrong: Callable[[Any], Any]) -> Patch:
-    """Calls the right batch norm with some of its arguments changed."""
+def _batch_statistics() -> Patch:
+    """Trains where it should infer."""
     right = network.batch_norm
 
     @slim.add_arg_scope
-    def batch_norm(net: Any, *, scope: str, **arguments: Any) -> Any:
-        return right(net, scope=scope, **arguments | {name: change(arguments[name]) for name, change in wrong.items()})
+    def batch_norm(net: Any, *, scope: str, getter: Any, moving: Any) -> Any:
+        return right(net, scope=scope, getter=getter, moving=moving or network.Moving(TRAINING_DECAY))
 
     return _replace(network, "batch_norm", batch_norm)
 
 
+def _decay(change: Callable[[Any], Any]) -> Patch:
+    """Another decay of the moving averages than the one that is asked for."""
+    right = network.Moving
+    return _replace(network, "Moving", lambda decay: right(change(decay)))
+
+
 def _biased_variance() -> Patch:
-    right = v1.nn.fused_batch_norm
+    right = tf.raw_ops.FusedBatchNormV3
 
-    def fused_batch_norm(net: Any, *args: Any, **kwargs: Any) -> Any:
-        net_out, mean, variance = right(net, *args, **kwargs)
-        if kwargs.get("is_training", True):
-            count = tf.cast(tf.size(net) / tf.shape(net)[3], tf.float32)
-            variance = variance * (count - 1) / count
-        return net_out, mean, variance
+    def fused_batch_norm(x: Any, **kwargs: Any) -> Any:
+        outputs = right(x=x, **kwargs)
+        if kwargs["is_training"]:
+            count = tf.cast(tf.size(x) / tf.shape(x)[3], tf.float32)
+            return outputs._replace(batch_variance=outputs.batch_variance * (count - 1) / count)
+        return outputs
 
-    return _replace(v1.nn, "fused_batch_norm", fused_batch_norm)
+    return _replace(tf.raw_ops, "FusedBatchNormV3", fused_batch_norm)
 
 
 def _shifted_reduction(scope: str) -> Patch:
@@ -193,15 +210,14 @@ def _symmetric_padding(net: Any, kernel: int, filters: int, stride: int) -> Any:
     """`network._separable`, padded by the same on both sides where it strides, as other frameworks do."""
     for layer, layer_stride in ((1, stride), (2, 1)):
         name = f"{kernel}x{kernel}_{layer}"
-        net = tf.nn.relu(net)
+        net = layers.relu(net)
         if layer_stride == 2:
             side = [kernel // 2, kernel // 2]
             net = tf.pad(net, [[0, 0], side, side, [0, 0]])
-        net = slim.separable_conv2d(
+        net = layers.separable_conv2d(
             net,
             filters,
             kernel,
-            depth_multiplier=1,
             stride=layer_stride,
             padding="VALID" if layer_stride == 2 else "SAME",
             scope=f"separable_{name}",
@@ -212,7 +228,7 @@ def _symmetric_padding(net: Any, kernel: int, filters: int, stride: int) -> Any:
 
 def _pooling(scope: str, wrong: Callable[[Any, int, int], Any]) -> Patch:
     """Another average pooling in a scope."""
-    right = slim.avg_pool2d
+    right = layers.avg_pool2d
 
     @slim.add_arg_scope
     def avg_pool2d(net: Any, kernel: int, stride: int, padding: str) -> Any:
@@ -220,7 +236,7 @@ def _pooling(scope: str, wrong: Callable[[Any, int, int], Any]) -> Patch:
             return wrong(net, kernel, stride)
         return right(net, kernel, stride=stride, padding=padding)
 
-    return _replace(slim, "avg_pool2d", avg_pool2d)
+    return _replace(layers, "avg_pool2d", avg_pool2d)
 
 
 def _counting_padding(net: Any, kernel: int, stride: int) -> Any:
@@ -262,7 +278,7 @@ def _head(logits: Callable[[Any], Any]) -> Patch:
 
 
 def _head_without_relu(*arguments: Any) -> Any:
-    with mock.patch.object(network.tf.nn, "relu", lambda net: net):
+    with mock.patch.object(layers, "relu", lambda net: net):
         return _right_head(*arguments)
 
 
@@ -280,12 +296,13 @@ def _is_dropout(net: Any) -> bool:
 
 
 def _drop_path_always(self: Any, cell: int, net: Any) -> Any:
-    return _Dropping(tf.random.uniform, self.keep_prob, self.total).drop_path(cell, net)
+    examples = tf.stack([tf.shape(net)[0], 1, 1, 1])
+    return _Dropping(tf.random.uniform, self.keep_prob, self.total, examples).drop_path(cell, net)
 
 
 def _dropout_always(self: Any, net: Any, keep_prob: float, noise_shape: Any) -> Any:
     uniform = tf.random.uniform if _is_dropout(net) else self.uniform
-    return _Dropping(uniform, self.keep_prob, self.total).drop(net, keep_prob, noise_shape)
+    return _Dropping(uniform, self.keep_prob, self.total, self.examples).drop(net, keep_prob, noise_shape)
 
 
 def _no_dropout(self: Any, net: Any, keep_prob: float, noise_shape: Any) -> Any:
@@ -314,14 +331,14 @@ def _drops_what_it_keeps(self: Any, net: Any, keep_prob: float, noise_shape: Any
 
 def _seeded(self: Any, net: Any, keep_prob: float, noise_shape: Any) -> Any:
     uniform = self.uniform and (lambda shape: tf.random.uniform(shape, seed=7))
-    return _Dropping(uniform, self.keep_prob, self.total).drop(net, keep_prob, noise_shape)
+    return _Dropping(uniform, self.keep_prob, self.total, self.examples).drop(net, keep_prob, noise_shape)
 
 
 def _stateless(self: Any, net: Any, keep_prob: float, noise_shape: Any) -> Any:
     # Of one number each, in the order of building: no two decisions are the same, but all calls are.
     seed = [len(tf.compat.v1.get_default_graph().get_operations()), 1]
     draw = lambda shape: tf.raw_ops.StatelessRandomUniform(shape=shape, seed=seed)  # noqa: E731
-    return _Dropping(self.uniform and draw, self.keep_prob, self.total).drop(net, keep_prob, noise_shape)
+    return _Dropping(self.uniform and draw, self.keep_prob, self.total, self.examples).drop(net, keep_prob, noise_shape)
 
 
 def _drop_path_on_identities() -> Patch:
@@ -359,19 +376,35 @@ def _stopped_identity(scope: str) -> Patch:
     return _replace(network, "_branch", branch)
 
 
-def _spec(attribute: str, change: Callable[[str, bool], bool]) -> Patch:
-    """Another opinion on whether a variable is trainable, or a kernel."""
-    right = vars(layout.VariableSpec)[attribute].fget
-    return _replace(layout.VariableSpec, attribute, property(lambda spec: change(spec.name, right(spec))))
+def _kernels(change: Callable[[str, bool], bool]) -> Patch:
+    """Another opinion on whether a variable is a kernel."""
+    right = vars(layout.VariableSpec)["is_kernel"].fget
+    return _replace(layout.VariableSpec, "is_kernel", property(lambda spec: change(spec.name, right(spec))))
+
+
+def _unlisted(name: str) -> Patch:
+    """A variable that says of itself that it is trainable, although it is not listed as one that is."""
+    right = saved_model.Objects.listed
+
+    def listed(self: Any, attribute: str, members: Any) -> None:
+        if attribute == "trainable_variables":
+            members = [number for number in members if self.saved.nodes[number].variable.name != name]
+        right(self, attribute, members)
+
+    return _replace(saved_model.Objects, "listed", listed)
 
 
 def _frozen(name: str) -> Patch:
     """A variable that says of itself that it is not trainable, although it is listed as one that is."""
+    right = saved_model.Objects.variable
 
-    def patch(held: Held) -> AbstractContextManager[Any]:
-        return mock.patch.dict(held, {name: tf.Variable(held[name].numpy(), trainable=False, name=name)})
+    def variable(self: Any, spec: Any) -> int:
+        number = right(self, spec)
+        if spec.name == name:
+            self.saved.nodes[number].variable.trainable = False
+        return number
 
-    return patch
+    return _replace(saved_model.Objects, "variable", variable)
 
 
 def _regularization(factor: float) -> Patch:
@@ -381,13 +414,13 @@ def _regularization(factor: float) -> Patch:
 
 def _leftover(held: Held) -> AbstractContextManager[Any]:
     """The classifier's variables are saved with a feature vector, out of sight."""
+    right = saved_model._stored
 
-    class Root(saved_model._Root):
-        def __init__(self) -> None:
-            super().__init__()
-            self.leftover = [held["final_layer/FC/weights"], held["final_layer/FC/biases"]]
+    def stored(*arguments: Any) -> Held:
+        names = ("final_layer/FC/weights", "final_layer/FC/biases")
+        return dict(sorted((right(*arguments) | {name: held[name] for name in names}).items()))
 
-    return mock.patch.object(saved_model, "_Root", Root)
+    return mock.patch.object(saved_model, "_stored", stored)
 
 
 def _unknown_operation() -> Patch:
@@ -407,37 +440,38 @@ def _unknown_operation() -> Patch:
 
 
 def _collections(change: Callable[[Any, bool], None]) -> Patch:
-    """Changes the collections of a hub module; ``change`` is given the graph, and whether it is that for training."""
+    """Changes the collections of a hub module; ``change`` is given them, and whether it is that for training."""
 
     def patch(_: Held) -> AbstractContextManager[Any]:
         # The one that is there now, which may be wrong already.
         before = hub_module._fill_collections
 
-        def fill(graph: Any, *arguments: Any) -> None:
-            before(graph, *arguments)
-            change(graph, arguments[-1])
+        def fill(meta_graph: Any, *arguments: Any) -> None:
+            before(meta_graph, *arguments)
+            change(meta_graph.collection_def, arguments[-1])
 
         return mock.patch.object(hub_module, "_fill_collections", fill)
 
     return patch
 
 
-def _one_update_less(graph: Any, training: bool) -> None:
+def _one_update_less(collections: Any, training: bool) -> None:
     if training:
-        del graph.get_collection_ref(v1.GraphKeys.UPDATE_OPS)[5]
+        del collections[v1.GraphKeys.UPDATE_OPS].node_list.value[5]
 
 
-def _update_in_inference(graph: Any, training: bool) -> None:
+def _update_in_inference(collections: Any, training: bool) -> None:
     if not training:
-        graph.add_to_collection(v1.GraphKeys.UPDATE_OPS, v1.no_op())
+        collections[v1.GraphKeys.UPDATE_OPS].node_list.value.append(v1.no_op().name)
 
 
-def _collection_of_losses(graph: Any, training: bool) -> None:
-    graph.add_to_collection("losses", graph.get_operations()[0].outputs[0])
+def _collection_of_losses(collections: Any, training: bool) -> None:
+    first = v1.get_default_graph().get_operations()[0].outputs[0]
+    collections["losses"].node_list.value.append(first.name)
 
 
-def _no_loss(graph: Any, training: bool) -> None:
-    graph.clear_collection(v1.GraphKeys.REGULARIZATION_LOSSES)
+def _no_loss(collections: Any, training: bool) -> None:
+    collections.pop(v1.GraphKeys.REGULARIZATION_LOSSES, None)
 
 
 def _hub_signatures(change: Callable[[Held], Any]) -> Patch:
@@ -584,14 +618,14 @@ BREAKS: tuple[Break, ...] = (
         "variables changed by inference",
         begins="Stem",
         also=(*_GRAPH, "values"),
-        patch=_batch_norm(training=lambda _: True),
+        patch=_batch_statistics(),
     ),
     # Moving averages.
     Break(
         "momentum ignored",
         _MOMENTUM,
         also=("training",),
-        patch=_batch_norm(momentum=lambda _: DEFAULT_MOMENTUM),
+        patch=_decay(lambda _: DEFAULT_MOMENTUM),
         along="epsilon 1e-5",
     ),
     Break(
@@ -599,7 +633,7 @@ BREAKS: tuple[Break, ...] = (
         "variables changed by training",
         "first wrong: cell_0/",
         also=("training",),
-        patch=_batch_norm(momentum=lambda m: 0 * m + 1),
+        patch=_decay(lambda m: 0 * m + 1),
         along="dropout in inference",
     ),
     Break(
@@ -714,7 +748,7 @@ BREAKS: tuple[Break, ...] = (
         _UNDER_L2,
         "final_layer/FC/biases",
         also=("L2",),
-        patch=_spec("is_kernel", lambda name, right: right or name.endswith("FC/biases")),
+        patch=_kernels(lambda name, right: right or name.endswith("FC/biases")),
         along="RGB read as BGR",
     ),
     Break(
@@ -722,14 +756,14 @@ BREAKS: tuple[Break, ...] = (
         _UNDER_L2,
         f"{_SEPARABLE}/depthwise_weights",
         also=("L2",),
-        patch=_spec("is_kernel", lambda name, right: right and name != f"{_SEPARABLE}/depthwise_weights"),
+        patch=_kernels(lambda name, right: right and name != f"{_SEPARABLE}/depthwise_weights"),
         along="symmetric padding where a layer strides",
     ),
     Break(
         "a variable that is not listed as trainable",
         "trainable variables that differ",
         "cell_1/1x1/weights",
-        patch=_spec("trainable", lambda name, right: right and name != "cell_1/1x1/weights"),
+        patch=_unlisted("cell_1/1x1/weights"),
         also=("training", "variables changed by training"),
         along="factorized reduction shifted to the other side",
     ),
@@ -828,7 +862,7 @@ BREAKS: tuple[Break, ...] = (
             _UNDER_L2,
             "final_layer/FC/biases",
             also=("L2",),
-            patch=_spec("is_kernel", lambda name, right: right or name.endswith("FC/biases")),
+            patch=_kernels(lambda name, right: right or name.endswith("FC/biases")),
             along="TF1 Hub: default momentum 0.9",
         )
     ),
@@ -967,9 +1001,7 @@ def _write(good: Path, prefix: Path, output: Path, numbers: list[int]) -> None:
 def _variables(prefix: Path, config: ModelConfig, averages: bool) -> Held:
     with mock.patch.object(checkpoint, "AVERAGE", checkpoint.AVERAGE if averages else "/None"):
         read = checkpoint.Checkpoint(prefix, config, variables(config, "classification"))
-        return {
-            spec.name: tf.Variable(value, trainable=spec.trainable, name=spec.name) for spec, value in read.values()
-        }
+        return read.tensors()
 
 
 if __name__ == "__main__":
