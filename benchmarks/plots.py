@@ -23,7 +23,6 @@ text { font: 13px system-ui, sans-serif; fill: #1f2328; }
 .peer { fill: #9aa4af; }
 .run { fill: #1f2328; fill-opacity: .55; }
 .goal { stroke: #cf222e; stroke-width: 1.5; stroke-dasharray: 4 3; }
-.goal-label { fill: #cf222e; }
 .grid { stroke: #d8dee4; }
 .axis { stroke: #59636e; fill: none; }
 .fit { stroke-width: 1.5; stroke-dasharray: 5 3; fill: none; }

@@ -5,15 +5,17 @@ from typing import Any
 NAMES = {"nasnet_mobile": "NASNetMobile", "nasnet_large": "NASNetLarge"}
 
 
-def made(network: dict[str, Any], activation: str | None = "softmax", include_top: bool = True) -> Any:
-    """The network that ``network``, the fields of a model's configuration, describes; its classes are Keras's 1000."""
+def made(network: dict[str, Any], activation: str | None = "softmax") -> Any:
+    """The network that ``network``, the fields of a model's configuration, describes; as it ships if Keras has it.
+
+    Args:
+        activation: of the classifier; None for logits.
+    """
     import keras
     from keras.src.applications import nasnet
 
-    pooling = None if include_top else "avg"
-    options = {"include_top": include_top, "pooling": pooling, "classifier_activation": activation}
     if network["name"] in NAMES:
-        return getattr(keras.applications, NAMES[network["name"]])(weights=None, **options)
+        return getattr(keras.applications, NAMES[network["name"]])(weights=None, classifier_activation=activation)
     size = network["image_size"]
     return nasnet.NASNet(
         input_shape=(size, size, 3),
@@ -25,5 +27,5 @@ def made(network: dict[str, Any], activation: str | None = "softmax", include_to
         weights=None,
         classes=network["num_classes"],
         default_size=size,
-        **options,
+        classifier_activation=activation,
     )
