@@ -36,7 +36,7 @@ test-compat: $(BIN)/.installed ## Install, then run the tests with old readers a
 	$(PYTEST) tests/test_readers.py tests/test_hub_modules.py tests/test_writers.py
 
 # `make bench BENCH="--only load --runs 5"` measures less, or more often; docs/performance.md says what there is.
-bench: $(BIN)/.installed ## Install, then measure speed, memory and size beside those of others: takes an hour or two
+bench: $(BIN)/.installed ## Install, then measure speed, memory and size beside others: takes more than an hour
 	$(BIN)/python -m benchmarks $(BENCH)
 
 bench-release: $(BIN)/.installed ## Install, then measure the making of a whole release

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from benchmarks import measuring, report, results
-from benchmarks.measuring import BenchmarkError, Contestant
+from benchmarks.measuring import BenchmarkError, Contestant, Run
 from benchmarks.results import Figure, Goal
-from benchmarks.subjects.growth import bend, line
+from benchmarks.subjects import growth
 from benchmarks.workspace import Workspace
 from exporter import numpy_network
 from exporter.config import ModelConfig
@@ -127,7 +127,7 @@ def test_damaged_results_are_refused(tmp_path: Path) -> None:
 
 
 def _found() -> dict[str, Any]:
-    growth = {
+    grown = {
         "axis": "number of cells", "at": [6, 12], "seconds": {"nasexport": [[1.0, 1.1], [2.0]]},
         "line": {"nasexport": {"slope": 0.15, "intercept": 0.1, "r_squared": 1.0}},
     }  # fmt: skip
@@ -135,7 +135,7 @@ def _found() -> dict[str, Any]:
     figures = [
         _figure("build/a", [1.0, 1.25, 1.5], [5.0, 4.0, 6.0], Goal("ratio", 0.2)),
         _figure("build/b", [812.3], [1685.0], unit="MB"),
-        Figure("growth/cells/line", "R²", "", {"nasexport": [0.99]}, "nasexport", None, at_least, growth),
+        Figure("growth/cells/line", "R²", "", {"nasexport": [0.99]}, "nasexport", None, at_least, grown),
     ]  # fmt: skip
     return results.merged({"machine": None, "figures": {}}, MACHINE, figures)
 
@@ -180,12 +180,32 @@ def test_page_of_the_project_has_a_part_for_each_subject() -> None:
         assert f"<!-- figures: {name} -->" in text
 
 
-def test_line_and_bend_tell_straight_from_bent() -> None:
-    at = [6, 12, 18, 36]
-    straight, bent = [2.0 + 0.5 * x for x in at], [2.0 + 0.5 * x * x for x in at]
-    assert line(at, straight) == pytest.approx({"slope": 0.5, "intercept": 2.0, "r_squared": 1.0})
-    assert bend(at, straight) == pytest.approx(1.0)
-    assert bend(at, bent) == pytest.approx(3.0)
+class _MadeUp(Workspace):
+    """Times that are linear in the cells, quadratic in the filters."""
+
+    def checkpoint(self, config: ModelConfig, source: Path | None = None) -> Path:
+        return Path("none")
+
+    def take_turns(self, subject: str, contestants: list[Contestant], runs: int | None = None) -> dict[str, list[Run]]:
+        def seconds(name: str) -> float:
+            cells, filters = map(int, name.split("_")[-2:])
+            return 1.0 + 0.25 * cells + filters**2 / 100
+
+        return {each.name: [Run(seconds(each.name), 0, 0, {})] for each in contestants}
+
+
+def test_growth_tells_straight_from_bent(tmp_path: Path) -> None:
+    figures = {figure.key: figure for figure in growth.measure(_MadeUp(tmp_path, runs=1))}
+    straight, bent = figures["growth/cells/line"], figures["growth/filters/line"]
+    assert straight.extra["line"]["nasexport"] == pytest.approx({"slope": 0.25, "intercept": 1.64, "r_squared": 1.0})
+    assert straight.median("nasexport") == pytest.approx(0.0, abs=1e-9)
+    assert straight.met is True
+    assert straight.extra["last_slope_over_first"]["nasexport"] == pytest.approx(1.0)
+    assert bent.median("nasexport") > 10
+    assert bent.met is False
+    # From 132 to 176 filters, against from 44 to 88.
+    assert bent.extra["last_slope_over_first"]["nasexport"] == pytest.approx(7 / 3)
+    assert figures["growth/cells/largest"].median("nasexport") == pytest.approx(1.64 + 9)
 
 
 def test_command_measures_and_reports(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ _SECONDS = 5
 
 
 def measure(workspace: Workspace) -> list[Figure]:
-    """Steps of 8 images; nasnet_large needs some 15 GB for one."""
+    """Speed and memory; the large network's step needs most of a machine's memory."""
     return [figure for config in workspace.chosen(tuple(NAMES)) for figure in _figures(workspace, config)]
 
 
