@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from exporter.layout import variables
 #: The published models, which all figures are about unless others are asked for.
 MODELS = tuple(name for name, config in configs.models().items() if config.published)
 
+PEERS = ROOT / "benchmarks" / "peers"
+ORIGINAL = PEERS / "original_toolchain.py"
 PYTHON = sys.executable
 #: For contestants that need what lies in this checkout.
 HERE = {"PYTHONPATH": str(ROOT)}
@@ -117,20 +120,27 @@ class Workspace:
 
     def keras_export(self, config: ModelConfig) -> Path:
         """What Keras exports of its network of that name."""
-        peers = ROOT / "benchmarks" / "peers"
-        digest = _digest(peers / "keras_export.py", peers / "keras_network.py")
-        path = self.folder / "peers" / f"keras-{config.name}-{digest}"
-        if not (path / "saved_model.pb").exists():
-            shutil.rmtree(path, ignore_errors=True)
-            self._run(f"Keras export of {config.name}", peer("keras_export", self.network(config), path))
-        return path
+        command = lambda path: peer("keras_export", self.network(config), path)  # noqa: E731
+        digest = _digest(PEERS / "keras_export.py", PEERS / "keras_network.py")
+        return self._exported(f"Keras export of {config.name}", f"keras-{config.name}-{digest}", command, HERE)
 
     def original_export(self, config: ModelConfig) -> Path:
         """The TF1 Hub module that the original toolchain writes."""
-        path = self.folder / "peers" / f"original-{config.name}-{_digest(ORIGINAL)}"
-        if not (path / "tfhub_module.pb").exists():
-            shutil.rmtree(path, ignore_errors=True)
-            self._run(f"module of {config.name} by the original toolchain", self.original_toolchain(config, path), {})
+        command = lambda path: self.original_toolchain(config, path)  # noqa: E731
+        name = f"module of {config.name} by the original toolchain"
+        return self._exported(name, f"original-{config.name}-{_digest(ORIGINAL)}", command, {})
+
+    def _exported(
+        self, name: str, folder: str, command: Callable[[Path], list[object]], env: Mapping[str, str]
+    ) -> Path:
+        """The folder that a peer writes, there only when it is whole."""
+        path = self.folder / "peers" / folder
+        if not path.exists():
+            made = path.with_name(f".{folder}.new")
+            shutil.rmtree(made, ignore_errors=True)
+            made.parent.mkdir(parents=True, exist_ok=True)
+            self._run(name, command(made), env)
+            os.replace(made, path)
         return path
 
     def original_toolchain(self, config: ModelConfig, output: Path) -> list[object]:
@@ -166,9 +176,6 @@ class Workspace:
         return measuring.measure(Contestant(name, command, env), self.folder / "logs" / "made")
 
 
-ORIGINAL = ROOT / "benchmarks" / "peers" / "original_toolchain.py"
-
-
 def size_below(folder: Path) -> int:
     """Bytes of all files of a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
@@ -180,8 +187,8 @@ def _cell(cell: Cell) -> dict[str, Any]:
 
 
 def _digest(*paths: Path) -> str:
-    """Changes with any file of code or configuration in ``paths``."""
-    digest = hashlib.sha256()
+    """Changes with any file of code or configuration in ``paths``, and with the libraries that write."""
+    digest = hashlib.sha256(" ".join(map(metadata.version, ("tensorflow", "keras"))).encode())
     for path in paths:
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.suffix in (".py", ".yaml", ".json"):
