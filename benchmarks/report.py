@@ -39,7 +39,7 @@ def filled(text: str, found: Mapping[str, Any], folder: str, subjects: Sequence[
     def part(match: re.Match[str]) -> str:
         name = match[1]
         if name == GOALS:
-            content = goals(found)
+            content = goals(found, subjects)
         elif name in subjects:
             images = [f"![{name}]({folder}/{image})" for image in drawn if image.startswith(f"{name}.")]
             images += [f"![{name}]({folder}/{image})" for image in drawn if image.startswith(f"{name}-")]
@@ -53,17 +53,18 @@ def filled(text: str, found: Mapping[str, Any], folder: str, subjects: Sequence[
     return _PART.sub(part, text)
 
 
-def goals(found: Mapping[str, Any]) -> str:
-    """The machine, and all figures that have a goal."""
+def goals(found: Mapping[str, Any], subjects: Sequence[str]) -> str:
+    """The machine, and all figures that have a goal, in the order of ``subjects``."""
     if not found["figures"]:
         return "Nothing was measured yet."
     machine = found["machine"]
+    rows = [figure for figure in figures(found) if figure.goal and figure.subject in subjects]
     told = (
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {machine['system']}; "
         f"Python {machine['python']}, TensorFlow {machine['tensorflow']}, Keras {machine['keras']}. "
         f"Measured {_when(found)}."
     )
-    return f"{told}\n\n{table([figure for figure in figures(found) if figure.goal])}"
+    return f"{told}\n\n{table(sorted(rows, key=lambda row: subjects.index(row.subject)))}"
 
 
 def _when(found: Mapping[str, Any]) -> str:
