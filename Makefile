@@ -11,7 +11,7 @@ PYTEST = $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfil
 CHECKPOINT = checkpoints/nasnet-a_mobile_synthetic.tar.gz
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-compat lint format lock clean
+.PHONY: help install demo test test-compat bench bench-release lint format lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,13 @@ test: $(BIN)/.installed lint ## Install, then run the linters and all tests
 
 test-compat: $(BIN)/.installed ## Install, then run the tests with old readers and writers (`make test` runs them too)
 	$(PYTEST) tests/test_readers.py tests/test_hub_modules.py tests/test_writers.py
+
+# `make bench BENCH="--only load --runs 5"` measures less, or more often; docs/performance.md says what there is.
+bench: $(BIN)/.installed ## Install, then measure speed, memory and size beside others: takes more than an hour
+	$(BIN)/python -m benchmarks $(BENCH)
+
+bench-release: $(BIN)/.installed ## Install, then measure the making of a whole release
+	$(BIN)/python -m benchmarks --only release $(BENCH)
 
 lint: $(BIN)/.installed ## Check style, format and types, and the files for CI and containers
 	$(BIN)/ruff check .

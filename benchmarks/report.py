@@ -1,0 +1,149 @@
+"""What results look like: tables in Markdown, plots, and the marked parts of a page, which are written anew."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import plots
+from benchmarks.measuring import BenchmarkError
+from benchmarks.results import Figure, figures
+
+#: A marked part names a subject, or ``goals``; all between its two comments is generated.
+_PART = re.compile(r"<!-- figures: ([\w-]+) -->\n.*?<!-- end of figures -->", re.DOTALL)
+GOALS = "goals"
+
+
+def write(found: Mapping[str, Any], folder: Path, subjects: Sequence[str]) -> list[Path]:
+    """Writes the plots into ``folder``, and the tables into the page of its name beside it, if there is one.
+
+    Raises:
+        BenchmarkError: the page has a part for a subject that does not exist.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = _plots(found, subjects)
+    for name, svg in drawn.items():
+        (folder / name).write_text(svg, encoding="utf-8")
+    written = [folder / name for name in drawn]
+    page = folder.with_name(folder.name + ".md")
+    if page.exists():
+        page.write_text(filled(page.read_text(encoding="utf-8"), found, folder.name, subjects), encoding="utf-8")
+        written.append(page)
+    return written
+
+
+def filled(text: str, found: Mapping[str, Any], folder: str, subjects: Sequence[str]) -> str:
+    """The page with its marked parts written anew; what stands around them stays."""
+    drawn = _plots(found, subjects)
+
+    def part(match: re.Match[str]) -> str:
+        name = match[1]
+        if name == GOALS:
+            content = goals(found, subjects)
+        elif name in subjects:
+            images = [f"![{name}]({folder}/{image})" for image in drawn if image.startswith(f"{name}.")]
+            images += [f"![{name}]({folder}/{image})" for image in drawn if image.startswith(f"{name}-")]
+            content = "\n\n".join([table(_of(found, name)), *images])
+        else:
+            raise BenchmarkError(
+                f"the page has a part for {name!r}, which nothing measures: expected {GOALS}, {', '.join(subjects)}"
+            )
+        return f"<!-- figures: {name} -->\n{content}\n<!-- end of figures -->"
+
+    return _PART.sub(part, text)
+
+
+def goals(found: Mapping[str, Any], subjects: Sequence[str]) -> str:
+    """The machine, and all figures that have a goal, in the order of ``subjects``."""
+    if not found["figures"]:
+        return "Nothing was measured yet."
+    machine = found["machine"]
+    rows = [figure for figure in figures(found) if figure.goal and figure.subject in subjects]
+    told = (
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {machine['system']}; "
+        f"Python {machine['python']}, TensorFlow {machine['tensorflow']}, Keras {machine['keras']}. "
+        f"Measured {_when(found)}."
+    )
+    return f"{told}\n\n{table(sorted(rows, key=lambda row: subjects.index(row.subject)))}"
+
+
+def _when(found: Mapping[str, Any]) -> str:
+    """Day and commit, or days and commits where some figures were measured again."""
+    when = sorted({f"on {each['date']} at commit {each['commit']}" for each in found["figures"].values()})
+    return "; ".join(when)
+
+
+def table(rows: Sequence[Figure]) -> str:
+    """Markdown; the ratio comes first, and values are medians."""
+    if not rows:
+        return "Nothing was measured yet."
+    runs = sorted({len(figure.runs[figure.ours]) for figure in rows})
+    counted = f"{runs[0]}" if len(runs) == 1 else f"{runs[0]} to {runs[-1]}"
+    lines = [
+        "| figure | ratio | goal | met | nasexport | peer | others |",
+        "|---|---|---|---|---|---|---|",
+        *("| " + " | ".join(_cells(figure)) + " |" for figure in rows),
+        "",
+        f"Medians of {counted} run{'s' if runs[-1] > 1 else ''}; the ratio is nasexport's to the peer's.",
+    ]
+    return "\n".join(lines)
+
+
+def _cells(figure: Figure) -> list[str]:
+    others = [name for name in figure.runs if name not in (figure.ours, figure.peer)]
+    return [
+        figure.title,
+        "" if figure.ratio is None else f"**{figure.ratio:.2f}**",
+        goal(figure),
+        {None: "", True: "yes", False: "no"}[figure.met],
+        _value(figure, figure.ours) + _distance(figure),
+        f"{_value(figure, figure.peer)} ({figure.peer})" if figure.peer else "",
+        "; ".join(f"{_value(figure, name)} ({name})" for name in others),
+    ]
+
+
+def goal(figure: Figure) -> str:
+    """``at most 0.50 x`` the peer's, or ``at most 0.3 s``."""
+    if figure.goal is None:
+        return ""
+    unit = "x" if figure.goal.of == "ratio" else figure.unit
+    limit = f"{figure.goal.limit:.2f}" if figure.goal.of == "ratio" else f"{figure.goal.limit:,g}"
+    return f"at {'most' if figure.goal.most else 'least'} {limit} {unit}".rstrip()
+
+
+def _value(figure: Figure, name: str) -> str:
+    value = figure.median(name)
+    text = plots.number(value) if figure.unit else f"{value:.4f}"
+    return f"{text} {figure.unit}".rstrip()
+
+
+def _distance(figure: Figure) -> str:
+    if not figure.extra.get("distance") or not figure.peer:
+        return ""
+    return f", {plots.number(figure.median(figure.ours) - figure.median(figure.peer))} {figure.unit} more"
+
+
+def _of(found: Mapping[str, Any], subject: str) -> list[Figure]:
+    return [figure for figure in figures(found) if figure.subject == subject]
+
+
+def _plots(found: Mapping[str, Any], subjects: Sequence[str]) -> dict[str, str]:
+    """File names and SVG; a subject whose figures are of several units has a plot for each."""
+    drawn = {}
+    for subject in subjects:
+        rows = _of(found, subject)
+        for figure in rows:
+            if "line" in figure.extra:
+                drawn[f"{subject}-{figure.key.split('/')[1]}.svg"] = plots.growth(figure)
+        # What is drawn as lines, or as the other task's, is in the table alone.
+        kept = [figure for figure in rows if "line" not in figure.extra and "/feature_vector/" not in figure.key]
+        kept = [figure for figure in kept if subject != "growth"]
+        for place, unit in enumerate(dict.fromkeys(figure.unit for figure in kept)):
+            name = subject if place == 0 else f"{subject}-{_file_name(unit)}"
+            title = subject.replace("_", "-").capitalize() + f" ({unit})"
+            drawn[f"{name}.svg"] = plots.bars(title, [figure for figure in kept if figure.unit == unit])
+    return drawn
+
+
+def _file_name(unit: str) -> str:
+    return {"MB": "memory", "s": "time"}.get(unit, re.sub(r"\W+", "-", unit).lower())

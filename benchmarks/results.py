@@ -1,0 +1,183 @@
+"""What was measured: figures with all their runs, the machine, and the JSON file that keeps them."""
+
+import dataclasses
+import datetime
+import json
+import os
+import platform
+import statistics
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+
+from benchmarks.measuring import ROOT, BenchmarkError
+
+FILE = "results.json"
+#: What of the machine may be another one the next time, so that figures can still stand in one table.
+_MAY_CHANGE = ("date", "commit")
+
+
+@dataclass(frozen=True)
+class Goal:
+    """``of`` the ratio to the peer, or of nasexport's own value; ``most`` tells whether it may at most be that."""
+
+    of: Literal["ratio", "value"]
+    limit: float
+    most: bool = True
+
+    def met(self, value: float) -> bool:
+        return value <= self.limit if self.most else value >= self.limit
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One thing that was measured, of several contestants.
+
+    ``key`` is ``subject/...``; ``runs`` has every single value of each contestant, in ``unit``; ``ours`` and ``peer``
+    name two of them, whose medians make the ratio. ``extra`` is whatever else belongs to it.
+    """
+
+    key: str
+    title: str
+    unit: str
+    runs: Mapping[str, list[float]]
+    ours: str
+    peer: str | None = None
+    goal: Goal | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def subject(self) -> str:
+        return _subject(self.key)
+
+    def median(self, contestant: str) -> float:
+        return statistics.median(self.runs[contestant])
+
+    @property
+    def ratio(self) -> float | None:
+        """Nasexport's median as a part of the peer's."""
+        return self.median(self.ours) / self.median(self.peer) if self.peer else None
+
+    @property
+    def met(self) -> bool | None:
+        if self.goal is None:
+            return None
+        value = self.ratio if self.goal.of == "ratio" else self.median(self.ours)
+        return None if value is None else self.goal.met(value)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it: what follows from the runs is written out for those who read the file."""
+        return {
+            **dataclasses.asdict(self),
+            "median": {name: self.median(name) for name in self.runs},
+            "ratio": self.ratio,
+            "met": self.met,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Figure":
+        kept = {name.name: values[name.name] for name in dataclasses.fields(cls)}
+        return cls(**{**kept, "goal": Goal(**kept["goal"]) if kept["goal"] else None})
+
+
+def load(folder: Path) -> dict[str, Any]:
+    """``machine`` and ``figures`` (by key, each with the ``date`` and ``commit`` of its run) that a folder holds."""
+    path = folder / FILE
+    if not path.exists():
+        return {"machine": None, "figures": {}}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        for each in found["figures"].values():
+            Figure.from_dict(each)
+        found["machine"]["cpu"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BenchmarkError(
+            f"{path} is no result of these benchmarks ({type(error).__name__}: {error})\n"
+            f"remove it, or name another folder with --output"
+        ) from error
+    return found
+
+
+def merged(found: Mapping[str, Any], machine: Mapping[str, Any], figures: Iterable[Figure]) -> dict[str, Any]:
+    """The results with new figures in the place of those of the same keys; all others stay.
+
+    Raises:
+        BenchmarkError: the others were measured on another machine, or with other versions.
+    """
+    require_same_machine(found, machine)
+    when = {name: machine[name] for name in _MAY_CHANGE}
+    new = {figure.key: {**figure.to_dict(), **when} for figure in figures}
+    both = {**found["figures"], **new}
+    # Within a subject they stay in the order in which it gives them.
+    return {"machine": dict(machine), "figures": {key: both[key] for key in sorted(both, key=_subject)}}
+
+
+def _subject(key: str) -> str:
+    return key.split("/", 1)[0]
+
+
+def require_same_machine(found: Mapping[str, Any], machine: Mapping[str, Any]) -> None:
+    """Refuses to put figures of two machines into one table."""
+    before = found["machine"] or machine
+    differing = [name for name in machine if name not in _MAY_CHANGE and before.get(name) != machine[name]]
+    if differing:
+        told = "; ".join(f"{name} {before.get(name)!r} there, {machine[name]!r} here" for name in differing)
+        raise BenchmarkError(
+            f"the figures that are there were measured elsewhere: {told}\n"
+            f"name another folder with --output, or remove the old results and measure everything here"
+        )
+
+
+def save(folder: Path, found: Mapping[str, Any]) -> None:
+    """Writes the file whole or not at all: an interrupted run must not cost the figures of hours."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = folder / f".{FILE}.new"
+    written.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    os.replace(written, folder / FILE)
+
+
+def figures(found: Mapping[str, Any]) -> list[Figure]:
+    return [Figure.from_dict(each) for each in found["figures"].values()]
+
+
+def machine_facts() -> dict[str, Any]:
+    """The machine, the versions, the day, and the commit whose figures are measured."""
+    return {
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        # Read off the files: to import them takes longer than the shortest figure.
+        **{name: metadata.version(name) for name in ("tensorflow", "keras", "numpy")},
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "commit": _commit(),
+    }
+
+
+def _cpu() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or "unknown"
+
+
+def _commit() -> str:
+    """The commit, with a mark where the exporter or the benchmarks differ from it."""
+    try:
+        commit = _git("rev-parse", "--short=12", "HEAD")
+        return commit + (" with changes" if _git("status", "--porcelain", "--", "exporter", "benchmarks") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.strip()

@@ -1,0 +1,42 @@
+"""The whole release, verified: every published artifact, made by two jobs."""
+
+from benchmarks.measuring import BenchmarkError, Contestant
+from benchmarks.results import Figure, Goal
+from benchmarks.workspace import HERE, MODELS, Workspace, nasexport
+
+RELEASE = "nasexport release --jobs 2"
+
+
+def measure(workspace: Workspace) -> list[Figure]:
+    """One run is enough of something that takes minutes; there is no peer that makes it."""
+    output = workspace.scratch("release")
+    configs = workspace.chosen(MODELS)
+    options: list[object] = ["--jobs", 2, "--output", output, "--models", ",".join(config.name for config in configs)]
+    for config in configs:
+        options += ["--checkpoint", f"{config.name}={workspace.archive(config)}"]
+    contestant = Contestant(RELEASE, nasexport("release", *options), HERE, workspace.fresh(output))
+    (run,) = workspace.take_turns("release", [contestant], runs=1)[RELEASE]
+    made = len(list(output.glob("google/imagenet/*/*/*.tar.gz")))
+    wanted = sum(2 * len(config.versions) for config in configs)
+    if made != wanted:
+        raise BenchmarkError(f"the release has {made} artifacts, expected {wanted}: look into {output}")
+    whole = len(configs) == len(MODELS)
+    names = [config.name for config in configs]
+    title = f"release of {made} artifacts, verified"
+    extra = {"artifacts": made, "models": names}
+    return [
+        Figure(
+            f"release/{'all' if whole else '+'.join(names)}/{what}",
+            text,
+            unit,
+            {RELEASE: [value]},
+            RELEASE,
+            goal=goal if whole else None,
+            extra=extra,
+        )
+        for what, text, unit, value, goal in (
+            ("time", title, "s", run.seconds, Goal("value", 300.0)),
+            ("memory", f"{title}, peak memory", "MB", run.all_processes / 1e6, Goal("value", 4000.0)),
+            ("memory-largest", f"{title}, largest process", "MB", run.largest_process / 1e6, None),
+        )
+    ]

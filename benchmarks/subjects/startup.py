@@ -1,0 +1,25 @@
+"""How long the command line takes to answer, beside Python that does nothing, and Python that imports TensorFlow."""
+
+from benchmarks.measuring import Contestant
+from benchmarks.results import Figure, Goal
+from benchmarks.workspace import HERE, PYTHON, Workspace, nasexport
+
+COMMANDS = {"help": "--help", "models": "models"}
+NOTHING, TENSORFLOW = "python -c pass", "python -c 'import tensorflow'"
+
+
+def measure(workspace: Workspace) -> list[Figure]:
+    """The cache folder is one that does not exist: `models` looks into it."""
+    cache = {**HERE, "NASEXPORT_CACHE_DIR": str(workspace.scratch("no-cache"))}
+    ours = {key: f"nasexport {argument}" for key, argument in COMMANDS.items()}
+    contestants = [
+        *(Contestant(ours[key], nasexport(argument), cache) for key, argument in COMMANDS.items()),
+        Contestant(NOTHING, [PYTHON, "-c", "pass"]),
+        Contestant(TENSORFLOW, [PYTHON, "-c", "import tensorflow"]),
+    ]
+    found = workspace.take_turns("startup", contestants)
+    figures = []
+    for key, name in ours.items():
+        runs = {one: [run.seconds for run in found[one]] for one in (name, TENSORFLOW, NOTHING)}
+        figures.append(Figure(f"startup/{key}", name, "s", runs, name, TENSORFLOW, Goal("value", 0.3)))
+    return figures
