@@ -10,6 +10,10 @@ from exporter.downgrade import nodes
 
 v1 = tf.compat.v1
 
+#: A session that runs a graph as it is: to optimize a graph takes longer than to run it once or twice.
+PLAIN = v1.ConfigProto()
+PLAIN.graph_options.rewrite_options.disable_meta_optimizer = True
+
 
 def stops(saved_model: Any) -> list[str]:
     """The operations of a SavedModel that keep a gradient from what comes before them, or change it."""

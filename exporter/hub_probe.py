@@ -2,7 +2,7 @@
 
 import contextlib
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from exporter import draws
 from exporter.digests import digest
 from exporter.dropping import DRAWS
 from exporter.formats import IMAGE_INPUT, MOMENTUM_INPUT, TRAINING_MOMENTUM
-from exporter.gradients import reached, weight_of
+from exporter.gradients import PLAIN, reached, weight_of
 from exporter.hub_messages import ATTACHMENTS, attached_image_size
 from exporter.layout import STATISTICS
 
@@ -116,11 +116,39 @@ def _training(path: Path, meta_graph: Any, images: np.ndarray) -> dict[str, Any]
 def _imported(path: Path, meta_graph: Any) -> Iterator[tuple[Any, list[Any]]]:
     """A session of a MetaGraph, its variables restored, and those."""
     with tf.Graph().as_default() as graph:
-        v1.train.import_meta_graph(meta_graph, clear_devices=True)
+        v1.train.import_meta_graph(_without_saver(meta_graph), clear_devices=True)
         variables = v1.global_variables()
-        with v1.Session(graph=graph) as session:
-            v1.train.Saver(variables).restore(session, str(path / "variables" / "variables"))
+        with v1.Session(graph=graph, config=PLAIN) as session:
+            _restore(session, variables, str(path / "variables" / "variables"))
             yield session, variables
+
+
+def _without_saver(meta_graph: Any) -> Any:
+    """A copy that TensorFlow takes to have a saver: it would make one, with operations for each variable."""
+    copy = type(meta_graph)()
+    copy.CopyFrom(meta_graph)
+    if not copy.HasField("saver_def"):
+        copy.saver_def.filename_tensor_name = copy.saver_def.save_tensor_name = copy.saver_def.restore_op_name = "none"
+    return copy
+
+
+def _restore(session: Any, variables: Sequence[Any], prefix: str) -> None:
+    """Gives each variable its value; a saver does the same with several more operations for each."""
+    if not all(hasattr(variable, "handle") for variable in variables):  # those of modules of long ago have none
+        v1.train.Saver(variables).restore(session, prefix)
+        return
+    values = tf.raw_ops.RestoreV2(
+        prefix=prefix,
+        tensor_names=[variable.op.name for variable in variables],
+        shape_and_slices=[""] * len(variables),
+        dtypes=[variable.dtype.base_dtype for variable in variables],
+    )
+    session.run(
+        [
+            tf.raw_ops.AssignVariableOp(resource=variable.handle, value=value)
+            for variable, value in zip(variables, values, strict=True)
+        ]
+    )
 
 
 def _signatures(session: Any, signatures: Any, fed: dict[str, Any], key: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from exporter.dropping import DRAWS
 from exporter.errors import ArtifactError
 from exporter.formats import HUB_MODULE_FILE, TRAINING_MOMENTUM
 from exporter.found_arrays import save
-from exporter.gradients import reached, stops, taped, weight_of
+from exporter.gradients import PLAIN, reached, stops, taped, weight_of
 from exporter.hub_probe import probe_hub
 from exporter.synthetic import VERIFICATION_IMAGES
 from exporter.worker import Say
@@ -78,10 +78,12 @@ def _probed(path: Path, images: np.ndarray, report: Say, scratch: Path) -> dict[
         values = {_name(variable): variable.numpy() for variable in loaded.variables}
         arrays = _inference(loaded, images, values) | _decisions(loaded)
         # Two large networks at a time need more memory than many a machine has.
-        del loaded
+        del loaded, values
         gc.collect()
+        # Inference ran as it does for users; from here on, optimizing graphs would take longer than running them.
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
         with _keeping_all(path, scratch) as copy:
-            return arrays | _training(hub.load(str(copy)), images, values)
+            return arrays | _training(hub.load(str(copy)), images)
     except (AttributeError, TypeError, ValueError, tf.errors.OpError) as error:
         raise ArtifactError(f"{path} cannot be used as a reusable SavedModel: {_reason(error)}") from error
 
@@ -137,7 +139,7 @@ def _l2(loaded: Any, values: Mapping[str, np.ndarray]) -> dict[str, Any]:
     return {"l2/names": np.array(list(weights), str), "l2/weights": np.array(list(weights.values()), np.float64)}
 
 
-def _training(loaded: Any, images: np.ndarray, values: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def _training(loaded: Any, images: np.ndarray) -> dict[str, Any]:
     """What training does where drop path and dropout keep everything, rescaled."""
     arrays = _statistics("before", loaded)
     output = loaded(tf.constant(images), training=True, batch_norm_momentum=TRAINING_MOMENTUM)
@@ -145,10 +147,10 @@ def _training(loaded: Any, images: np.ndarray, values: Mapping[str, np.ndarray])
     loaded(tf.constant(images), training=True)
     arrays |= _statistics("moved_by_default", loaded)
     arrays |= {"training/output": output.numpy(), "after_training": _digests(loaded)}
-    return arrays | _gradients(loaded, images[:1], values)
+    return arrays | _gradients(loaded, images[:1])
 
 
-def _gradients(loaded: Any, images: np.ndarray, values: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def _gradients(loaded: Any, images: np.ndarray) -> dict[str, Any]:
     """``gradients/…``, see `exporter.gradients.reached`."""
     function, handles = _function(loaded, training=True), _handles(loaded)
     reads = end_points.reads(function, handles)
@@ -161,7 +163,8 @@ def _gradients(loaded: Any, images: np.ndarray, values: Mapping[str, np.ndarray]
     # As for a tape, which does not look at a variable that says it is not trained.
     trained = {_name(variable) for variable in loaded.variables if variable.trainable}
     reads = {name: tensors for name, tensors in reads.items() if name in trained}
-    with v1.Session(graph=function.graph) as session:
+    values = {_name(variable): variable.numpy() for variable in loaded.variables}
+    with v1.Session(graph=function.graph, config=PLAIN) as session:
         return reached(output, reads, end_points.fed(function, values, handles, images), session)
 
 
