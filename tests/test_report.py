@@ -36,7 +36,7 @@ if sys.argv[-1] == "export":
 
     def wrong(self, config, task, values):
         if task == "feature_vector":
-            values["conv0/weights"].assign(values["conv0/weights"] * 1.02)
+            values = {**values, "conv0/weights": values["conv0/weights"] * 1.02}
         make(self, config, task, values)
 
     module.Writer.__init__ = wrong

@@ -181,8 +181,7 @@ if sys.argv[-1] == "export":
     make = module.Writer.__init__
 
     def wrong(self, config, task, values):
-        values["conv0/weights"].assign(values["conv0/weights"] * 1.02)
-        make(self, config, task, values)
+        make(self, config, task, {**values, "conv0/weights": values["conv0/weights"] * 1.02})
 
     module.Writer.__init__ = wrong
 """
