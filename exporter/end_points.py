@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from exporter.gradients import PLAIN
-
 v1 = tf.compat.v1
 
 #: The concatenation at a cell's end, as TF-Slim calls it; readers and writers may put scopes before it.
@@ -50,7 +48,7 @@ def run(
         values: of each variable, by name.
         names: of each variable, by the reference of its resource handle (``handle.ref()``).
     """
-    with v1.Session(graph=function.graph, config=PLAIN) as session:
+    with v1.Session(graph=function.graph) as session:
         return session.run(locate(function.graph), fed(function, values, names, images))
 
 

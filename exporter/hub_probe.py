@@ -2,7 +2,7 @@
 
 import contextlib
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,34 +72,39 @@ def _inference(path: Path, meta_graph: Any, images: np.ndarray) -> dict[str, Any
     # Two large networks at a time need more memory than many a machine has.
     del loaded, single
     gc.collect()
-    with _imported(path, meta_graph) as (session, variables):
+    with _imported(meta_graph) as (graph, variables), _session(graph, variables, path) as session:
         # In inference, a momentum must have no effect.
         fed = _images_feed(meta_graph.signature_def, images) | _momentum_feed(meta_graph.signature_def)
         arrays |= _signatures(session, meta_graph.signature_def, fed, "signature")
-        after = _digests(session, variables)
+        after = _digests(_values(session, variables))
     return arrays | {"after_inference": np.array([after.get(name, "") for name in arrays["names"].tolist()])}
 
 
 def _training(path: Path, meta_graph: Any, images: np.ndarray) -> dict[str, Any]:
     signatures = meta_graph.signature_def
-    with _imported(path, _keeping_all(meta_graph)) as (session, variables):
-        graph = session.graph
-        fed = _images_feed(signatures, images)
-        arrays = _signatures(session, signatures, fed, "train/signature")
-        losses = session.run(v1.losses.get_regularization_losses())
-        arrays |= _l2(session, v1.losses.get_regularization_losses(), variables)
+    with _imported(_keeping_all(meta_graph)) as (graph, variables):
         updates = v1.get_collection(v1.GraphKeys.UPDATE_OPS)
-        statistics = {v.op.name: v for v in variables if v.op.name.rsplit("/", 1)[-1] in STATISTICS}
+        statistics = [v.op.name for v in variables if v.op.name.rsplit("/", 1)[-1] in STATISTICS]
         steps = [("moved", _momentum_feed(signatures)), ("moved_by_default", {})]
-        arrays |= _prefixed("before", session.run(statistics))
-        digests = _digests(session, variables)
-        for key, momentum in steps:
-            session.run(updates, fed | momentum)
-            arrays |= _prefixed(key, session.run(statistics))
-        after = _digests(session, variables)
-        output = graph.get_tensor_by_name(signatures["default"].outputs["default"].name)
-        sources = {variable.op.name: [variable] for variable in variables}
-        arrays |= reached(output, sources, _images_feed(signatures, images[:1]), session)
+        with _session(graph, variables, path) as session:
+            fed = _images_feed(signatures, images)
+            arrays = _signatures(session, signatures, fed, "train/signature")
+            held = _values(session, variables)
+            arrays |= _prefixed("before", {name: held[name] for name in statistics})
+            digests = _digests(held)
+            for key, momentum in steps:
+                session.run(updates, fed | momentum)
+                held = _values(session, variables)
+                arrays |= _prefixed(key, {name: held[name] for name in statistics})
+            after = _digests(held)
+            del held
+        with _session(graph, variables, path, PLAIN) as session:
+            losses = v1.losses.get_regularization_losses()
+            arrays |= {"regularization_loss": np.array(session.run(losses), np.float64)}
+            arrays |= _l2(session, losses, variables)
+            output = graph.get_tensor_by_name(signatures["default"].outputs["default"].name)
+            sources = {variable.op.name: [variable] for variable in variables}
+            arrays |= reached(output, sources, _images_feed(signatures, images[:1]), session)
         trainable = graph.get_collection(v1.GraphKeys.TRAINABLE_VARIABLES)
     return arrays | {
         "trainable": np.array([variable.op.name for variable in trainable]),
@@ -107,20 +112,24 @@ def _training(path: Path, meta_graph: Any, images: np.ndarray) -> dict[str, Any]
         "train/digests": np.array(list(digests.values())),
         "after_training": np.array([after[name] for name in digests]),
         "train/signature_inputs": np.array([f"{name}/{key}" for name in signatures for key in signatures[name].inputs]),
-        "regularization_loss": np.array(losses, np.float64),
         "update_ops": np.array(len(updates)),
     }
 
 
 @contextlib.contextmanager
-def _imported(path: Path, meta_graph: Any) -> Iterator[tuple[Any, list[Any]]]:
-    """A session of a MetaGraph, its variables restored, and those."""
+def _imported(meta_graph: Any) -> Iterator[tuple[Any, list[Any]]]:
+    """The graph of a MetaGraph as default, and its variables."""
     with tf.Graph().as_default() as graph:
         v1.train.import_meta_graph(_without_saver(meta_graph), clear_devices=True)
-        variables = v1.global_variables()
-        with v1.Session(graph=graph, config=PLAIN) as session:
-            _restore(session, variables, str(path / "variables" / "variables"))
-            yield session, variables
+        yield graph, v1.global_variables()
+
+
+@contextlib.contextmanager
+def _session(graph: Any, variables: Sequence[Any], path: Path, config: Any = None) -> Iterator[Any]:
+    """A session in which the variables have the values of the artifact in ``path``."""
+    with v1.Session(graph=graph, config=config) as session:
+        _restore(session, variables, str(path / "variables" / "variables"))
+        yield session
 
 
 def _without_saver(meta_graph: Any) -> Any:
@@ -211,7 +220,10 @@ def _prefixed(prefix: str, arrays: dict[str, Any]) -> dict[str, Any]:
     return {f"{prefix}/{name}": value for name, value in arrays.items()}
 
 
-def _digests(session: Any, variables: list[Any]) -> dict[str, str]:
-    # One run for all: each new run of a session costs time that grows with the graph.
-    values = session.run({variable.op.name: variable for variable in variables})
+def _values(session: Any, variables: Sequence[Any]) -> dict[str, np.ndarray]:
+    # One run for all, and always this one: each new run of a session costs time that grows with the graph.
+    return session.run({variable.op.name: variable for variable in variables})
+
+
+def _digests(values: Mapping[str, np.ndarray]) -> dict[str, str]:
     return {name: digest(value) for name, value in values.items()}

@@ -80,8 +80,6 @@ def _probed(path: Path, images: np.ndarray, report: Say, scratch: Path) -> dict[
         # Two large networks at a time need more memory than many a machine has.
         del loaded, values
         gc.collect()
-        # Inference ran as it does for users; from here on, optimizing graphs would take longer than running them.
-        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
         with _keeping_all(path, scratch) as copy:
             return arrays | _training(hub.load(str(copy)), images)
     except (AttributeError, TypeError, ValueError, tf.errors.OpError) as error:
