@@ -28,9 +28,9 @@ PARTIAL = ".partial"
 _LOCK = ".release.lock"
 
 #: Largest resident sets of the jobs' processes, in bytes: one part for TensorFlow and the graph, one for each byte of
-#: weights. Measured with TensorFlow 2.21: 1.04 and 1.58 GB, 0.98 and 2.01 GB, 1.41 and 3.70 GB for nasnet_mobile and
+#: weights. Measured with TensorFlow 2.21: 0.81 and 1.21 GB, 0.94 and 1.98 GB, 1.17 and 3.25 GB for nasnet_mobile and
 #: nasnet_large.
-_MEMORY = {"export": (1.0e9, 1.7), "reference": (0.95e9, 3.1), "probe": (1.3e9, 7.0)}
+_MEMORY = {"export": (0.8e9, 1.2), "reference": (0.9e9, 3.1), "probe": (1.1e9, 6.2)}
 
 
 @dataclass(frozen=True)
