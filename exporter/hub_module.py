@@ -4,7 +4,7 @@ tensorflow-hub's own writer went with TensorFlow 2.16, so this is one: a folder 
 variables once, and ``tfhub_module.pb`` beside them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +91,7 @@ def _meta_graph(
         _fill_collections(meta_graph, config, task, held, built, training)
         # Faster than TensorFlow's own export, whose time grows with the square of the number of operations.
         meta_graph.graph_def.CopyFrom(graph.as_graph_def())
-    for spec in specs:
-        _add_initialization(meta_graph.graph_def, spec)
+    _add_initialization(meta_graph.graph_def, specs)
     meta_graph.meta_info_def.tensorflow_version = tf.version.VERSION
     meta_graph.meta_info_def.tensorflow_git_version = tf.version.GIT_VERSION
     inputs = {IMAGE_INPUT: images, MOMENTUM_INPUT: decay}
@@ -126,11 +125,18 @@ class _Variable:
         self.handle = tf.raw_ops.VarHandleOp(dtype=tf.float32, shape=spec.shape, shared_name=spec.name, name=spec.name)
 
 
-def _add_initialization(graph: Any, spec: VariableSpec) -> None:
-    """What a reader looks for beside a handle. It restores the value; zeros are the shortest that can stand in."""
-    zeros = graph_nodes.constant(graph, f"{spec.name}/Initializer/zeros", FLOAT, spec.shape, float_val=[0.0])
-    graph_nodes.add(graph, "AssignVariableOp", f"{spec.name}/Assign", [spec.name, zeros], dtype=FLOAT)
-    graph_nodes.read(graph, spec)
+def _zeros(spec: VariableSpec) -> str:
+    """The name of the constant that stands for the initial value of all variables of that shape."""
+    return "zeros/" + "x".join(map(str, spec.shape))
+
+
+def _add_initialization(graph: Any, specs: Sequence[VariableSpec]) -> None:
+    """What a reader looks for beside handles. It restores the values; zeros are the shortest that can stand in."""
+    for name, shape in sorted({_zeros(spec): spec.shape for spec in specs}.items()):
+        graph_nodes.constant(graph, name, FLOAT, shape, float_val=[0.0])
+    for spec in specs:
+        graph_nodes.add(graph, "AssignVariableOp", f"{spec.name}/Assign", [spec.name, _zeros(spec)], dtype=FLOAT)
+        graph_nodes.read(graph, spec)
 
 
 def _variable_def(spec: VariableSpec) -> bytes:
@@ -139,7 +145,7 @@ def _variable_def(spec: VariableSpec) -> bytes:
         variable_name=f"{spec.name}:0",
         initializer_name=f"{spec.name}/Assign",
         snapshot_name=f"{spec.name}/Read/ReadVariableOp:0",
-        initial_value_name=f"{spec.name}/Initializer/zeros:0",
+        initial_value_name=f"{_zeros(spec)}:0",
         is_resource=True,
         trainable=spec.trainable,
     ).SerializeToString(deterministic=True)
