@@ -69,7 +69,8 @@ def _calls(script: str) -> Iterator[list[str]]:
 def _require_known(arguments: list[str]) -> None:
     """Fails where there is no such command, or it has no such option."""
     command: click.Command = main
-    context = click.Context(main, info_name="nasexport")
+    # With its settings: a command keeps the help option that it is first asked for, for the whole process.
+    context = click.Context(main, info_name="nasexport", **main.context_settings)
     while True:
         _, arguments, _ = command.make_parser(context).parse_args(list(arguments))
         if not isinstance(command, click.Group) or not arguments:
