@@ -12,7 +12,7 @@ import tensorflow as tf
 from tensorflow.core.framework import variable_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-from exporter import gate, graph_nodes, hub_messages, layers, network
+from exporter import gate, graph_nodes, hub_messages, layers, model_files, network
 from exporter.config import ModelConfig, Task
 from exporter.downgrade import downgrade
 from exporter.formats import (
@@ -53,16 +53,8 @@ class Writer:
         key = (version >= FIRST_MOMENTUM_VERSION, momentum)
         if key not in self._written:
             self._written[key] = _saved_model(self._config, self._task, version, momentum)
-        (folder / "variables").mkdir(parents=True)
-        (folder / "assets").mkdir()
-        names = sorted(spec.name for spec in variables(self._config, self._task))
-        tf.raw_ops.SaveV2(
-            prefix=str(folder / "variables" / "variables"),
-            tensor_names=names,
-            shape_and_slices=[""] * len(names),
-            tensors=[self._values[name] for name in names],
-        )
-        (folder / "saved_model.pb").write_bytes(self._written[key])
+        values = {spec.name: self._values[spec.name] for spec in variables(self._config, self._task)}
+        model_files.write(folder, self._written[key], values)
         (folder / HUB_MODULE_FILE).write_bytes(hub_messages.module_def())
 
 
@@ -166,8 +158,8 @@ def _fill_collections(
             collections[key].bytes_list.value.append(_variable_def(spec))
     if training:
         collections[keys.UPDATE_OPS].node_list.value.extend(update.name for update in built.updates)
-        kernels = [layers.read(held[spec.name], spec.name) for spec in variables(config, task) if spec.is_kernel]
-        loss = config.weight_decay * tf.add_n([tf.nn.l2_loss(kernel) for kernel in kernels])
+        kernels = [held[spec.name] for spec in variables(config, task) if spec.is_kernel]
+        loss = layers.regularization_loss(kernels, config.weight_decay)
         collections[keys.REGULARIZATION_LOSSES].node_list.value.append(loss.name)
     attachment = hub_messages.image_size_attachment(config.image_size)
     collections[hub_messages.ATTACHMENTS].bytes_list.value.append(attachment)

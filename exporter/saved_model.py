@@ -15,7 +15,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from tensorflow.python.ops.resource_variable_ops import UninitializedVariable
 
-from exporter import gate, graph_nodes, layers, network, session_graph
+from exporter import gate, graph_nodes, layers, model_files, network, session_graph
 from exporter.artifact import handle
 from exporter.canonical import canonicalize
 from exporter.config import ModelConfig, Task
@@ -69,16 +69,7 @@ class Writer:
         downgrade(saved_model)
         canonicalize(saved_model, handle(self._config, self._task, version))
         gate.require(saved_model)
-        (folder / "variables").mkdir(parents=True)
-        (folder / "assets").mkdir()
-        values = _stored(objects, self._values)
-        tf.raw_ops.SaveV2(
-            prefix=str(folder / "variables" / "variables"),
-            tensor_names=list(values),
-            shape_and_slices=[""] * len(values),
-            tensors=list(values.values()),
-        )
-        (folder / "saved_model.pb").write_bytes(saved_model.SerializeToString(deterministic=True))
+        model_files.write(folder, saved_model.SerializeToString(deterministic=True), _stored(objects, self._values))
 
 
 def _trace(config: ModelConfig, task: Task, specs: Sequence[VariableSpec]) -> _Traces:
@@ -107,7 +98,7 @@ def _trace(config: ModelConfig, task: Task, specs: Sequence[VariableSpec]) -> _T
         return concrete, Trace(definition, captured, (positional, named), outputs)
 
     def regularization_loss():
-        return _regularization_loss([held[spec.name] for spec in specs if spec.is_kernel], config.weight_decay)
+        return layers.regularization_loss([held[spec.name] for spec in specs if spec.is_kernel], config.weight_decay)
 
     scalar = tf.TensorSpec([], tf.float32, name="batch_norm_momentum")
     inference, inference_trace = traced(call, _images(config, "images"), False, scalar)
@@ -125,11 +116,6 @@ def _trace(config: ModelConfig, task: Task, specs: Sequence[VariableSpec]) -> _T
 
 def _images(config: ModelConfig, name: str) -> tf.TensorSpec:
     return tf.TensorSpec([None, config.image_size, config.image_size, 3], tf.float32, name=name)
-
-
-def _regularization_loss(kernels: Sequence[Any], weight_decay: float) -> Any:
-    """All L2 terms in one function, which keeps the file small and fine-tuning fast."""
-    return weight_decay * tf.add_n([tf.nn.l2_loss(layers.read(kernel, "kernel")) for kernel in kernels])
 
 
 def _definition(concrete: Any, captured: Sequence[Sequence[int]]) -> Any:
@@ -162,10 +148,10 @@ def _objects(specs: Sequence[VariableSpec], traces: _Traces, serving: Trace | No
 
 
 def _stored(objects: Objects, values: Mapping[str, Any]) -> dict[str, Any]:
-    """What the file of variables has, by key, in order."""
+    """What the file of variables has, by key."""
     found = {key: values[name] for name, key in objects.keys().items()}
     found[_OBJECT_GRAPH_KEY] = tf.constant(objects.trackable().SerializeToString(deterministic=True))
-    return dict(sorted(found.items()))
+    return found
 
 
 def _meta_graph(

@@ -408,8 +408,8 @@ def _frozen(name: str) -> Patch:
 
 
 def _regularization(factor: float) -> Patch:
-    right = saved_model._regularization_loss
-    return _replace(saved_model, "_regularization_loss", lambda kernels, decay: right(kernels, factor * decay))
+    right = layers.regularization_loss
+    return _replace(layers, "regularization_loss", lambda kernels, decay: right(kernels, factor * decay))
 
 
 def _leftover(held: Held) -> AbstractContextManager[Any]:
@@ -418,7 +418,7 @@ def _leftover(held: Held) -> AbstractContextManager[Any]:
 
     def stored(*arguments: Any) -> Held:
         names = ("final_layer/FC/weights", "final_layer/FC/biases")
-        return dict(sorted((right(*arguments) | {name: held[name] for name in names}).items()))
+        return right(*arguments) | {name: held[name] for name in names}
 
     return mock.patch.object(saved_model, "_stored", stored)
 
