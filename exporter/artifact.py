@@ -1,6 +1,7 @@
 """An artifact on disk: where it goes, how it gets there whole or not at all, and what it says of itself."""
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -13,11 +14,13 @@ import filelock
 import exporter
 from exporter.config import ModelConfig, Task
 from exporter.errors import ArtifactError
-from exporter.source import Source
+from exporter.source import Source, sha256
 
 #: The file beside the model that tells how it was made.
 METADATA_FILE = "nasexport.json"
 METADATA_SCHEMA = 1
+#: What decides what a reader makes of an artifact.
+_MODEL_FILES = ("*.pb", "variables/*", "assets/*")
 
 
 def handle(config: ModelConfig, task: Task, version: int) -> str:
@@ -157,6 +160,13 @@ def read_metadata(folder: Path) -> dict[str, Any] | None:
     if schema != METADATA_SCHEMA:
         raise ArtifactError(f"{path} has schema {schema}, expected {METADATA_SCHEMA}: it needs another nasexport")
     return metadata
+
+
+def content(folder: Path) -> str:
+    """The sha256 of the files that decide what an artifact does, and of their names; not of what it says of itself."""
+    files = sorted(file for pattern in _MODEL_FILES for file in folder.glob(pattern) if file.is_file())
+    text = "".join(f"{file.name} {sha256(file)}\n" for file in files)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def require_saved_model(folder: Path) -> None:

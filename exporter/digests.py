@@ -7,4 +7,4 @@ import numpy as np
 
 def digest(value: np.ndarray) -> str:
     """The sha256 of an array's bytes, in hexadecimal."""
-    return hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(value).data).hexdigest()

@@ -10,7 +10,7 @@ from typing import Any
 
 import filelock
 
-from exporter import source, worker
+from exporter import artifact, worker
 from exporter.accuracy import MAX_K, Tally
 from exporter.classifier import Classifier
 from exporter.dataset import DataSet
@@ -19,8 +19,6 @@ from exporter.worker import Say
 
 #: Raised with every change of what is counted, or of how images are preprocessed.
 STATE_SCHEMA = 1
-#: In the folder of an artifact: what decides its outputs.
-_MODEL_FILES = ("saved_model.pb", "variables/*")
 
 
 class Evaluation:
@@ -171,7 +169,7 @@ def opened(
     Raises:
         EvaluationError: the file is of another evaluation, cannot be used, or is in use.
     """
-    identity = {"artifact": _digest(classifier.path), "images": dataset.digest(), **_named(classifier)}
+    identity = {"artifact": artifact.content(classifier.path), "images": dataset.digest(), **_named(classifier)}
     path = state or _default_state(cache, classifier, identity)
     evaluation = Evaluation(classifier, dataset, identity, path)
     with _held(path):
@@ -190,13 +188,6 @@ def _removed(state: Path) -> None:
 
 def _named(classifier: Classifier) -> dict[str, Any]:
     return {"model": classifier.config.name if classifier.config else None}
-
-
-def _digest(folder: Path) -> str:
-    """The sha256 of the files that decide what an artifact does."""
-    files = sorted(file for pattern in _MODEL_FILES for file in folder.glob(pattern) if file.is_file())
-    text = "".join(f"{file.name} {source.sha256(file)}\n" for file in files)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _default_state(cache: Path, classifier: Classifier, identity: dict[str, Any]) -> Path:

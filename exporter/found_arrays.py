@@ -4,7 +4,8 @@ Those of a large network are over 1 GB, and every signature of a TF1 Hub module 
 """
 
 import json
-from collections.abc import Iterator, Mapping
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +13,36 @@ import numpy as np
 
 from exporter.digests import digest
 
+#: Names and arrays, as they are found.
+Found = Iterable[tuple[str, Any]]
 #: The array of an ``.npz`` that has, as JSON, the names of those that are kept under another name.
 _ALIASES = "aliases"
 #: The arrays that list variables.
 _VARIABLE_NAMES = ("names", "trainable", "train/names", "gradients/names", "gradients/not_finite")
 
 
-def save(path: Path, arrays: Mapping[str, Any]) -> None:
-    """Writes arrays into an ``.npz`` for `LazyArrays`."""
-    kept: dict[str, np.ndarray] = {}
+def save(path: Path, arrays: Found) -> None:
+    """Writes arrays into an ``.npz`` for `LazyArrays`, each as it comes: nothing need hold them all.
+
+    Args:
+        arrays: names and values; two of the same shape, type and bytes are kept once.
+    """
     aliases: dict[str, str] = {}
     known: dict[tuple[str, tuple[int, ...], str], str] = {}
-    for name, value in arrays.items():
-        value = np.asarray(value)
-        first = known.setdefault((value.dtype.str, value.shape, digest(value)), name)
-        if first == name:
-            kept[name] = value
-        else:
-            aliases[name] = first
-    np.savez(path, **kept, **{_ALIASES: np.array(json.dumps(aliases))})  # type: ignore[arg-type]
+    with zipfile.ZipFile(path, "w") as file:
+        for name, value in arrays:
+            value = np.asarray(value)
+            first = known.setdefault((value.dtype.str, value.shape, digest(value)), name)
+            if first == name:
+                _write(file, name, value)
+            else:
+                aliases[name] = first
+        _write(file, _ALIASES, np.array(json.dumps(aliases)))
+
+
+def _write(file: zipfile.ZipFile, name: str, value: np.ndarray) -> None:
+    with file.open(f"{name}.npy", "w", force_zip64=True) as stream:
+        np.lib.format.write_array(stream, value, allow_pickle=False)
 
 
 class LazyArrays(Mapping[str, np.ndarray]):

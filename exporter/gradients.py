@@ -1,12 +1,14 @@
 """What stands in the way of gradients, and what L2 terms pull at."""
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from exporter.downgrade import nodes
+from exporter.synthetic import VERIFICATION_IMAGES
 
 v1 = tf.compat.v1
 
@@ -14,6 +16,9 @@ v1 = tf.compat.v1
 #: with a reference: other kernels round in another way, by up to 2e-4 at the end of the large networks.
 PLAIN = v1.ConfigProto()
 PLAIN.graph_options.rewrite_options.disable_meta_optimizer = True
+PLAIN.graph_options.place_pruned_graph = True
+#: Height and width of images for gradients, in pixels.
+_SMALL = 64
 
 
 def stops(saved_model: Any) -> list[str]:
@@ -31,6 +36,39 @@ def weight_of(value: np.ndarray, gradient: np.ndarray) -> float:
     value = value.astype(np.float64)
     squares = float(np.vdot(value, value))
     return float(np.vdot(value, gradient)) / squares if squares else 0.0
+
+
+@contextlib.contextmanager
+def small_graph(graph_def: Any, images: str) -> Iterator[tuple[tf.Graph, dict[str, np.ndarray]]]:
+    """A graph for small images in the place of large ones, the default one, and what to feed: one such image.
+
+    What stands in the way of a gradient does so for images of any size, and what the forward pass keeps for it grows
+    with them. A network that takes no other size is left as it is.
+
+    Args:
+        images: the name of the tensor that is a placeholder for them, of static height and width.
+    """
+    name = images.removesuffix(":0")
+    smaller = type(graph_def)()
+    smaller.CopyFrom(graph_def)
+    for node in smaller.node:
+        if node.name == name:
+            height = node.attr["shape"].shape.dim[1]
+            full = height.size
+            height.size = node.attr["shape"].shape.dim[2].size = min(_SMALL, full)
+        if node.op != "ReadVariableOp":
+            # Of the sizes that were; those of variables are no one else's to know.
+            node.attr.pop("_output_shapes", None)
+    try:
+        with tf.Graph().as_default() as graph:
+            tf.import_graph_def(smaller, name="")
+        size = min(_SMALL, full)
+    except ValueError:
+        with tf.Graph().as_default() as graph:
+            tf.import_graph_def(graph_def, name="")
+        size = full
+    with graph.as_default():
+        yield graph, {images: VERIFICATION_IMAGES.at(size)[:1]}
 
 
 def reached(output: Any, sources: Mapping[str, Sequence[Any]], fed: Mapping[Any, Any], session: Any) -> dict[str, Any]:

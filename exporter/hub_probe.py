@@ -2,7 +2,7 @@
 
 import contextlib
 import gc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,121 +15,138 @@ from exporter import draws
 from exporter.digests import digest
 from exporter.dropping import DRAWS
 from exporter.formats import IMAGE_INPUT, MOMENTUM_INPUT, TRAINING_MOMENTUM
-from exporter.gradients import PLAIN, reached, weight_of
+from exporter.found_arrays import Found
+from exporter.gradients import PLAIN, reached, small_graph, weight_of
 from exporter.hub_messages import ATTACHMENTS, attached_image_size
 from exporter.layout import STATISTICS
 
 v1 = tf.compat.v1
 
+#: Operations that declare variables; modules of long ago have the last ones.
+_VARIABLES = ("VarHandleOp", "VariableV2", "Variable")
 
-def probe_hub(path: Path, images: np.ndarray) -> dict[str, Any]:
+
+def probe_hub(path: Path, images: np.ndarray) -> Found:
     """What the module gives for ``images``, float32 [batch, size, size, 3].
 
-    Arrays of the tag set ``{}``: ``signature/NAME/OUTPUT``, imported as ``hub.Module`` does; ``single``, the output of
-    ``default`` with ``hub.load``, for the first image alone; ``names`` and ``digests`` of the variables there, and
-    ``after_inference``. Of the tag set ``{"train"}``, imported in the same way, with every random number replaced by
-    one: ``train/signature/NAME/OUTPUT``, ``trainable``, ``regularization_loss``, ``update_ops`` (their number),
-    ``gradients/…``, and of the moving statistics ``before/NAME``, ``moved/NAME`` (one run of the update operations at
-    `TRAINING_MOMENTUM`, where that can be set), ``moved_by_default/NAME`` (one more). ``tag_sets`` and ``collections``
-    list what the file has, ``draws/…`` its random decisions (`exporter.draws.arrays`). ``signature_inputs`` are names
-    of signatures and inputs; ``image_sizes`` are those attached in each tag set, [height, width] or zeros; ``l2/…`` is
-    as in `exporter.probe`.
+    Arrays of the tag set ``{}``, imported as ``hub.Module`` does: ``signature/NAME/OUTPUT``; and as ``hub.load`` gives
+    it: ``single``, the output of ``default`` for the first image alone, ``signature_inputs``, names of signatures and
+    inputs, ``names`` and ``digests`` of the variables, and ``after_inference``. Of the tag set ``{"train"}``, imported
+    in the same way, with every random number replaced by one: ``train/signature/NAME/OUTPUT``, their inputs,
+    ``trainable``, ``regularization_loss``, ``update_ops`` (their number), ``gradients/…``, and of the moving statistics
+    ``before/NAME``, ``moved/NAME`` (one run of the update operations at `TRAINING_MOMENTUM`, where that can be set),
+    ``moved_by_default/NAME`` (one more). ``tag_sets`` and ``collections`` list what the file has, ``draws/…`` its
+    random decisions (`exporter.draws.arrays`). ``image_sizes`` are those attached in each tag set, [height, width] or
+    zeros; ``l2/…`` is as in `exporter.probe`.
 
     Where a tag set is missing, there are the first two lists, and ``names`` is empty.
     """
     saved_model = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
     meta_graphs = {frozenset(graph.meta_info_def.tags): graph for graph in saved_model.meta_graphs}
-    arrays = {
-        "tag_sets": np.array(sorted(",".join(sorted(tags)) for tags in meta_graphs)),
-        "collections": np.array(sorted({key for graph in meta_graphs.values() for key in graph.collection_def})),
-    }
+    yield "tag_sets", np.array(sorted(",".join(sorted(tags)) for tags in meta_graphs))
+    yield "collections", np.array(sorted({key for graph in meta_graphs.values() for key in graph.collection_def}))
     if not {frozenset(), frozenset({"train"})} <= set(meta_graphs):
-        return arrays | {"names": np.array([], str)}
-    arrays["image_sizes"] = np.array([_image_size(graph) for graph in meta_graphs.values()])
-    inference = meta_graphs[frozenset()]
-    arrays["inference_update_ops"] = np.array(len(_collection(inference, v1.GraphKeys.UPDATE_OPS)))
-    training = meta_graphs[frozenset({"train"})]
-    arrays |= _decisions(training, inference)
-    return arrays | _inference(path, inference, images) | _training(path, training, images)
+        yield "names", np.array([], str)
+        return
+    yield "image_sizes", np.array([_image_size(graph) for graph in meta_graphs.values()])
+    inference, training = meta_graphs[frozenset()], meta_graphs[frozenset({"train"})]
+    yield "inference_update_ops", np.array(len(_collection(inference, v1.GraphKeys.UPDATE_OPS)))
+    for part in (
+        _decisions(training, inference),
+        _inference(path, inference, images),
+        _training(path, training, images),
+    ):
+        yield from part
+        # Graphs are circles of objects; two at a time need more memory than many a machine has.
+        gc.collect()
 
 
-def _inference(path: Path, meta_graph: Any, images: np.ndarray) -> dict[str, Any]:
-    """The module as ``hub.load`` gives it, for one image, and every output of all signatures as ``hub.Module`` does."""
-    loaded = hub.load(str(path), tags=[])
-    single = loaded.signatures["default"](**{IMAGE_INPUT: tf.constant(images[:1])})["default"]
-    arrays = {
-        "single": single.numpy(),
-        "signature_inputs": np.array(
-            [
-                f"{name}/{key}"
-                for name, function in loaded.signatures.items()
-                for key in function.structured_input_signature[1]
-            ]
-        ),
-        "names": np.array([variable.name.removesuffix(":0") for variable in loaded.variables]),
-        "digests": np.array([digest(variable.numpy()) for variable in loaded.variables]),
-    }
-    # Two large networks at a time need more memory than many a machine has.
-    del loaded, single
+def _inference(path: Path, meta_graph: Any, images: np.ndarray) -> Found:
+    names = yield from _loaded(path, images[:1])
     gc.collect()
-    with _imported(meta_graph) as (graph, variables), _session(graph, variables, path) as session:
-        # In inference, a momentum must have no effect.
-        fed = _images_feed(meta_graph.signature_def, images) | _momentum_feed(meta_graph.signature_def)
-        arrays |= _signatures(session, meta_graph.signature_def, fed, "signature")
-        after = _digests(_values(session, variables))
-    return arrays | {"after_inference": np.array([after.get(name, "") for name in arrays["names"].tolist()])}
-
-
-def _training(path: Path, meta_graph: Any, images: np.ndarray) -> dict[str, Any]:
     signatures = meta_graph.signature_def
-    with _imported(_keeping_all(meta_graph)) as (graph, variables):
+    # In inference, a momentum must have no effect.
+    fed = _images_feed(signatures, images) | _momenta(signatures, TRAINING_MOMENTUM)
+    with _running(meta_graph, path) as (session, variables):
+        yield from _of("signature", session.run(_outputs(signatures), fed))
+        after = session.run(variables)
+        yield "after_inference", np.array([digest(after[name]) if name in after else "" for name in names])
+
+
+def _loaded(path: Path, image: np.ndarray) -> Generator[tuple[str, Any], None, list[str]]:
+    """The module as ``hub.load`` gives it, for one image; returns the names of its variables."""
+    loaded = hub.load(str(path), tags=[])
+    taken = {name: function.structured_input_signature[1] for name, function in loaded.signatures.items()}
+    yield "signature_inputs", np.array([f"{name}/{key}" for name, keys in taken.items() for key in keys])
+    names = [variable.name.removesuffix(":0") for variable in loaded.variables]
+    yield "names", np.array(names)
+    yield "digests", np.array([digest(np.asarray(variable.read_value())) for variable in loaded.variables])
+    yield "single", loaded.signatures["default"](**{IMAGE_INPUT: tf.constant(image)})["default"].numpy()
+    return names
+
+
+def _training(path: Path, meta_graph: Any, images: np.ndarray) -> Found:
+    meta_graph = _keeping_all(meta_graph)
+    yield from _steps(path, meta_graph, images)
+    gc.collect()
+    yield from _gradients(path, meta_graph)
+    signatures = meta_graph.signature_def
+    inputs = [f"{name}/{key}" for name in signatures for key in signatures[name].inputs]
+    yield "train/signature_inputs", np.array(inputs)
+    yield "update_ops", np.array(len(_collection(meta_graph, v1.GraphKeys.UPDATE_OPS)))
+
+
+def _steps(path: Path, meta_graph: Any, images: np.ndarray) -> Found:
+    """The signatures' outputs, and what two runs of the update operations do."""
+    signatures = meta_graph.signature_def
+    fed = _images_feed(signatures, images)
+    with _running(meta_graph, path) as (session, variables):
+        yield from _of("train/signature", session.run(_outputs(signatures), fed))
+        held = session.run(variables)
+        names = list(variables)
+        statistics = [name for name in names if name.rsplit("/", 1)[-1] in STATISTICS]
+        yield from _of("before", held, statistics)
+        digests = _digests(held)
+        del held
         updates = v1.get_collection(v1.GraphKeys.UPDATE_OPS)
-        statistics = [v.op.name for v in variables if v.op.name.rsplit("/", 1)[-1] in STATISTICS]
-        steps = [("moved", _momentum_feed(signatures)), ("moved_by_default", {})]
-        with _session(graph, variables, path) as session:
-            fed = _images_feed(signatures, images)
-            arrays = _signatures(session, signatures, fed, "train/signature")
-            held = _values(session, variables)
-            arrays |= _prefixed("before", {name: held[name] for name in statistics})
-            digests = _digests(held)
-            for key, momentum in steps:
-                session.run(updates, fed | momentum)
-                held = _values(session, variables)
-                arrays |= _prefixed(key, {name: held[name] for name in statistics})
-            after = _digests(held)
-            del held
-        with _session(graph, variables, path, PLAIN) as session:
-            losses = v1.losses.get_regularization_losses()
-            arrays |= {"regularization_loss": np.array(session.run(losses), np.float64)}
-            arrays |= _l2(session, losses, variables)
-            output = graph.get_tensor_by_name(signatures["default"].outputs["default"].name)
-            sources = {variable.op.name: [variable] for variable in variables}
-            arrays |= reached(output, sources, _images_feed(signatures, images[:1]), session)
-        trainable = graph.get_collection(v1.GraphKeys.TRAINABLE_VARIABLES)
-    return arrays | {
-        "trainable": np.array([variable.op.name for variable in trainable]),
-        "train/names": np.array(list(digests)),
-        "train/digests": np.array(list(digests.values())),
-        "after_training": np.array([after[name] for name in digests]),
-        "train/signature_inputs": np.array([f"{name}/{key}" for name in signatures for key in signatures[name].inputs]),
-        "update_ops": np.array(len(updates)),
-    }
+        momenta, defaults = _momenta(signatures, TRAINING_MOMENTUM), _default_momenta(signatures)
+        # With the same things fetched and fed, the second run has nothing to prepare, which takes longer than to run.
+        for key, momentum in (("moved", momenta), ("moved_by_default", defaults)):
+            session.run(updates, fed | momentum)
+            held = session.run(variables)
+            yield from _of(key, held, statistics)
+        yield "train/names", np.array(names)
+        yield "train/digests", digests
+        yield "after_training", _digests(held)
+        trainable = v1.get_collection(v1.GraphKeys.TRAINABLE_VARIABLES)
+        yield "trainable", np.array([variable.op.name for variable in trainable])
+
+
+def _gradients(path: Path, meta_graph: Any) -> Found:
+    """What L2 terms pull at, and what a loss of the default output reaches."""
+    default = meta_graph.signature_def["default"]
+    with (
+        small_graph(meta_graph.graph_def, default.inputs[IMAGE_INPUT].name) as (graph, fed),
+        v1.Session(graph=graph, config=PLAIN) as session,
+    ):
+        names = _restore(session, meta_graph, path)
+        sources = {name: [graph.get_tensor_by_name(f"{name}:0")] for name in names}
+        losses = [
+            graph.get_tensor_by_name(name) for name in _collection(meta_graph, v1.GraphKeys.REGULARIZATION_LOSSES)
+        ]
+        yield from _l2(session, losses, sources)
+        output = graph.get_tensor_by_name(default.outputs["default"].name)
+        yield from reached(output, sources, fed, session).items()
 
 
 @contextlib.contextmanager
-def _imported(meta_graph: Any) -> Iterator[tuple[Any, list[Any]]]:
-    """The graph of a MetaGraph as default, and its variables."""
-    with tf.Graph().as_default() as graph:
+def _running(meta_graph: Any, path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """A session of a MetaGraph's graph, the default one, and its variables by name, with the artifact's values."""
+    with tf.Graph().as_default() as graph, v1.Session(graph=graph) as session:
+        # Before the graph is there: each new run costs time that grows with it.
+        _restore(session, meta_graph, path)
         v1.train.import_meta_graph(_without_saver(meta_graph), clear_devices=True)
-        yield graph, v1.global_variables()
-
-
-@contextlib.contextmanager
-def _session(graph: Any, variables: Sequence[Any], path: Path, config: Any = None) -> Iterator[Any]:
-    """A session in which the variables have the values of the artifact in ``path``."""
-    with v1.Session(graph=graph, config=config) as session:
-        _restore(session, variables, str(path / "variables" / "variables"))
-        yield session
+        yield session, {variable.op.name: variable for variable in v1.global_variables()}
 
 
 def _without_saver(meta_graph: Any) -> Any:
@@ -141,33 +158,56 @@ def _without_saver(meta_graph: Any) -> Any:
     return copy
 
 
-def _restore(session: Any, variables: Sequence[Any], prefix: str) -> None:
-    """Gives each variable its value; a saver does the same with several more operations for each."""
-    if not all(hasattr(variable, "handle") for variable in variables):  # those of modules of long ago have none
-        v1.train.Saver(variables).restore(session, prefix)
-        return
+def _prefix(path: Path) -> str:
+    return str(path / "variables" / "variables")
+
+
+def _restore(session: Any, meta_graph: Any, path: Path) -> list[str]:
+    """Gives a session's variables the values that the artifact has, by operations of its own; their names.
+
+    Variables are the same where their operations say so, wherever those are in the graph.
+    """
+    prefix = str(path / "variables" / "variables")
+    stored = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
+    declared = [node for node in meta_graph.graph_def.node if node.op in _VARIABLES and node.name in stored]
+    alone = v1.GraphDef(versions=meta_graph.graph_def.versions)
+    alone.node.extend(declared)
+    for node in alone.node:
+        node.attr["shared_name"].s = node.attr["shared_name"].s or node.name.encode()
+        node.device = ""
+    names = [node.name for node in declared]
+    held = tf.import_graph_def(alone, name="restored", return_elements=[f"{name}:0" for name in names])
     values = tf.raw_ops.RestoreV2(
         prefix=prefix,
-        tensor_names=[variable.op.name for variable in variables],
-        shape_and_slices=[""] * len(variables),
-        dtypes=[variable.dtype.base_dtype for variable in variables],
+        tensor_names=names,
+        shape_and_slices=[""] * len(names),
+        dtypes=[tf.as_dtype(node.attr["dtype"].type) for node in declared],
     )
-    session.run(
-        [
-            tf.raw_ops.AssignVariableOp(resource=variable.handle, value=value)
-            for variable, value in zip(variables, values, strict=True)
-        ]
-    )
+    session.run([_assigned(variable, value) for variable, value in zip(held, values, strict=True)])
+    return names
 
 
-def _signatures(session: Any, signatures: Any, fed: dict[str, Any], key: str) -> dict[str, Any]:
-    """Every output of every signature, in one run."""
-    fetched = {
-        f"{key}/{name}/{output}": tensor.name
+def _assigned(variable: Any, value: Any) -> Any:
+    if variable.dtype == tf.resource:
+        return tf.raw_ops.AssignVariableOp(resource=variable, value=value)
+    return v1.assign(variable, value, validate_shape=False)
+
+
+def _read(variable: Any, dtype: Any) -> Any:
+    return tf.raw_ops.ReadVariableOp(resource=variable, dtype=dtype) if variable.dtype == tf.resource else variable
+
+
+def _outputs(signatures: Any) -> dict[str, str]:
+    """The tensors of every output of every signature, by ``SIGNATURE/OUTPUT``."""
+    return {
+        f"{name}/{output}": tensor.name
         for name, signature in signatures.items()
         for output, tensor in signature.outputs.items()
     }
-    return session.run(fetched, fed)
+
+
+def _digests(values: Mapping[str, np.ndarray]) -> np.ndarray:
+    return np.array([digest(value) for value in values.values()])
 
 
 def _images_feed(signatures: Any, images: np.ndarray) -> dict[str, Any]:
@@ -182,12 +222,12 @@ def _keeping_all(meta_graph: Any) -> Any:
     return copy
 
 
-def _decisions(meta_graph: Any, inference: Any) -> dict[str, Any]:
+def _decisions(meta_graph: Any, inference: Any) -> Found:
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(meta_graph.graph_def, name="")
     found = draws.sites(graph)
     in_inference = sum(draws.is_draw(node) for node in inference.graph_def.node)
-    return draws.arrays(found, draws.draw(graph, found, DRAWS), in_inference)
+    yield from draws.arrays(found, draws.draw(graph, found, DRAWS), in_inference).items()
 
 
 def _image_size(meta_graph: Any) -> tuple[int, int]:
@@ -198,32 +238,42 @@ def _image_size(meta_graph: Any) -> tuple[int, int]:
     return sizes[0] if sizes else (0, 0)
 
 
-def _l2(session: Any, losses: list[Any], variables: list[Any]) -> dict[str, Any]:
-    pairs = zip(variables, v1.gradients(losses, variables) if losses else [None] * len(variables), strict=True)
-    found = {variable.op.name: (variable, gradient) for variable, gradient in pairs if gradient is not None}
-    weights = [weight_of(*pair) for pair in session.run(found).values()]
-    return {"l2/names": np.array(list(found), str), "l2/weights": np.array(weights, np.float64)}
+def _l2(session: Any, losses: Sequence[Any], sources: Mapping[str, Sequence[Any]]) -> Found:
+    yield "regularization_loss", np.array(session.run(losses), np.float64)
+    handles = [handle for (handle,) in sources.values()]
+    gradients = v1.gradients(losses, handles) if losses else [None] * len(handles)
+    pulled = {
+        name: (_read(handle, gradient.dtype), gradient)
+        for name, handle, gradient in zip(sources, handles, gradients, strict=True)
+        if gradient is not None
+    }
+    found = {name: weight_of(*pair) for name, pair in session.run(pulled).items()}
+    yield "l2/names", np.array(list(found), str)
+    yield "l2/weights", np.array(list(found.values()), np.float64)
 
 
 def _collection(meta_graph: Any, key: str) -> list[str]:
     return list(meta_graph.collection_def[key].node_list.value) if key in meta_graph.collection_def else []
 
 
-def _momentum_feed(signatures: Any) -> dict[str, float]:
-    names = {
-        signature.inputs[MOMENTUM_INPUT].name for signature in signatures.values() if MOMENTUM_INPUT in signature.inputs
-    }
-    return dict.fromkeys(names, TRAINING_MOMENTUM)
+def _momentum_inputs(signatures: Any) -> set[str]:
+    inputs = (signature.inputs for signature in signatures.values())
+    return {named[MOMENTUM_INPUT].name for named in inputs if MOMENTUM_INPUT in named}
 
 
-def _prefixed(prefix: str, arrays: dict[str, Any]) -> dict[str, Any]:
-    return {f"{prefix}/{name}": value for name, value in arrays.items()}
+def _momenta(signatures: Any, momentum: float) -> dict[str, float]:
+    return dict.fromkeys(_momentum_inputs(signatures), momentum)
 
 
-def _values(session: Any, variables: Sequence[Any]) -> dict[str, np.ndarray]:
-    # One run for all, and always this one: each new run of a session costs time that grows with the graph.
-    return session.run({variable.op.name: variable for variable in variables})
+def _default_momenta(signatures: Any) -> dict[str, Any]:
+    """The values that those inputs have when nothing is fed; none where the graph does not tell without a run."""
+    graph = v1.get_default_graph()
+    found = {}
+    for name in _momentum_inputs(signatures):
+        op = graph.get_tensor_by_name(name).op
+        found[name] = tf.get_static_value(op.inputs[0]) if op.type == "PlaceholderWithDefault" else None
+    return {} if None in found.values() else found
 
 
-def _digests(values: Mapping[str, np.ndarray]) -> dict[str, str]:
-    return {name: digest(value) for name, value in values.items()}
+def _of(prefix: str, values: Mapping[str, np.ndarray], names: Iterable[str] | None = None) -> Found:
+    return ((f"{prefix}/{name}", values[name]) for name in (values if names is None else names))

@@ -28,5 +28,5 @@ def independent(request: dict[str, Any], report: Say) -> dict[str, Any]:
     checkpoint = Checkpoint(Path(request["prefix"]), config, specs)
     values = {spec.name: value for spec, value in checkpoint.values()}
     found = KINDS[request["kind"]](config, values, VERIFICATION_IMAGES.at(config.image_size))
-    save(Path(request["output"]), {f"end_point/{name}": value for name, value in found.items()})
+    save(Path(request["output"]), ((f"end_point/{name}", value) for name, value in found.items()))
     return {"end_points": list(found)}

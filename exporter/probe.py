@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import itertools
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tensorflow_hub as hub
+from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
 from exporter import draws, end_points, gate
@@ -17,13 +19,17 @@ from exporter.digests import digest
 from exporter.dropping import DRAWS
 from exporter.errors import ArtifactError
 from exporter.formats import HUB_MODULE_FILE, TRAINING_MOMENTUM
-from exporter.found_arrays import save
-from exporter.gradients import PLAIN, reached, stops, taped, weight_of
+from exporter.found_arrays import Found, LazyArrays, save
+from exporter.gradients import PLAIN, reached, small_graph, stops, taped, weight_of
 from exporter.hub_probe import probe_hub
+from exporter.same_network import network_key
 from exporter.synthetic import VERIFICATION_IMAGES
 from exporter.worker import Say
 
 v1 = tf.compat.v1
+
+#: Arrays that are about the file and not about the network.
+_OF_FILE = ("signature/", "stored", "gradients/stops")
 
 
 def probe(request: dict[str, Any], report: Say) -> dict[str, Any]:
@@ -38,50 +44,70 @@ def probe(request: dict[str, Any], report: Say) -> dict[str, Any]:
     `TRAINING_MOMENTUM`), ``moved_by_default/NAME`` (one more step), and ``gradients/names`` of the variables that a
     gradient reaches. ``gradients/stops`` are the operations that stop one.
 
-    The result lists the findings of the gate.
+    ``request["known"]`` may have, by their `network_key`, files that earlier probes wrote: where one of them has the
+    same network and the same values of its variables, this one only loads, is called and gives its signatures, and what
+    else is known of that network is copied.
+
+    The result lists the findings of the gate, and has the ``network``'s key.
     """
     path = Path(request["path"])
     report("loading the artifact")
     images = VERIFICATION_IMAGES.at(request["image_size"])
     output = Path(request["output"])
+    try:
+        saved_model = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+    except DecodeError as error:
+        raise ArtifactError(f"{path} does not load with hub.load: its saved_model.pb is damaged") from error
+    network = None
     if (path / HUB_MODULE_FILE).exists():
         arrays = _probed_hub(path, images, report)
     else:
-        arrays = _probed(path, images, report, output.parent)
-    saved_model = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
-    arrays |= {"stored": np.array(_stored(path)), "gradients/stops": np.array(stops(saved_model), str)}
-    save(output, arrays)
-    return {"findings": [str(finding) for finding in gate.check(saved_model)], "tensorflow": tf.__version__}
+        network = network_key(saved_model)
+        known = request.get("known", {}).get(network)
+        arrays = _probed(path, images, report, output.parent, LazyArrays(Path(known)) if known else {})
+    save(output, itertools.chain(arrays, _of_file(path, saved_model)))
+    findings = [str(finding) for finding in gate.check(saved_model)]
+    return {"findings": findings, "tensorflow": tf.__version__, "network": network}
 
 
-def _stored(path: Path) -> int:
-    """How many values lie in an artifact's file of variables."""
+def _of_file(path: Path, saved_model: Any) -> Found:
     stored = tf.train.load_checkpoint(str(path / "variables" / "variables")).get_variable_to_shape_map()
-    return len(set(stored) - {"_CHECKPOINTABLE_OBJECT_GRAPH"})
+    yield "stored", np.array(len(set(stored) - {"_CHECKPOINTABLE_OBJECT_GRAPH"}))
+    yield "gradients/stops", np.array(stops(saved_model), str)
 
 
-def _probed_hub(path: Path, images: np.ndarray, report: Say) -> dict[str, Any]:
+def _probed_hub(path: Path, images: np.ndarray, report: Say) -> Found:
     report("running the artifact")
     try:
-        return probe_hub(path, images)
+        yield from probe_hub(path, images)
     except Exception as error:
         raise ArtifactError(f"{path} cannot be used as a TF1 Hub module: {_reason(error)}") from error
 
 
-def _probed(path: Path, images: np.ndarray, report: Say, scratch: Path) -> dict[str, Any]:
+def _probed(path: Path, images: np.ndarray, report: Say, scratch: Path, known: Mapping[str, np.ndarray]) -> Found:
     try:
         loaded = hub.load(str(path))
     except Exception as error:
         raise ArtifactError(f"{path} does not load with hub.load: {_reason(error)}") from error
-    report("running the artifact")
     try:
-        values = {_name(variable): variable.numpy() for variable in loaded.variables}
-        arrays = _inference(loaded, images, values) | _decisions(loaded)
+        if _same_values(loaded, known):
+            report("running the artifact, but not the network, which ran before")
+            own = dict(_called(loaded, images)) | {"after_inference": _digests(loaded)}
+            # It may have other signatures.
+            of_network = (name for name in known if name not in own and not name.startswith(_OF_FILE))
+            yield from own.items()
+            yield from ((name, known[name]) for name in of_network)
+            return
+        report("running the artifact")
+        yield from _called(loaded, images)
+        yield from _network(loaded, images)
+        yield "after_inference", _digests(loaded)
+        yield from _decisions(loaded)
         # Two large networks at a time need more memory than many a machine has.
-        del loaded, values
+        del loaded
         gc.collect()
         with _keeping_all(path, scratch) as copy:
-            return arrays | _training(hub.load(str(copy)), images)
+            yield from _training(hub.load(str(copy)), images)
     except (AttributeError, TypeError, ValueError, tf.errors.OpError) as error:
         raise ArtifactError(f"{path} cannot be used as a reusable SavedModel: {_reason(error)}") from error
 
@@ -98,29 +124,38 @@ def _handles(loaded: Any) -> dict[Any, str]:
     return {variable.handle.ref(): _name(variable) for variable in loaded.variables}
 
 
-def _inference(loaded: Any, images: np.ndarray, values: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    arrays = {
-        # Before anything ran that could change them.
-        "digests": _digests(loaded),
-        "output": loaded(tf.constant(images)).numpy(),
-        "output_single": loaded(tf.constant(images[:1]), training=False).numpy(),
-        "names": np.array([_name(variable) for variable in loaded.variables]),
-        "trainable": np.array([_name(variable) for variable in loaded.trainable_variables]),
-        "regularization_loss": np.array([loss().numpy() for loss in loaded.regularization_losses]),
-    }
-    arrays |= _l2(loaded, values)
+def _same_values(loaded: Any, known: Mapping[str, np.ndarray]) -> bool:
+    """Whether the variables are those of what is known, bit for bit."""
+    names = [_name(variable) for variable in loaded.variables]
+    return bool(known) and names == known["names"].tolist() and np.array_equal(_digests(loaded), known["digests"])
+
+
+def _called(loaded: Any, images: np.ndarray) -> Found:
+    """What users of the object call."""
+    # Before anything ran that could change them.
+    yield "digests", _digests(loaded)
+    yield "names", np.array([_name(variable) for variable in loaded.variables])
+    yield "trainable", np.array([_name(variable) for variable in loaded.trainable_variables])
+    yield "output", loaded(tf.constant(images)).numpy()
+    yield "output_single", loaded(tf.constant(images[:1]), training=False).numpy()
     inputs = []
     for name, function in loaded.signatures.items():
         (argument,) = function.structured_input_signature[1]
         inputs.append(f"{name}/{argument}")
         for output, value in function(**{argument: tf.constant(images)}).items():
-            arrays[f"signature/{name}/{output}"] = value.numpy()
-    found = end_points.run(_function(loaded, training=False), values, _handles(loaded), images)
-    arrays |= {f"end_point/{name}": value for name, value in found.items()}
-    return arrays | {"signature_inputs": np.array(inputs, str), "after_inference": _digests(loaded)}
+            yield f"signature/{name}/{output}", value.numpy()
+    yield "signature_inputs", np.array(inputs, str)
 
 
-def _l2(loaded: Any, values: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def _network(loaded: Any, images: np.ndarray) -> Found:
+    yield "regularization_loss", np.array([loss().numpy() for loss in loaded.regularization_losses])
+    yield from _l2(loaded)
+    found = end_points.run(_function(loaded, training=False), _values(loaded), _handles(loaded), images)
+    for name, value in found.items():
+        yield f"end_point/{name}", value
+
+
+def _l2(loaded: Any) -> Found:
     """``l2/names`` of the variables that the regularization losses have a gradient for, and ``l2/weights``.
 
     The weight of a variable is what it is multiplied with to give its gradient, on average.
@@ -130,22 +165,24 @@ def _l2(loaded: Any, values: Mapping[str, np.ndarray]) -> dict[str, Any]:
         tape.watch(variables)
         loss = tf.add_n([tf.zeros([]), *(loss() for loss in loaded.regularization_losses)])
     weights = {
-        _name(variable): weight_of(values[_name(variable)], np.asarray(gradient))
+        _name(variable): weight_of(_value(variable), np.asarray(gradient))
         for variable, gradient in zip(variables, tape.gradient(loss, variables), strict=True)
         if gradient is not None
     }
-    return {"l2/names": np.array(list(weights), str), "l2/weights": np.array(list(weights.values()), np.float64)}
+    yield "l2/names", np.array(list(weights), str)
+    yield "l2/weights", np.array(list(weights.values()), np.float64)
 
 
-def _training(loaded: Any, images: np.ndarray) -> dict[str, Any]:
+def _training(loaded: Any, images: np.ndarray) -> Found:
     """What training does where drop path and dropout keep everything, rescaled."""
-    arrays = _statistics("before", loaded)
+    yield from _statistics("before", loaded)
     output = loaded(tf.constant(images), training=True, batch_norm_momentum=TRAINING_MOMENTUM)
-    arrays |= _statistics("moved", loaded)
+    yield "training/output", output.numpy()
+    yield from _statistics("moved", loaded)
     loaded(tf.constant(images), training=True)
-    arrays |= _statistics("moved_by_default", loaded)
-    arrays |= {"training/output": output.numpy(), "after_training": _digests(loaded)}
-    return arrays | _gradients(loaded, images[:1])
+    yield from _statistics("moved_by_default", loaded)
+    yield "after_training", _digests(loaded)
+    yield from _gradients(loaded, images[:1]).items()
 
 
 def _gradients(loaded: Any, images: np.ndarray) -> dict[str, Any]:
@@ -161,15 +198,18 @@ def _gradients(loaded: Any, images: np.ndarray) -> dict[str, Any]:
     # As for a tape, which does not look at a variable that says it is not trained.
     trained = {_name(variable) for variable in loaded.variables if variable.trainable}
     reads = {name: tensors for name, tensors in reads.items() if name in trained}
-    values = {_name(variable): variable.numpy() for variable in loaded.variables}
-    with v1.Session(graph=function.graph, config=PLAIN) as session:
-        return reached(output, reads, end_points.fed(function, values, handles, images), session)
+    fed = end_points.fed(function, _values(loaded), handles, images)
+    images_input = function.graph.inputs[0].name
+    with small_graph(function.graph.as_graph_def(), images_input) as (graph, image):
+        sources = {name: [graph.get_tensor_by_name(read.name) for read in tensors] for name, tensors in reads.items()}
+        with v1.Session(graph=graph, config=PLAIN) as session:
+            return reached(graph.get_tensor_by_name(output.name), sources, fed | image, session)
 
 
-def _decisions(loaded: Any) -> dict[str, Any]:
+def _decisions(loaded: Any) -> Found:
     inference, training = (_function(loaded, training).graph for training in (False, True))
     found = draws.sites(training)
-    return draws.arrays(found, draws.draw(training, found, DRAWS), len(draws.sites(inference)))
+    yield from draws.arrays(found, draws.draw(training, found, DRAWS), len(draws.sites(inference))).items()
 
 
 def _function(loaded: Any, training: bool) -> Any:
@@ -200,11 +240,21 @@ def _keeping_all(path: Path, scratch: Path) -> Iterator[Path]:
         yield copy
 
 
-def _statistics(key: str, loaded: Any) -> dict[str, Any]:
+def _statistics(key: str, loaded: Any) -> Found:
     trainable = {variable.name for variable in loaded.trainable_variables}
-    statistics = (variable for variable in loaded.variables if variable.name not in trainable)
-    return {f"{key}/{_name(variable)}": variable.numpy() for variable in statistics}
+    for variable in loaded.variables:
+        if variable.name not in trainable:
+            yield f"{key}/{_name(variable)}", _value(variable)
 
 
 def _digests(loaded: Any) -> np.ndarray:
-    return np.array([digest(variable.numpy()) for variable in loaded.variables])
+    return np.array([digest(_value(variable)) for variable in loaded.variables])
+
+
+def _values(loaded: Any) -> dict[str, np.ndarray]:
+    return {_name(variable): _value(variable) for variable in loaded.variables}
+
+
+def _value(variable: Any) -> np.ndarray:
+    """What a variable holds now, without a copy: where that is still in use, TensorFlow writes new values elsewhere."""
+    return np.asarray(variable.read_value())

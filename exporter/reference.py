@@ -37,7 +37,7 @@ def reference(request: dict[str, Any], report: Say) -> dict[str, Any]:
     checkpoint = Checkpoint(Path(request["prefix"]), config, specs)
     arrays = _outputs(checkpoint, config, task, specs)
     arrays |= _facts(checkpoint, config)
-    save(Path(request["output"]), arrays)
+    save(Path(request["output"]), arrays.items())
     return {"arrays": len(arrays), "synthetic": checkpoint.synthetic, "tensorflow": tf.__version__}
 
 

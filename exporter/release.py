@@ -145,7 +145,7 @@ def make(
         outcome.made.sort(key=lambda made: order.index(made.handle))
         if not outcome.failed:
             listener.step("writing the manifest")
-            release_files.close(release)
+            release_files.close(release, {made.handle for made in outcome.made})
     outcome.seconds = time.monotonic() - began
     return outcome
 
@@ -301,13 +301,20 @@ class _Model:
         self._verifier.prepare(lambda said: self._step(f"{self.config.name}: {said}"))
 
     def _ready(self) -> list[Task]:
-        """One task for each artifact, once there are both artifacts and reference."""
+        """One task for each artifact, once there are both artifacts and reference.
+
+        Those of one format and task come after each other: what is the same in them is verified once.
+        """
         self._waits_for -= 1
         if self._waits_for:
             return []
         for handle, reason in self._failures.items():
             self._outcome.made.append(Made(handle, "failed", reason))
-        return [self._completion(each) for each in self._todo if each.target.place.handle not in self._failures]
+        chains: dict[tuple[str, str], list[Planned]] = {}
+        for each in self._todo:
+            if each.target.place.handle not in self._failures:
+                chains.setdefault((each.target.task, each.target.format), []).append(each)
+        return [task for chain in chains.values() for task in self._completion(chain)]
 
     def _all_failed(self, error: NasexportError) -> tuple[()]:
         if self._waits_for > 0:
@@ -315,7 +322,11 @@ class _Model:
             self._outcome.made += [Made(each.target.place.handle, "failed", str(error)) for each in self._todo]
         return ()
 
-    def _completion(self, each: Planned) -> Task:
+    def _completion(self, chain: Sequence[Planned]) -> list[Task]:
+        """The task of the first artifact, which brings forth that of the next."""
+        if not chain:
+            return []
+        each = chain[0]
         handle = each.target.place.handle
         began = 0.0
 
@@ -333,15 +344,14 @@ class _Model:
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
 
-        def done(state: str, reason: str = "") -> tuple[()]:
+        def done(state: str, reason: str = "") -> list[Task]:
             self._outcome.made.append(Made(handle, state, reason, time.monotonic() - began))
             for job, peak in self._verifier.peaks.items():
                 self._saw_peak(job, peak)
-            return ()
+            return self._completion(chain[1:])
 
-        return Task(
-            expected_memory("probe", self.config), run, lambda: done("made"), lambda error: done("failed", str(error))
-        )
+        memory = expected_memory("probe", self.config)
+        return [Task(memory, run, lambda: done("made"), lambda error: done("failed", str(error)))]
 
     def _saw_peak(self, job: str, peak: int) -> None:
         key = (self.config.name, job)

@@ -5,7 +5,7 @@ All follow from the records of the artifacts, so that the same artifacts give th
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import exporter
@@ -47,15 +47,18 @@ def records(release: Path) -> Iterator[Record]:
             yield record
 
 
-def close(release: Path) -> None:
+def close(release: Path, known: Collection[str] = ()) -> None:
     """Writes what makes artifacts a release, each file whole or not at all, the manifest last.
+
+    Args:
+        known: the handles of artifacts whose bytes the caller has just read or written.
 
     Raises:
         ReleaseError: an artifact that is there is not sound, or the files cannot be written.
     """
     found = sorted(records(release), key=lambda record: record.handle)
     for record in found:
-        if problem := next(problems(release, record), None):
+        if problem := next(problems(release, record, read=record.handle not in known), None):
             raise ReleaseError(
                 f"{record.handle} in {release} is damaged: {problem}\nrelease it again, or remove it with its record"
             )

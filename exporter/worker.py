@@ -7,6 +7,7 @@ when its parent does.
 """
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -140,8 +141,10 @@ def _run(
 
 
 def _environment(debug: bool) -> dict[str, str]:
+    # TensorFlow takes and returns large blocks all the time: glibc asks for huge pages, where each is one fault.
+    large_pages = {} if "GLIBC_TUNABLES" in os.environ else {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
     quiet = {} if debug else {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
-    return {**os.environ, **quiet, "PYTHONUTF8": "1"}
+    return {**os.environ, **large_pages, **quiet, "PYTHONUTF8": "1"}
 
 
 def _death(job: str, status: int, last_lines: deque[str]) -> str:
@@ -169,6 +172,8 @@ def main(job: str) -> NoReturn:
     os.dup2(2, 1)
     request = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    # A graph is hundreds of thousands of objects that stay: jobs collect garbage where some was made.
+    gc.set_threshold(100_000, 50, 100)
     try:
         module, function = JOBS[job].split(":")
         report = lambda text: _send(messages, {"report": text})  # noqa: E731

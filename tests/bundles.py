@@ -1,13 +1,14 @@
 """Reads and writes checkpoints with TensorFlow's own means, apart from everything that the exporter does."""
 
+import contextlib
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.protobuf import trackable_object_graph_pb2
+from tensorflow.core.protobuf import saved_model_pb2, trackable_object_graph_pb2
 
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
@@ -63,6 +64,15 @@ def change(artifact: Path, changed: Callable[[dict[str, Any]], None]) -> None:
     for file in prefix.parent.iterdir():
         file.unlink()
     write(prefix, tensors)
+
+
+@contextlib.contextmanager
+def edited(artifact: Path) -> Iterator[Any]:
+    """The protobuf of a SavedModel, which is written back."""
+    file = artifact / "saved_model.pb"
+    saved_model = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    yield saved_model
+    file.write_bytes(saved_model.SerializeToString())
 
 
 def _keys(tensors: Mapping[str, Any]) -> dict[str, str]:

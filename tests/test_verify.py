@@ -83,6 +83,67 @@ def test_every_artifact_is_judged_and_what_is_wrong_is_named(
         assert said in failed["loads and runs"]["detail"]
 
 
+@pytest.fixture(scope="module")
+def others(tiny_artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Copies of version 5, of which some differ from version 4 in what the two have in common."""
+    folder = tmp_path_factory.mktemp("others")
+    good = _artifact(tiny_artifacts)
+    copies = {name: folder / name for name in ("same", "kernel", "function", "training", "capture")}
+    bundles.with_scaled(good, copies["kernel"], KERNEL, 1.001)
+    for name in ("same", "function", "training", "capture"):
+        shutil.copytree(good, copies[name])
+    for name, training in (("function", False), ("training", True)):
+        with bundles.edited(copies[name]) as saved_model:
+            node = next(node for node in _call(saved_model, training).node_def if node.op == "FusedBatchNormV3")
+            node.attr["epsilon"].f *= 2
+    with bundles.edited(copies["capture"]) as saved_model:
+        objects = saved_model.meta_graphs[0].object_graph_def
+        inputs = objects.concrete_functions[_call(saved_model, True).signature.name].bound_inputs
+        # Two of the same shape change places.
+        shapes = [str(objects.nodes[number].variable.shape) for number in inputs]
+        first = next(place for place, shape in enumerate(shapes) if shapes.count(shape) > 1)
+        second = shapes.index(shapes[first], first + 1)
+        inputs[first], inputs[second] = inputs[second], inputs[first]
+    return copies
+
+
+def _call(saved_model: Any, training: bool) -> Any:
+    """The function of ``__call__``; in training, batch norm takes no moving statistics."""
+    functions = [
+        function
+        for function in saved_model.meta_graphs[0].graph_def.library.function
+        if "call" in function.signature.name
+    ]
+    (found,) = (
+        function
+        for function in functions
+        if any(node.op.startswith("Random") for node in function.node_def) == training
+    )
+    return found
+
+
+def test_a_network_runs_once_for_artifacts_that_share_it_and_that_hides_nothing(
+    cli: Command, tiny_artifacts: Path, tiny_checkpoint: Path, others: dict[str, Path]
+) -> None:
+    fourth, fifth = _artifact(tiny_artifacts, version=4), _artifact(tiny_artifacts)
+    alone = cli("verify", fifth, "--checkpoint", tiny_checkpoint, "--json")
+    result = cli("verify", fourth, fifth, others["same"], "--checkpoint", tiny_checkpoint, "--json")
+    assert result.stderr.count("but not the network, which ran before") == 1
+    assert result.stderr.count("the same files ran before") == 1
+    reports = _reports(result, 0)
+    assert reports[1]["checks"] == reports[2]["checks"] == _reports(alone, 0)[0]["checks"]
+    assert "ran before" not in alone.stderr
+
+    wrong = [others[name] for name in ("kernel", "function", "training", "capture")]
+    result = cli("verify", fourth, *wrong, "--checkpoint", tiny_checkpoint, "--json")
+    assert "ran before" not in result.stderr
+    _, kernel, function, training, capture = map(_failed, _reports(result, 1))
+    assert "variables with other values" in kernel
+    assert "end points, relative difference" in function
+    assert "moving averages at momentum 0.75, relative difference" in training
+    assert capture
+
+
 def test_text_has_a_line_for_each_check_and_a_verdict(
     cli: Command, tiny_artifacts: Path, tiny_checkpoint: Path, damaged: dict[str, Path]
 ) -> None:

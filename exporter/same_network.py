@@ -1,0 +1,57 @@
+"""What tells that two TF2 SavedModels are the same network, byte for byte: what one of them does need not run twice.
+
+Version 5 of an artifact is version 4 with a signature more; its functions have other names, for readers to load both.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+
+def network_key(saved_model: Any) -> str | None:
+    """The sha256 of the functions that calls and losses stand for, with the names of the variables that they capture.
+
+    Args:
+        saved_model: a ``SavedModel`` protobuf.
+
+    Returns:
+        It is the same for two files only if these functions are the same but for their names; None where there are
+        none, or where they call others.
+    """
+    if len(saved_model.meta_graphs) != 1:
+        return None
+    (meta_graph,) = saved_model.meta_graphs
+    objects = meta_graph.object_graph_def
+    definitions = {function.signature.name: function for function in meta_graph.graph_def.library.function}
+    whole = hashlib.sha256()
+    for attribute, node in _functions(objects):
+        whole.update(attribute.encode() + node.function.function_spec.SerializeToString(deterministic=True))
+        for name in node.function.concrete_functions:
+            if name not in definitions or _calls_others(definitions[name]):
+                return None
+            definition = type(definitions[name])()
+            definition.CopyFrom(definitions[name])
+            definition.signature.name = ""
+            concrete = objects.concrete_functions[name]
+            captured = [objects.nodes[number].variable.name for number in concrete.bound_inputs]
+            for part in (definition, concrete.canonicalized_input_signature, concrete.output_signature):
+                whole.update(hashlib.sha256(part.SerializeToString(deterministic=True)).digest())
+            whole.update("\0".join(captured).encode())
+    return whole.hexdigest() if any(True for _ in _functions(objects)) else None
+
+
+def _functions(objects: Any) -> Iterator[tuple[str, Any]]:
+    """The functions of the root's ``__call__`` and ``regularization_losses``, by the attribute that they belong to."""
+    if not objects.nodes:
+        return
+    children = {child.local_name: objects.nodes[child.node_id] for child in objects.nodes[0].children}
+    if "__call__" in children:
+        yield "__call__", children["__call__"]
+    if "regularization_losses" in children:
+        for child in children["regularization_losses"].children:
+            yield f"regularization_losses/{child.local_name}", objects.nodes[child.node_id]
+
+
+def _calls_others(definition: Any) -> bool:
+    values = (value for node in definition.node_def for value in node.attr.values())
+    return any(value.HasField("func") or value.list.func for value in values)
