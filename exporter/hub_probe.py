@@ -19,14 +19,19 @@ from exporter.found_arrays import Found
 from exporter.gradients import PLAIN, reached, small_graph, weight_of
 from exporter.hub_messages import ATTACHMENTS, attached_image_size
 from exporter.layout import STATISTICS
+from exporter.same_network import tensor_keys
 
 v1 = tf.compat.v1
 
 #: Operations that declare variables; modules of long ago have the last ones.
 _VARIABLES = ("VarHandleOp", "VariableV2", "Variable")
+#: Variables whose gradients are held together.
+_AT_A_TIME = 64
+#: Arrays that follow from the training graph up to the default output and the losses, and the variables' values.
+_OF_GRADIENTS = ("gradients/names", "gradients/not_finite", "l2/", "regularization_loss")
 
 
-def probe_hub(path: Path, images: np.ndarray) -> Found:
+def probe_hub(path: Path, images: np.ndarray, known: Mapping[str, np.ndarray]) -> Found:
     """What the module gives for ``images``, float32 [batch, size, size, 3].
 
     Arrays of the tag set ``{}``, imported as ``hub.Module`` does: ``signature/NAME/OUTPUT``; and as ``hub.load`` gives
@@ -37,7 +42,8 @@ def probe_hub(path: Path, images: np.ndarray) -> Found:
     ``before/NAME``, ``moved/NAME`` (one run of the update operations at `TRAINING_MOMENTUM`, where that can be set),
     ``moved_by_default/NAME`` (one more). ``tag_sets`` and ``collections`` list what the file has, ``draws/…`` its
     random decisions (`exporter.draws.arrays`). ``image_sizes`` are those attached in each tag set, [height, width] or
-    zeros; ``l2/…`` is as in `exporter.probe`.
+    zeros; ``l2/…`` is as in `exporter.probe`. ``keys``, ``train/keys`` and ``gradients/keys`` tell what these depend on
+    (`exporter.same_network.tensor_keys`): what is ``known`` from another module of the same values is not run again.
 
     Where a tag set is missing, there are the first two lists, and ``names`` is empty.
     """
@@ -51,20 +57,34 @@ def probe_hub(path: Path, images: np.ndarray) -> Found:
     yield "image_sizes", np.array([_image_size(graph) for graph in meta_graphs.values()])
     inference, training = meta_graphs[frozenset()], meta_graphs[frozenset({"train"})]
     yield "inference_update_ops", np.array(len(_collection(inference, v1.GraphKeys.UPDATE_OPS)))
-    for part in (
-        _decisions(training, inference),
-        _inference(path, inference, images),
-        _training(path, training, images),
-    ):
-        yield from part
-        # Graphs are circles of objects; two at a time need more memory than many a machine has.
-        gc.collect()
-
-
-def _inference(path: Path, meta_graph: Any, images: np.ndarray) -> Found:
-    names = yield from _loaded(path, images[:1])
+    yield from _decisions(training, inference)
+    # Graphs are circles of objects; two at a time need more memory than many a machine has.
     gc.collect()
+    names, digests = yield from _loaded(path, images[:1])
+    gc.collect()
+    if not (known and names == known["names"].tolist() and np.array_equal(digests, known["digests"])):
+        known = {}
+    yield from _inference(path, inference, images, names, known)
+    gc.collect()
+    training = _keeping_all(training)
+    yield from _steps(path, training, images, known)
+    gc.collect()
+    yield from _gradients(path, training, known)
+    inputs = [f"{name}/{key}" for name, signature in training.signature_def.items() for key in signature.inputs]
+    yield "train/signature_inputs", np.array(inputs)
+    yield "update_ops", np.array(len(_collection(training, v1.GraphKeys.UPDATE_OPS)))
+
+
+def _inference(
+    path: Path, meta_graph: Any, images: np.ndarray, names: Sequence[str], known: Mapping[str, np.ndarray]
+) -> Found:
     signatures = meta_graph.signature_def
+    keys = _keys(meta_graph, _outputs(signatures))
+    yield "keys", _listed(keys)
+    if outputs := _known_outputs("", keys, known):
+        yield from _of("signature", outputs)
+        yield "after_inference", known["after_inference"]
+        return
     # In inference, a momentum must have no effect.
     fed = _images_feed(signatures, images) | _momenta(signatures, TRAINING_MOMENTUM)
     with _running(meta_graph, path) as (session, variables):
@@ -73,35 +93,28 @@ def _inference(path: Path, meta_graph: Any, images: np.ndarray) -> Found:
         yield "after_inference", np.array([digest(after[name]) if name in after else "" for name in names])
 
 
-def _loaded(path: Path, image: np.ndarray) -> Generator[tuple[str, Any], None, list[str]]:
-    """The module as ``hub.load`` gives it, for one image; returns the names of its variables."""
+def _loaded(path: Path, image: np.ndarray) -> Generator[tuple[str, Any], None, tuple[list[str], np.ndarray]]:
+    """The module as ``hub.load`` gives it, for one image; returns the names and digests of its variables."""
     loaded = hub.load(str(path), tags=[])
     taken = {name: function.structured_input_signature[1] for name, function in loaded.signatures.items()}
     yield "signature_inputs", np.array([f"{name}/{key}" for name, keys in taken.items() for key in keys])
     names = [variable.name.removesuffix(":0") for variable in loaded.variables]
     yield "names", np.array(names)
-    yield "digests", np.array([digest(np.asarray(variable.read_value())) for variable in loaded.variables])
+    digests = np.array([digest(np.asarray(variable.read_value())) for variable in loaded.variables])
+    yield "digests", digests
     yield "single", loaded.signatures["default"](**{IMAGE_INPUT: tf.constant(image)})["default"].numpy()
-    return names
+    return names, digests
 
 
-def _training(path: Path, meta_graph: Any, images: np.ndarray) -> Found:
-    meta_graph = _keeping_all(meta_graph)
-    yield from _steps(path, meta_graph, images)
-    gc.collect()
-    yield from _gradients(path, meta_graph)
-    signatures = meta_graph.signature_def
-    inputs = [f"{name}/{key}" for name in signatures for key in signatures[name].inputs]
-    yield "train/signature_inputs", np.array(inputs)
-    yield "update_ops", np.array(len(_collection(meta_graph, v1.GraphKeys.UPDATE_OPS)))
-
-
-def _steps(path: Path, meta_graph: Any, images: np.ndarray) -> Found:
+def _steps(path: Path, meta_graph: Any, images: np.ndarray, known: Mapping[str, np.ndarray]) -> Found:
     """The signatures' outputs, and what two runs of the update operations do."""
     signatures = meta_graph.signature_def
     fed = _images_feed(signatures, images)
+    keys = _keys(meta_graph, _outputs(signatures))
+    yield "train/keys", _listed(keys)
+    outputs = _known_outputs("train/", keys, known)
     with _running(meta_graph, path) as (session, variables):
-        yield from _of("train/signature", session.run(_outputs(signatures), fed))
+        yield from _of("train/signature", outputs or session.run(_outputs(signatures), fed))
         held = session.run(variables)
         names = list(variables)
         statistics = [name for name in names if name.rsplit("/", 1)[-1] in STATISTICS]
@@ -115,16 +128,25 @@ def _steps(path: Path, meta_graph: Any, images: np.ndarray) -> Found:
             session.run(updates, fed | momentum)
             held = session.run(variables)
             yield from _of(key, held, statistics)
+            after = _digests(held)
+            del held
         yield "train/names", np.array(names)
         yield "train/digests", digests
-        yield "after_training", _digests(held)
+        yield "after_training", after
         trainable = v1.get_collection(v1.GraphKeys.TRAINABLE_VARIABLES)
         yield "trainable", np.array([variable.op.name for variable in trainable])
 
 
-def _gradients(path: Path, meta_graph: Any) -> Found:
+def _gradients(path: Path, meta_graph: Any, known: Mapping[str, np.ndarray]) -> Found:
     """What L2 terms pull at, and what a loss of the default output reaches."""
     default = meta_graph.signature_def["default"]
+    named = {"default": default.outputs["default"].name}
+    named |= {name: name for name in _collection(meta_graph, v1.GraphKeys.REGULARIZATION_LOSSES)}
+    keys = _listed(_keys(meta_graph, named))
+    yield "gradients/keys", keys
+    if known and keys.size and np.array_equal(np.sort(keys), np.sort(known["gradients/keys"])):
+        yield from ((name, known[name]) for name in known if name.startswith(_OF_GRADIENTS))
+        return
     with (
         small_graph(meta_graph.graph_def, default.inputs[IMAGE_INPUT].name) as (graph, fed),
         v1.Session(graph=graph, config=PLAIN) as session,
@@ -135,8 +157,45 @@ def _gradients(path: Path, meta_graph: Any) -> Found:
             graph.get_tensor_by_name(name) for name in _collection(meta_graph, v1.GraphKeys.REGULARIZATION_LOSSES)
         ]
         yield from _l2(session, losses, sources)
-        output = graph.get_tensor_by_name(default.outputs["default"].name)
+        output = graph.get_tensor_by_name(named["default"])
         yield from reached(output, sources, fed, session).items()
+
+
+def _keys(meta_graph: Any, tensors: Mapping[str, str]) -> dict[str, str]:
+    """The keys of tensors, by what they are called here; none where the graph has none."""
+    keys = tensor_keys(meta_graph.graph_def, tensors.values())
+    return {name: keys[tensor] for name, tensor in tensors.items()} if keys else {}
+
+
+def _listed(keys: Mapping[str, str]) -> np.ndarray:
+    return np.array([f"{key} {name}" for name, key in keys.items()], str)
+
+
+class _Known(Mapping[str, np.ndarray]):
+    """Outputs that are known under other names, each read when it is asked for."""
+
+    def __init__(self, places: Mapping[str, str], known: Mapping[str, np.ndarray]):
+        self._places, self._known = places, known
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._known[self._places[name]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+def _known_outputs(tags: str, keys: Mapping[str, str], known: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    """The outputs with these keys; none where one of them is not known."""
+    places: dict[str, str] = {}
+    for listed in known[f"{tags}keys"].tolist() if known else ():
+        key, _, name = listed.partition(" ")
+        places[key] = f"{tags}signature/{name}"
+    if not keys or not set(keys.values()) <= set(places):
+        return {}
+    return _Known({name: places[key] for name, key in keys.items()}, known)
 
 
 @contextlib.contextmanager
@@ -156,10 +215,6 @@ def _without_saver(meta_graph: Any) -> Any:
     if not copy.HasField("saver_def"):
         copy.saver_def.filename_tensor_name = copy.saver_def.save_tensor_name = copy.saver_def.restore_op_name = "none"
     return copy
-
-
-def _prefix(path: Path) -> str:
-    return str(path / "variables" / "variables")
 
 
 def _restore(session: Any, meta_graph: Any, path: Path) -> list[str]:
@@ -247,7 +302,12 @@ def _l2(session: Any, losses: Sequence[Any], sources: Mapping[str, Sequence[Any]
         for name, handle, gradient in zip(sources, handles, gradients, strict=True)
         if gradient is not None
     }
-    found = {name: weight_of(*pair) for name, pair in session.run(pulled).items()}
+    found: dict[str, float] = {}
+    names = list(pulled)
+    for start in range(0, len(names), _AT_A_TIME):
+        # Values and gradients of all would be twice the network.
+        part = session.run({name: pulled[name] for name in names[start : start + _AT_A_TIME]})
+        found |= {name: weight_of(*pair) for name, pair in part.items()}
     yield "l2/names", np.array(list(found), str)
     yield "l2/weights", np.array(list(found.values()), np.float64)
 

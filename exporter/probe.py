@@ -44,11 +44,11 @@ def probe(request: dict[str, Any], report: Say) -> dict[str, Any]:
     `TRAINING_MOMENTUM`), ``moved_by_default/NAME`` (one more step), and ``gradients/names`` of the variables that a
     gradient reaches. ``gradients/stops`` are the operations that stop one.
 
-    ``request["known"]`` may have, by their `network_key`, files that earlier probes wrote: where one of them has the
-    same network and the same values of its variables, this one only loads, is called and gives its signatures, and what
-    else is known of that network is copied.
+    ``request["known"]`` may have, by the ``network`` that they told of, files that earlier probes wrote: where one of
+    them has the same values of variables, what follows from what it has in common with this one is copied. A SavedModel
+    of the same `network_key` is loaded, called and asked for its signatures, and no more.
 
-    The result lists the findings of the gate, and has the ``network``'s key.
+    The result lists the findings of the gate, and has the ``network``: for SavedModels its key.
     """
     path = Path(request["path"])
     report("loading the artifact")
@@ -58,13 +58,14 @@ def probe(request: dict[str, Any], report: Say) -> dict[str, Any]:
         saved_model = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
     except DecodeError as error:
         raise ArtifactError(f"{path} does not load with hub.load: its saved_model.pb is damaged") from error
-    network = None
-    if (path / HUB_MODULE_FILE).exists():
-        arrays = _probed_hub(path, images, report)
+    hub_module = (path / HUB_MODULE_FILE).exists()
+    network = HUB_MODULE_FILE if hub_module else network_key(saved_model)
+    before = request.get("known", {}).get(network)
+    known = LazyArrays(Path(before)) if before else {}
+    if hub_module:
+        arrays = _probed_hub(path, images, report, known)
     else:
-        network = network_key(saved_model)
-        known = request.get("known", {}).get(network)
-        arrays = _probed(path, images, report, output.parent, LazyArrays(Path(known)) if known else {})
+        arrays = _probed(path, images, report, output.parent, known)
     save(output, itertools.chain(arrays, _of_file(path, saved_model)))
     findings = [str(finding) for finding in gate.check(saved_model)]
     return {"findings": findings, "tensorflow": tf.__version__, "network": network}
@@ -76,10 +77,10 @@ def _of_file(path: Path, saved_model: Any) -> Found:
     yield "gradients/stops", np.array(stops(saved_model), str)
 
 
-def _probed_hub(path: Path, images: np.ndarray, report: Say) -> Found:
+def _probed_hub(path: Path, images: np.ndarray, report: Say, known: Mapping[str, np.ndarray]) -> Found:
     report("running the artifact")
     try:
-        yield from probe_hub(path, images)
+        yield from probe_hub(path, images, known)
     except Exception as error:
         raise ArtifactError(f"{path} cannot be used as a TF1 Hub module: {_reason(error)}") from error
 

@@ -1,10 +1,11 @@
-"""What tells that two TF2 SavedModels are the same network, byte for byte: what one of them does need not run twice.
+"""What tells that two artifacts are the same network, byte for byte: what one of them does need not run twice.
 
 Version 5 of an artifact is version 4 with a signature more; its functions have other names, for readers to load both.
+The graphs of versions 1 and 3 differ in what a momentum can be set for.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 
@@ -55,3 +56,46 @@ def _functions(objects: Any) -> Iterator[tuple[str, Any]]:
 def _calls_others(definition: Any) -> bool:
     values = (value for node in definition.node_def for value in node.attr.values())
     return any(value.HasField("func") or value.list.func for value in values)
+
+
+def tensor_keys(graph_def: Any, tensors: Iterable[str]) -> dict[str, str]:
+    """For each tensor of a graph, a sha256 of all operations that it depends on, whatever those are called.
+
+    With the same values of variables and of what is fed, two tensors of the same key are equal; operations that draw
+    random numbers apart. Of operations that depend on nothing, constants apart, the name belongs to what they are.
+    Where the graph has a loop, there are no keys.
+
+    Args:
+        tensors: names, as ``scope/operation:0``.
+    """
+    nodes = {node.name: node for node in graph_def.node}
+    library = graph_def.library.SerializeToString(deterministic=True)
+    keys: dict[str, str] = {}
+    begun: set[str] = set()
+    waiting = [_source(tensor) for tensor in tensors]
+    while waiting:
+        name = waiting[-1]
+        missing = {_source(before) for before in nodes[name].input} - keys.keys()
+        if not missing or name in keys:
+            waiting.pop()
+            if name not in keys:
+                keys[name] = _node_key(nodes[name], keys, library)
+        elif missing & begun:
+            return {}  # a loop, as graphs of TensorFlow 1 may have
+        else:
+            begun.add(name)
+            waiting += missing
+    return {tensor: f"{keys[_source(tensor)]}:{tensor.partition(':')[2] or 0}" for tensor in tensors}
+
+
+def _source(name: str) -> str:
+    return name.removeprefix("^").partition(":")[0]
+
+
+def _node_key(node: Any, keys: dict[str, str], library: bytes) -> str:
+    alone = type(node)()
+    alone.CopyFrom(node)
+    if node.input or node.op == "Const":
+        alone.name = ""
+    alone.input[:] = [name.replace(_source(name), keys[_source(name)], 1) for name in node.input]
+    return hashlib.sha256(alone.SerializeToString(deterministic=True) + library).hexdigest()
