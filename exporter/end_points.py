@@ -1,7 +1,7 @@
 """Finds the end points of a network in a function's graph by the names of its scopes, and runs up to them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,17 +39,18 @@ def _cell_name(scope: str) -> str:
 
 
 def run(
-    function: Any, values: Mapping[str, np.ndarray], names: Mapping[Any, str], images: Any
-) -> dict[str, np.ndarray]:
-    """Every end point that is found in a concrete function of ``images``.
+    function: Any, values: Mapping[str, np.ndarray], names: Mapping[Any, str], batches: Sequence[Any]
+) -> list[tuple[np.ndarray, dict[str, np.ndarray]]]:
+    """For each batch of images, the output of a concrete function, and every end point that is found in it.
 
     Args:
         function: a restored concrete function whose first argument takes images.
         values: of each variable, by name.
         names: of each variable, by the reference of its resource handle (``handle.ref()``).
     """
+    wanted = function.graph.outputs[0], locate(function.graph)
     with v1.Session(graph=function.graph) as session:
-        return session.run(locate(function.graph), fed(function, values, names, images))
+        return [session.run(wanted, fed(function, values, names, images)) for images in batches]
 
 
 def reads(function: Any, names: Mapping[Any, str]) -> dict[str, list[Any]]:

@@ -36,13 +36,13 @@ def probe(request: dict[str, Any], report: Say) -> dict[str, Any]:
     """Loads ``request["path"]`` with ``hub.load`` and writes ``request["output"]``, an ``.npz`` of what it gives.
 
     For the arrays of a TF1 Hub module see `exporter.hub_probe`. Those of a TF2 SavedModel: ``output`` on
-    `VERIFICATION_IMAGES` and ``output_single`` on the first of them alone; ``end_point/NAME`` of those found in the
-    graph; ``signature/NAME/OUTPUT``, ``signature_inputs``; ``regularization_loss``, ``l2/…`` (see `_l2`); ``names``,
-    ``trainable`` and ``digests`` of ``obj.variables`` in order, ``stored`` (how many values the file has);
-    ``after_inference`` digests; ``draws/…`` of its random decisions (see `exporter.draws.arrays`); and, where those
-    keep everything: ``training/output``, of the moving statistics ``before/NAME``, ``moved/NAME`` (one step with
-    `TRAINING_MOMENTUM`), ``moved_by_default/NAME`` (one more step), and ``gradients/names`` of the variables that a
-    gradient reaches. ``gradients/stops`` are the operations that stop one.
+    `VERIFICATION_IMAGES` and ``output_single``, that of the function that was called, on the first of them alone;
+    ``end_point/NAME`` of those found in the graph; ``signature/NAME/OUTPUT``, ``signature_inputs``;
+    ``regularization_loss``, ``l2/…`` (see `_l2`); ``names``, ``trainable`` and ``digests`` of ``obj.variables`` in
+    order, ``stored`` (how many values the file has); ``after_inference`` digests; ``draws/…`` of its random decisions
+    (see `exporter.draws.arrays`); and, where those keep everything: ``training/output``, of the moving statistics
+    ``before/NAME``, ``moved/NAME`` (one step with `TRAINING_MOMENTUM`), ``moved_by_default/NAME`` (one more step), and
+    ``gradients/names`` of the variables that a gradient reaches. ``gradients/stops`` are the operations that stop one.
 
     ``request["known"]`` may have, by the ``network`` that they told of, files that earlier probes wrote: where one of
     them has the same values of variables, what follows from what it has in common with this one is copied. A SavedModel
@@ -138,7 +138,6 @@ def _called(loaded: Any, images: np.ndarray) -> Found:
     yield "names", np.array([_name(variable) for variable in loaded.variables])
     yield "trainable", np.array([_name(variable) for variable in loaded.trainable_variables])
     yield "output", loaded(tf.constant(images)).numpy()
-    yield "output_single", loaded(tf.constant(images[:1]), training=False).numpy()
     inputs = []
     for name, function in loaded.signatures.items():
         (argument,) = function.structured_input_signature[1]
@@ -151,7 +150,12 @@ def _called(loaded: Any, images: np.ndarray) -> Found:
 def _network(loaded: Any, images: np.ndarray) -> Found:
     yield "regularization_loss", np.array([loss().numpy() for loss in loaded.regularization_losses])
     yield from _l2(loaded)
-    found = end_points.run(_function(loaded, training=False), _values(loaded), _handles(loaded), images)
+    # One image runs as those before it did; called as an object, it would be prepared anew.
+    batches = (images, images[:1])
+    (_, found), (single, _) = end_points.run(
+        _function(loaded, training=False), _values(loaded), _handles(loaded), batches
+    )
+    yield "output_single", single
     for name, value in found.items():
         yield f"end_point/{name}", value
 

@@ -41,6 +41,8 @@ JOBS = {
     "evaluate": "exporter.prediction:evaluate",
 }
 
+#: Those that run no network, and would only be larger for it.
+_WITHOUT_NETWORK = ("export", "inspect", "compare_files", "inventory")
 
 _PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 #: Unlike ``-m``, this never takes a package of the same name from the folder that the user happens to be in.
@@ -90,7 +92,7 @@ def _run(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=None if debug else subprocess.PIPE,
-        env={**_environment(debug), **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), temporary)},
+        env={**_environment(job, debug), **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), temporary)},
         text=True,
         encoding="utf-8",
     )
@@ -140,9 +142,10 @@ def _run(
     return result
 
 
-def _environment(debug: bool) -> dict[str, str]:
-    # TensorFlow takes and returns large blocks all the time: glibc asks for huge pages, where each is one fault.
-    large_pages = {} if "GLIBC_TUNABLES" in os.environ else {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+def _environment(job: str, debug: bool) -> dict[str, str]:
+    # To run a network is to take and return large blocks: glibc asks for huge pages, where each is one fault.
+    more = job not in _WITHOUT_NETWORK and "GLIBC_TUNABLES" not in os.environ
+    large_pages = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"} if more else {}
     quiet = {} if debug else {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
     return {**os.environ, **large_pages, **quiet, "PYTHONUTF8": "1"}
 
