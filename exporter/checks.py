@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from exporter.config import ModelConfig, Task
-from exporter.departure import relative_difference
+from exporter.departure import chunks, relative_difference
 from exporter.layout import VariableSpec, end_points, variables
 
 #: Largest difference allowed, as a part of the largest magnitude in the reference. Graphs of the same weights differ
@@ -184,8 +184,11 @@ def end_point_difference(reference: Arrays, prefix: str, name: str, found: np.nd
 
 def statistics(value: np.ndarray) -> np.ndarray:
     """Mean, standard deviation and largest magnitude, float64 [3]: what is recorded of an end point."""
-    value = np.asarray(value, np.float64)
-    return np.array([value.mean(), value.std(), np.abs(value).max()])
+    size = np.size(value)
+    mean = sum(float(chunk.sum(dtype=np.float64)) for chunk in chunks(value)) / size
+    squares = sum(float(np.square(chunk.astype(np.float64) - mean).sum()) for chunk in chunks(value))
+    largest = np.max([np.abs(chunk).max() for chunk in chunks(value)])
+    return np.array([mean, np.sqrt(squares / size), largest], np.float64)
 
 
 def statistics_of(found: Arrays) -> list[str]:

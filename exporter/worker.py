@@ -175,12 +175,14 @@ def main(job: str) -> NoReturn:
     os.dup2(2, 1)
     request = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    # A graph is hundreds of thousands of objects that stay: jobs collect garbage where some was made.
+    # Modules and graphs are hundreds of thousands of objects that stay: jobs collect garbage where some was made.
     gc.set_threshold(100_000, 50, 100)
     try:
         module, function = JOBS[job].split(":")
         report = lambda text: _send(messages, {"report": text})  # noqa: E731
-        result = getattr(importlib.import_module(module), function)(request, report)
+        work = getattr(importlib.import_module(module), function)
+        gc.freeze()
+        result = work(request, report)
         _send(messages, {"result": {**result, "peak_memory": _peak_memory()}})
     except Exception as error:
         kind, text = told(error)
