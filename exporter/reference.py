@@ -66,8 +66,10 @@ def _outputs(checkpoint: Checkpoint, config: ModelConfig, task: Task, specs: lis
 
 
 def _variable(spec: VariableSpec) -> Any:
-    # In no collection, nor in that of trainable ones: legacy layers search those for each new weight.
-    return v1.get_variable(spec.name, spec.shape, trainable=False, use_resource=True, collections=[])
+    # In no collection, nor in that of trainable ones: legacy layers search those for each new weight. Restored before
+    # anything is read: the usual first values would be several operations more for each.
+    first = v1.zeros_initializer()
+    return v1.get_variable(spec.name, spec.shape, initializer=first, trainable=False, use_resource=True, collections=[])
 
 
 def _facts(checkpoint: Checkpoint, config: ModelConfig) -> dict[str, Any]:
