@@ -48,9 +48,17 @@ def run(
         values: of each variable, by name.
         names: of each variable, by the reference of its resource handle (``handle.ref()``).
     """
-    wanted = function.graph.outputs[0], locate(function.graph)
+    wanted = output(function), locate(function.graph)
     with v1.Session(graph=function.graph) as session:
         return [session.run(wanted, fed(function, values, names, images)) for images in batches]
+
+
+def output(function: Any) -> Any:
+    """The tensor that a concrete function returns, before the identities that wait for updates of moving averages."""
+    (tensor, *_) = function.graph.outputs
+    while tensor.op.type == "Identity":
+        (tensor,) = tensor.op.inputs
+    return tensor
 
 
 def reads(function: Any, names: Mapping[Any, str]) -> dict[str, list[Any]]:

@@ -197,9 +197,6 @@ def _gradients(loaded: Any, images: np.ndarray) -> dict[str, Any]:
     if not {_name(variable) for variable in loaded.trainable_variables} <= set(reads):
         # The network is in functions that this one calls, as other writers have it; a tape finds its way in, slowly.
         return taped(lambda: loaded(tf.constant(images), training=True), loaded.variables)
-    output = function.graph.outputs[0]
-    while output.op.type == "Identity":  # which waits for the updates of the moving averages
-        (output,) = output.op.inputs
     # As for a tape, which does not look at a variable that says it is not trained.
     trained = {_name(variable) for variable in loaded.variables if variable.trainable}
     reads = {name: tensors for name, tensors in reads.items() if name in trained}
@@ -208,7 +205,7 @@ def _gradients(loaded: Any, images: np.ndarray) -> dict[str, Any]:
     with small_graph(function.graph.as_graph_def(), images_input) as (graph, image):
         sources = {name: [graph.get_tensor_by_name(read.name) for read in tensors] for name, tensors in reads.items()}
         with v1.Session(graph=graph, config=PLAIN) as session:
-            return reached(graph.get_tensor_by_name(output.name), sources, fed | image, session)
+            return reached(graph.get_tensor_by_name(end_points.output(function).name), sources, fed | image, session)
 
 
 def _decisions(loaded: Any) -> Found:
