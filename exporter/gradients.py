@@ -39,30 +39,30 @@ def weight_of(value: np.ndarray, gradient: np.ndarray) -> float:
 
 
 @contextlib.contextmanager
-def small_graph(graph_def: Any, images: str) -> Iterator[tuple[tf.Graph, dict[str, np.ndarray]]]:
+def small_graph(graph_def: Any, images: str, full: int) -> Iterator[tuple[tf.Graph, dict[str, np.ndarray]]]:
     """A graph for small images in the place of large ones, the default one, and what to feed: one such image.
 
     What stands in the way of a gradient does so for images of any size, and what the forward pass keeps for it grows
     with them. A network that takes no other size is left as it is.
 
     Args:
-        images: the name of the tensor that is a placeholder for them, of static height and width.
+        images: the name of the tensor that is a placeholder for them.
+        full: height and width of the large ones, in pixels.
     """
-    name = images.removesuffix(":0")
+    name, size = images.removesuffix(":0"), min(_SMALL, full)
     smaller = type(graph_def)()
     smaller.CopyFrom(graph_def)
     for node in smaller.node:
         if node.name == name:
-            height = node.attr["shape"].shape.dim[1]
-            full = height.size
-            height.size = node.attr["shape"].shape.dim[2].size = min(_SMALL, full)
+            # None where the placeholder takes any shape.
+            for dimension in node.attr["shape"].shape.dim[1:3]:
+                dimension.size = size
         if node.op != "ReadVariableOp":
             # Of the sizes that were; those of variables are no one else's to know.
             node.attr.pop("_output_shapes", None)
     try:
         with tf.Graph().as_default() as graph:
             tf.import_graph_def(smaller, name="")
-        size = min(_SMALL, full)
     except ValueError:
         with tf.Graph().as_default() as graph:
             tf.import_graph_def(graph_def, name="")

@@ -69,7 +69,7 @@ def probe_hub(path: Path, images: np.ndarray, known: Mapping[str, np.ndarray]) -
     training = _keeping_all(training)
     yield from _steps(path, training, images, known)
     gc.collect()
-    yield from _gradients(path, training, known)
+    yield from _gradients(path, training, images.shape[1], known)
     inputs = [f"{name}/{key}" for name, signature in training.signature_def.items() for key in signature.inputs]
     yield "train/signature_inputs", np.array(inputs)
     yield "update_ops", np.array(len(_collection(training, v1.GraphKeys.UPDATE_OPS)))
@@ -137,7 +137,7 @@ def _steps(path: Path, meta_graph: Any, images: np.ndarray, known: Mapping[str, 
         yield "trainable", np.array([variable.op.name for variable in trainable])
 
 
-def _gradients(path: Path, meta_graph: Any, known: Mapping[str, np.ndarray]) -> Found:
+def _gradients(path: Path, meta_graph: Any, size: int, known: Mapping[str, np.ndarray]) -> Found:
     """What L2 terms pull at, and what a loss of the default output reaches."""
     default = meta_graph.signature_def["default"]
     named = {"default": default.outputs["default"].name}
@@ -148,7 +148,7 @@ def _gradients(path: Path, meta_graph: Any, known: Mapping[str, np.ndarray]) -> 
         yield from ((name, known[name]) for name in known if name.startswith(_OF_GRADIENTS))
         return
     with (
-        small_graph(meta_graph.graph_def, default.inputs[IMAGE_INPUT].name) as (graph, fed),
+        small_graph(meta_graph.graph_def, default.inputs[IMAGE_INPUT].name, size) as (graph, fed),
         v1.Session(graph=graph, config=PLAIN) as session,
     ):
         names = _restore(session, meta_graph, path)

@@ -202,7 +202,7 @@ def _gradients(loaded: Any, images: np.ndarray) -> dict[str, Any]:
     reads = {name: tensors for name, tensors in reads.items() if name in trained}
     fed = end_points.fed(function, _values(loaded), handles, images)
     images_input = function.graph.inputs[0].name
-    with small_graph(function.graph.as_graph_def(), images_input) as (graph, image):
+    with small_graph(function.graph.as_graph_def(), images_input, images.shape[1]) as (graph, image):
         sources = {name: [graph.get_tensor_by_name(read.name) for read in tensors] for name, tensors in reads.items()}
         with v1.Session(graph=graph, config=PLAIN) as session:
             return reached(graph.get_tensor_by_name(end_points.output(function).name), sources, fed | image, session)
