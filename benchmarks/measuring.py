@@ -20,7 +20,10 @@ ROOT = Path(__file__).resolve().parent.parent
 _EVERY = 0.02
 #: Looking for new processes reads every process of the machine, so it is done once in so many samples.
 _SAMPLES_FOR_A_SEARCH = 10
+#: Telling what a process shares walks all its pages, which takes milliseconds in which it cannot have new ones.
+_SAMPLES_FOR_SHARES = 50
 _STATUS = re.compile(rb"^(VmHWM|VmRSS):\s+(\d+) kB", re.MULTILINE)
+_SHARE = re.compile(rb"^Pss:\s+(\d+) kB", re.MULTILINE)
 #: Those that would lead a contestant to other packages, or to other settings, than its command says.
 _MISLEADING = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYENV_VERSION", "__PYVENV_LAUNCHER__")
 
@@ -47,13 +50,15 @@ class Run:
     """What one process took: wall time in seconds, memory in bytes, and the JSON of its last line, if it is any.
 
     ``largest_process`` is the largest resident set that any one process of the tree ever had; ``all_processes`` the
-    largest sum over the tree at any one time, in which pages that processes share count for each of them.
+    largest sum over the tree at any one time, in which pages that processes share count for each of them. In
+    ``shares`` they count once; it is looked at once a second only.
     """
 
     seconds: float
     largest_process: int
     all_processes: int
     facts: Mapping[str, Any]
+    shares: int = 0
 
 
 def variables(**more: str) -> dict[str, str]:
@@ -121,7 +126,7 @@ def measure(contestant: Contestant, logs: Path) -> Run:
     if status:
         how = f"exit status {status}" if status > 0 else f"signal {-status}"
         raise BenchmarkError(f"{contestant.name} failed with {how}, expected 0; all it said is in {err}\n{_last(err)}")
-    return Run(seconds, memory.largest_process, memory.all_processes, _facts(_last(out)))
+    return Run(seconds, memory.largest_process, memory.all_processes, _facts(_last(out)), memory.shares)
 
 
 def _last(path: Path) -> str:
@@ -145,6 +150,7 @@ class _Memory:
 
     def __init__(self, pid: int):
         self.all_processes = 0
+        self.shares = 0
         self._peaks: dict[int, int] = {}
         self._pids = [pid]
         self._ended = threading.Event()
@@ -176,6 +182,8 @@ class _Memory:
                     # Not the largest of all samples: before its own program begins, a child shows the parent's.
                     self._peaks[pid] = peak
             self.all_processes = max(self.all_processes, total)
+            if samples % _SAMPLES_FOR_SHARES == 0:
+                self.shares = max(self.shares, sum(map(_share, self._pids)))
             samples += 1
             if self._ended.wait(_EVERY):
                 return
@@ -189,3 +197,13 @@ def _resident(pid: int) -> tuple[int, int]:
     except OSError:
         return 0, 0
     return found.get(b"VmHWM", 0), found.get(b"VmRSS", 0)
+
+
+def _share(pid: int) -> int:
+    """The resident set of a process in bytes, each page divided by the processes that have it; 0 as above."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+            found = _SHARE.search(file.read())
+    except OSError:
+        return 0
+    return int(found[1]) * 1024 if found else 0

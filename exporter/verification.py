@@ -1,4 +1,4 @@
-"""Verifies artifacts: reference and artifact each in a fresh process, compared check by check."""
+"""Verifies artifacts: reference and artifact each in a process of its own, compared check by check."""
 
 import contextlib
 import dataclasses
@@ -55,7 +55,7 @@ class _Probed:
 class Verifier:
     """Verifies artifacts of one checkpoint, with one reference.
 
-    Use it as a context manager: what is computed lives in a temporary folder.
+    Use it as a context manager: what is computed lives in a temporary folder, and its processes share one import.
     """
 
     def __init__(
@@ -80,14 +80,17 @@ class Verifier:
         self._others: dict[str, Arrays] = {}
         self._notes: tuple[str, ...] = ()
         self._folder = tempfile.TemporaryDirectory(prefix="nasexport-", dir=scratch)
+        self._processes = worker.imported_once()
         self._peaks: dict[str, int] = {}
         #: The last artifact of each format and task.
         self._kept: dict[tuple[str, Task], _Probed] = {}
 
     def __enter__(self) -> "Verifier":
+        self._processes.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._processes.__exit__(None, None, None)
         self._folder.cleanup()
 
     @property

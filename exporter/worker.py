@@ -1,9 +1,10 @@
-"""Runs TensorFlow's part of the work in fresh processes.
+"""Runs TensorFlow's part of the work in processes of its own.
 
 The tool's own process never imports TensorFlow: it starts in a blink, stays small, and says nothing that it does not
 mean. A job is a function ``job(request, report)`` in a module that may import TensorFlow; request and result are JSON
 values, ``report(text)`` tells what is being done; where job and caller agree, it may be any JSON value. A worker ends
-when its parent does.
+when its parent does. Within `imported_once`, workers are forks of one process that has imported TensorFlow, and done
+nothing with it.
 """
 
 import contextlib
@@ -18,13 +19,15 @@ import threading
 import time
 import traceback
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 from absl import logging
 
-from exporter import errors
+from exporter import errors, fork_server
 from exporter.errors import NasexportError, WorkerError
+from exporter.fork_server import Forked, ForkServer, ForkServerError
 from exporter.progress import Say
 
 #: Job names and the functions they stand for, imported in the worker only.
@@ -44,13 +47,46 @@ JOBS = {
 #: Those that run no network, and would only be larger for it.
 _WITHOUT_NETWORK = ("export", "inspect", "compare_files", "inventory")
 
+#: Those whose modules `imported_once` imports.
+_IMPORTED_ONCE = ("export", "reference", "probe")
+
+#: Modules and graphs are hundreds of thousands of objects that stay: jobs collect garbage where some was made.
+_COLLECTIONS = (100_000, 50, 100)
+
 _PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 #: Unlike ``-m``, this never takes a package of the same name from the folder that the user happens to be in.
-_BOOTSTRAP = "import sys; sys.path[0] = sys.argv[1]; from exporter.worker import main; main(sys.argv[2])"
-
+_BOOTSTRAP = "import sys; sys.path[0] = sys.argv[1]; from exporter import worker; worker.{}(sys.argv[2])"
 
 #: The workers that run now.
-_running: set["subprocess.Popen[str]"] = set()
+_running: set["subprocess.Popen[str] | Forked"] = set()
+
+
+class _Shared:
+    """The process that workers are forked from, while somebody wants one."""
+
+    lock = threading.Lock()
+    users = 0
+    server: ForkServer | None = None
+
+
+@contextlib.contextmanager
+def imported_once() -> Iterator[None]:
+    """Within it, TensorFlow is imported once for all workers, on systems where a process can be forked.
+
+    The first worker begins it. It may be entered more than once, and from several threads.
+    """
+    with _Shared.lock:
+        _Shared.users += 1
+    try:
+        yield
+    finally:
+        with _Shared.lock:
+            _Shared.users -= 1
+            server = None if _Shared.users else _Shared.server
+            if server:
+                _Shared.server = None
+        if server:
+            server.close()
 
 
 def end_all() -> None:
@@ -87,15 +123,7 @@ def run(
 def _run(
     job: str, request: dict[str, Any], report: Say, debug: bool, time_limit: float | None, temporary: str
 ) -> dict[str, Any]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", _BOOTSTRAP, _PACKAGE_PARENT, job],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=None if debug else subprocess.PIPE,
-        env={**_environment(job, debug), **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), temporary)},
-        text=True,
-        encoding="utf-8",
-    )
+    process = _started(job, debug, dict.fromkeys(("TMPDIR", "TEMP", "TMP"), temporary))
     assert process.stdin and process.stdout
     _running.add(process)
     began = time.monotonic()
@@ -142,16 +170,43 @@ def _run(
     return result
 
 
-def _environment(job: str, debug: bool) -> dict[str, str]:
+def _started(job: str, debug: bool, variables: dict[str, str]) -> "subprocess.Popen[str] | Forked":
+    with _Shared.lock:
+        if _Shared.users and not _Shared.server and fork_server.AVAILABLE:
+            _Shared.server = ForkServer(_command("fork_for"), _environment(True, debug), debug)
+        server = _Shared.server
+    if server:
+        # Where it has ended, for want of memory say, a process that starts anew tells why, or does as well.
+        with contextlib.suppress(ForkServerError):
+            return server.start(job, variables)
+    return subprocess.Popen(
+        [*_command("main"), job],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=None if debug else subprocess.PIPE,
+        env={**_environment(job not in _WITHOUT_NETWORK, debug), **variables},
+        text=True,
+        encoding="utf-8",
+    )
+
+
+def _command(function: str) -> list[str]:
+    return [sys.executable, "-c", _BOOTSTRAP.format(function), _PACKAGE_PARENT]
+
+
+def _environment(networks: bool, debug: bool) -> dict[str, str]:
     # To run a network is to take and return large blocks: glibc asks for huge pages, where each is one fault.
-    more = job not in _WITHOUT_NETWORK and "GLIBC_TUNABLES" not in os.environ
+    more = networks and "GLIBC_TUNABLES" not in os.environ
     large_pages = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"} if more else {}
     quiet = {} if debug else {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
     return {**os.environ, **large_pages, **quiet, "PYTHONUTF8": "1"}
 
 
-def _death(job: str, status: int, last_lines: deque[str]) -> str:
-    how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+def _death(job: str, status: int | None, last_lines: deque[str]) -> str:
+    if status is None:
+        how = "ended, nobody knows how,"
+    else:
+        how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
     hint = " (out of memory?)" if status == -9 else ""
     last = next((line.strip() for line in reversed(last_lines) if line.strip()), "it printed nothing")
     return (
@@ -169,14 +224,20 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
+def fork_for(descriptor: str) -> NoReturn:
+    """What `imported_once` starts: it waits for workers to be asked for."""
+    gc.set_threshold(*_COLLECTIONS)
+    modules = [JOBS[job].split(":")[0] for job in _IMPORTED_ONCE]
+    fork_server.serve(int(descriptor), modules, main)
+
+
 def main(job: str) -> NoReturn:
     """The worker's side: request on standard input, messages on standard output, everything else to standard error."""
     messages = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     request = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    # Modules and graphs are hundreds of thousands of objects that stay: jobs collect garbage where some was made.
-    gc.set_threshold(100_000, 50, 100)
+    gc.set_threshold(*_COLLECTIONS)
     try:
         module, function = JOBS[job].split(":")
         report = lambda text: _send(messages, {"report": text})  # noqa: E731

@@ -66,8 +66,17 @@ def test_a_process_that_crashes_or_hangs_is_a_failed_check(
 ) -> None:
     """The process that loads an artifact comes to a bad end; the command does not."""
     act = {"crash": "print('the last words', file=sys.stderr, flush=True); os.abort()", "hang": "time.sleep(600)"}[how]
+    # Where processes are forked, in the one that they come from; what it imports at first is taken to load artifacts.
     (tmp_path / "sitecustomize.py").write_text(
-        f"import os, sys, time\nif sys.argv[-1] == 'probe':\n    {act}\n", encoding="utf-8"
+        f"""
+import os, sys, time
+if sys.argv[-1] == "probe" or "fork_for" in "".join(sys.orig_argv):
+    import tensorflow_hub
+    def load(*_):
+        {act}
+    tensorflow_hub.load = load
+""",
+        encoding="utf-8",
     )
     cli = own_cli.with_variables(PYTHONPATH=f"{tmp_path}:{own_cli.env['PYTHONPATH']}")
     path = artifact_folder(tiny_artifacts, "tiny_nasnet", "feature_vector", 5)
@@ -79,3 +88,6 @@ def test_a_process_that_crashes_or_hangs_is_a_failed_check(
     assert check["name"] == "loads and runs" and not check["passed"]
     assert {"crash": "the last words", "hang": "took longer than 25 s"}[how] in check["detail"]
     assert {"crash": "killed by signal 6", "hang": "--time-limit"}[how] in check["detail"]
+    if how == "crash":
+        assert "the last words" not in result.stderr
+        assert "the last words" in cli("--debug", "verify", path, *options).stderr
