@@ -76,9 +76,19 @@ def reads(function: Any, names: Mapping[Any, str]) -> dict[str, list[Any]]:
     return found
 
 
+def reads_all(function: Any, names: Mapping[Any, str]) -> bool:
+    """Whether the function itself reads each variable that it captures, and no function that it calls does."""
+    captured = zip(function.graph.internal_captures, function.captured_inputs, strict=True)
+    inner = [inside for inside, outside in captured if outside.ref() in names]
+    return all(op.type == "ReadVariableOp" for inside in inner for op in inside.consumers())
+
+
 def fed(function: Any, values: Mapping[str, np.ndarray], names: Mapping[Any, str], images: Any) -> dict[Any, Any]:
     """What a session of the function's graph needs: the images, and the value of each variable where it is read."""
+    return values_fed(function, values, names) | {function.graph.inputs[0].name: images}
+
+
+def values_fed(function: Any, values: Mapping[str, np.ndarray], names: Mapping[Any, str]) -> dict[Any, Any]:
+    """The same without images, of a function that takes none."""
     read = reads(function, names).items()
-    return {tensor.name: values[name] for name, tensors in read for tensor in tensors} | {
-        function.graph.inputs[0].name: images
-    }
+    return {tensor.name: values[name] for name, tensors in read for tensor in tensors}

@@ -19,6 +19,8 @@ PLAIN.graph_options.rewrite_options.disable_meta_optimizer = True
 PLAIN.graph_options.place_pruned_graph = True
 #: Height and width of images for gradients, in pixels.
 _SMALL = 64
+#: Variables whose gradients are held together.
+_AT_A_TIME = 64
 
 
 def stops(saved_model: Any) -> list[str]:
@@ -29,13 +31,6 @@ def stops(saved_model: Any) -> list[str]:
         if node.op in ("StopGradient", "PreventGradient")
         or (node.op == "IdentityN" and "_gradient_op_type" in node.attr)
     ]
-
-
-def weight_of(value: np.ndarray, gradient: np.ndarray) -> float:
-    """What a variable is multiplied with to give its gradient, on average; that of all zeros is not known, and 0."""
-    value = value.astype(np.float64)
-    squares = float(np.vdot(value, value))
-    return float(np.vdot(value, gradient)) / squares if squares else 0.0
 
 
 @contextlib.contextmanager
@@ -101,6 +96,64 @@ def taped(output: Callable[[], Any], variables: Sequence[Any]) -> dict[str, Any]
     ]
     finite = [bool(np.isfinite(tf.convert_to_tensor(gradient)).all()) for _, gradient in pairs]
     return _arrays([name for name, _ in pairs], finite)
+
+
+def pulled(
+    losses: Sequence[Any],
+    sources: Mapping[str, Sequence[Any]],
+    value: Callable[[str, Any], Any],
+    session: Any,
+    fed: Mapping[Any, Any] | None = None,
+) -> dict[str, Any]:
+    """``l2/names`` of the variables that these losses have a gradient for, and ``l2/weights``.
+
+    The weight of a variable is what it is multiplied with to give its gradient, on average.
+
+    Args:
+        losses: tensors of the session's graph, to which the gradients' operations are added.
+        sources: by the name of each variable, what stands for it: the variable, or the tensors that read it.
+        value: from such a name and a dtype, a tensor that gives the variable's value.
+        session: one for that graph.
+        fed: what to run it with.
+    """
+    flat = [(name, tensor) for name, tensors in sources.items() for tensor in tensors]
+    gradients = v1.gradients(losses, [tensor for _, tensor in flat]) if losses else [None] * len(flat)
+    found: dict[str, list[Any]] = {}
+    for (name, _), gradient in zip(flat, gradients, strict=True):
+        if gradient is not None:
+            found.setdefault(name, []).append(gradient)
+    weights: dict[str, float] = {}
+    names = list(found)
+    for start in range(0, len(names), _AT_A_TIME):
+        # Values and gradients of all would be twice the network.
+        part = {name: (value(name, found[name][0].dtype), found[name]) for name in names[start : start + _AT_A_TIME]}
+        weights |= {name: _weight(held, sum(many)) for name, (held, many) in session.run(part, fed).items()}
+    return _weights(weights)
+
+
+def pulled_taped(losses: Sequence[Callable[[], Any]], variables: Sequence[Any]) -> dict[str, Any]:
+    """The same as `pulled` for what calls give, by a tape."""
+    with tf.GradientTape() as tape:
+        tape.watch(variables)
+        loss = tf.add_n([tf.zeros([]), *(loss() for loss in losses)])
+    return _weights(
+        {
+            variable.name.removesuffix(":0"): _weight(variable.numpy(), np.asarray(gradient))
+            for variable, gradient in zip(variables, tape.gradient(loss, variables), strict=True)
+            if gradient is not None
+        }
+    )
+
+
+def _weight(value: np.ndarray, gradient: np.ndarray) -> float:
+    """What a variable is multiplied with to give its gradient, on average; that of all zeros is not known, and 0."""
+    value = value.astype(np.float64)
+    squares = float(np.vdot(value, value))
+    return float(np.vdot(value, gradient)) / squares if squares else 0.0
+
+
+def _weights(found: Mapping[str, float]) -> dict[str, Any]:
+    return {"l2/names": np.array(list(found), str), "l2/weights": np.array(list(found.values()), np.float64)}
 
 
 def _arrays(names: Sequence[str], finite: Sequence[bool]) -> dict[str, Any]:

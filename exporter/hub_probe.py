@@ -16,7 +16,7 @@ from exporter.digests import digest
 from exporter.dropping import DRAWS
 from exporter.formats import IMAGE_INPUT, MOMENTUM_INPUT, TRAINING_MOMENTUM
 from exporter.found_arrays import Found
-from exporter.gradients import PLAIN, reached, small_graph, weight_of
+from exporter.gradients import PLAIN, pulled, reached, small_graph
 from exporter.hub_messages import ATTACHMENTS, attached_image_size
 from exporter.layout import STATISTICS
 from exporter.same_network import tensor_keys
@@ -25,8 +25,6 @@ v1 = tf.compat.v1
 
 #: Operations that declare variables; modules of long ago have the last ones.
 _VARIABLES = ("VarHandleOp", "VariableV2", "Variable")
-#: Variables whose gradients are held together.
-_AT_A_TIME = 64
 #: Arrays that follow from the training graph up to the default output and the losses, and the variables' values.
 _OF_GRADIENTS = ("gradients/names", "gradients/not_finite", "l2/", "regularization_loss")
 
@@ -156,7 +154,9 @@ def _gradients(path: Path, meta_graph: Any, size: int, known: Mapping[str, np.nd
         losses = [
             graph.get_tensor_by_name(name) for name in _collection(meta_graph, v1.GraphKeys.REGULARIZATION_LOSSES)
         ]
-        yield from _l2(session, losses, sources)
+        yield "regularization_loss", np.array(session.run(losses), np.float64)
+        value = lambda name, dtype: _read(sources[name][0], dtype)  # noqa: E731
+        yield from pulled(losses, sources, value, session).items()
         output = graph.get_tensor_by_name(named["default"])
         yield from reached(output, sources, fed, session).items()
 
@@ -291,25 +291,6 @@ def _image_size(meta_graph: Any) -> tuple[int, int]:
     )
     sizes = [size for attachment in attachments if (size := attached_image_size(attachment))]
     return sizes[0] if sizes else (0, 0)
-
-
-def _l2(session: Any, losses: Sequence[Any], sources: Mapping[str, Sequence[Any]]) -> Found:
-    yield "regularization_loss", np.array(session.run(losses), np.float64)
-    handles = [handle for (handle,) in sources.values()]
-    gradients = v1.gradients(losses, handles) if losses else [None] * len(handles)
-    pulled = {
-        name: (_read(handle, gradient.dtype), gradient)
-        for name, handle, gradient in zip(sources, handles, gradients, strict=True)
-        if gradient is not None
-    }
-    found: dict[str, float] = {}
-    names = list(pulled)
-    for start in range(0, len(names), _AT_A_TIME):
-        # Values and gradients of all would be twice the network.
-        part = session.run({name: pulled[name] for name in names[start : start + _AT_A_TIME]})
-        found |= {name: weight_of(*pair) for name, pair in part.items()}
-    yield "l2/names", np.array(list(found), str)
-    yield "l2/weights", np.array(list(found.values()), np.float64)
 
 
 def _collection(meta_graph: Any, key: str) -> list[str]:

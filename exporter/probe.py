@@ -20,7 +20,7 @@ from exporter.dropping import DRAWS
 from exporter.errors import ArtifactError
 from exporter.formats import HUB_MODULE_FILE, TRAINING_MOMENTUM
 from exporter.found_arrays import Found, LazyArrays, save
-from exporter.gradients import PLAIN, reached, small_graph, stops, taped, weight_of
+from exporter.gradients import PLAIN, pulled, pulled_taped, reached, small_graph, stops, taped
 from exporter.hub_probe import probe_hub
 from exporter.same_network import network_key
 from exporter.synthetic import VERIFICATION_IMAGES
@@ -38,11 +38,12 @@ def probe(request: dict[str, Any], report: Say) -> dict[str, Any]:
     For the arrays of a TF1 Hub module see `exporter.hub_probe`. Those of a TF2 SavedModel: ``output`` on
     `VERIFICATION_IMAGES` and ``output_single``, that of the function that was called, on the first of them alone;
     ``end_point/NAME`` of those found in the graph; ``signature/NAME/OUTPUT``, ``signature_inputs``;
-    ``regularization_loss``, ``l2/…`` (see `_l2`); ``names``, ``trainable`` and ``digests`` of ``obj.variables`` in
-    order, ``stored`` (how many values the file has); ``after_inference`` digests; ``draws/…`` of its random decisions
-    (see `exporter.draws.arrays`); and, where those keep everything: ``training/output``, of the moving statistics
-    ``before/NAME``, ``moved/NAME`` (one step with `TRAINING_MOMENTUM`), ``moved_by_default/NAME`` (one more step), and
-    ``gradients/names`` of the variables that a gradient reaches. ``gradients/stops`` are the operations that stop one.
+    ``regularization_loss``, ``l2/…`` (see `exporter.gradients.pulled`); ``names``, ``trainable`` and ``digests`` of
+    ``obj.variables`` in order, ``stored`` (how many values the file has); ``after_inference`` digests; ``draws/…`` of
+    its random decisions (see `exporter.draws.arrays`); and, where those keep everything: ``training/output``, of the
+    moving statistics ``before/NAME``, ``moved/NAME`` (one step with `TRAINING_MOMENTUM`), ``moved_by_default/NAME``
+    (one more step), and ``gradients/names`` of the variables that a gradient reaches. ``gradients/stops`` are the
+    operations that stop one.
 
     ``request["known"]`` may have, by the ``network`` that they told of, files that earlier probes wrote: where one of
     them has the same values of variables, what follows from what it has in common with this one is copied. A SavedModel
@@ -149,7 +150,7 @@ def _called(loaded: Any, images: np.ndarray) -> Found:
 
 def _network(loaded: Any, images: np.ndarray) -> Found:
     yield "regularization_loss", np.array([loss().numpy() for loss in loaded.regularization_losses])
-    yield from _l2(loaded)
+    yield from _l2(loaded).items()
     # One image runs as those before it did; called as an object, it would be prepared anew.
     batches = (images, images[:1])
     (_, found), (single, _) = end_points.run(
@@ -160,22 +161,18 @@ def _network(loaded: Any, images: np.ndarray) -> Found:
         yield f"end_point/{name}", value
 
 
-def _l2(loaded: Any) -> Found:
-    """``l2/names`` of the variables that the regularization losses have a gradient for, and ``l2/weights``.
-
-    The weight of a variable is what it is multiplied with to give its gradient, on average.
-    """
-    variables = list(loaded.variables)
-    with tf.GradientTape() as tape:
-        tape.watch(variables)
-        loss = tf.add_n([tf.zeros([]), *(loss() for loss in loaded.regularization_losses)])
-    weights = {
-        _name(variable): weight_of(_value(variable), np.asarray(gradient))
-        for variable, gradient in zip(variables, tape.gradient(loss, variables), strict=True)
-        if gradient is not None
-    }
-    yield "l2/names", np.array(list(weights), str)
-    yield "l2/weights", np.array(list(weights.values()), np.float64)
+def _l2(loaded: Any) -> dict[str, Any]:
+    """``l2/…``, see `exporter.gradients.pulled`."""
+    losses, handles = list(loaded.regularization_losses), _handles(loaded)
+    functions = [function for loss in losses for function in loss.concrete_functions]
+    if len(functions) != 1 or not end_points.reads_all(functions[0], handles):
+        # As other writers have it; a tape finds its way in, slowly.
+        return pulled_taped(losses, list(loaded.variables))
+    (function,) = functions
+    reads = end_points.reads(function, handles)
+    fed = end_points.values_fed(function, _values(loaded), handles)
+    with function.graph.as_default(), v1.Session(graph=function.graph, config=PLAIN) as session:
+        return pulled([end_points.output(function)], reads, lambda name, _: reads[name][0], session, fed)
 
 
 def _training(loaded: Any, images: np.ndarray) -> Found:
