@@ -75,6 +75,10 @@ class ForkServer:
                 answer = self._socket.recv(_LONGEST_MESSAGE)
         except OSError as error:
             raise ForkServerError(str(error)) from error
+        except BaseException:
+            # Interrupted: an answer that nobody took would be taken for the next one.
+            self._socket.close()
+            raise
         if not answer:
             raise ForkServerError("it ended")
         return int(answer)
@@ -82,8 +86,12 @@ class ForkServer:
     def close(self) -> None:
         """Ends it, and what came of it."""
         self._socket.close()
-        self._process.kill()
-        self._process.wait()
+        try:
+            self._process.wait(1)
+        except subprocess.TimeoutExpired:
+            # It is still importing, and nothing has come of it.
+            self._process.kill()
+            self._process.wait()
 
 
 class Forked:
