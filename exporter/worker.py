@@ -47,8 +47,11 @@ JOBS = {
 #: Those that run no network, and would only be larger for it.
 _WITHOUT_NETWORK = ("export", "inspect", "compare_files", "inventory")
 
-#: Those whose modules `imported_once` imports.
-_IMPORTED_ONCE = ("export", "reference", "probe")
+#: Those that are forked within `imported_once`, which imports their modules.
+_IMPORTED_ONCE = ("export", "reference", "probe", "inspect")
+
+#: Those that compute with NumPy's matrix library.
+_WITH_MATRICES = ("independent",)
 
 #: Modules and graphs are hundreds of thousands of objects that stay: jobs collect garbage where some was made.
 _COLLECTIONS = (100_000, 50, 100)
@@ -173,8 +176,8 @@ def _run(
 def _started(job: str, debug: bool, variables: dict[str, str]) -> "subprocess.Popen[str] | Forked":
     with _Shared.lock:
         if _Shared.users and not _Shared.server and fork_server.AVAILABLE:
-            _Shared.server = ForkServer(_command("fork_for"), _environment(True, debug), debug)
-        server = _Shared.server
+            _Shared.server = ForkServer(_command("fork_for"), _environment("probe", debug), debug)
+        server = _Shared.server if job in _IMPORTED_ONCE else None
     if server:
         # Where it has ended, for want of memory say, a process that starts anew tells why, or does as well.
         with contextlib.suppress(ForkServerError):
@@ -184,7 +187,7 @@ def _started(job: str, debug: bool, variables: dict[str, str]) -> "subprocess.Po
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=None if debug else subprocess.PIPE,
-        env={**_environment(job not in _WITHOUT_NETWORK, debug), **variables},
+        env={**_environment(job, debug), **variables},
         text=True,
         encoding="utf-8",
     )
@@ -194,12 +197,17 @@ def _command(function: str) -> list[str]:
     return [sys.executable, "-c", _BOOTSTRAP.format(function), _PACKAGE_PARENT]
 
 
-def _environment(networks: bool, debug: bool) -> dict[str, str]:
-    # To run a network is to take and return large blocks: glibc asks for huge pages, where each is one fault.
-    more = networks and "GLIBC_TUNABLES" not in os.environ
-    large_pages = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"} if more else {}
-    quiet = {} if debug else {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
-    return {**os.environ, **large_pages, **quiet, "PYTHONUTF8": "1"}
+def _environment(job: str, debug: bool) -> dict[str, str]:
+    settings = {"PYTHONUTF8": "1"}
+    if job not in _WITHOUT_NETWORK:
+        # To run a network is to take and return large blocks: glibc asks for huge pages, where each is one fault.
+        settings["GLIBC_TUNABLES"] = os.environ.get("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
+    if job not in _WITH_MATRICES:
+        # It would have threads that wait by computing, for the little that is done with it.
+        settings["OPENBLAS_NUM_THREADS"] = os.environ.get("OPENBLAS_NUM_THREADS", "1")
+    if not debug:
+        settings |= {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
+    return {**os.environ, **settings}
 
 
 def _death(job: str, status: int | None, last_lines: deque[str]) -> str:

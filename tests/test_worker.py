@@ -19,7 +19,7 @@ from tests.command import Command as Cli
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux only")
 
-#: The number of threads with and without the modules of all jobs. OpenBLAS has some, and makes them anew after a fork.
+#: The number of threads without and with the modules of all jobs. OpenBLAS may have some, which outlive a fork.
 THREADS = """
 import contextlib, os
 import numpy
