@@ -133,7 +133,7 @@ def _running(
     with tempfile.TemporaryDirectory(prefix="nasexport-") as temporary:
         sides = []
         for (side, folder), prefix in zip(folders.items(), files["prefixes"], strict=True):
-            output = Path(temporary) / f"{side}.npz"
+            output = Path(temporary) / side
             _probe(folder, sizes[side] or USUAL_IMAGE_SIZE, output, report, debug)
             arrays = LazyArrays(output)
             sides.append(_Side(arrays, files[side], prefix))

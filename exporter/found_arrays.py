@@ -4,7 +4,6 @@ Those of a large network are over 1 GB, and every signature of a TF1 Hub module 
 """
 
 import json
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,49 +14,50 @@ from exporter.digests import digest
 
 #: Names and arrays, as they are found.
 Found = Iterable[tuple[str, Any]]
-#: The array of an ``.npz`` that has, as JSON, the names of those that are kept under another name.
-_ALIASES = "aliases"
+#: The number of the file of each array, by its name, as JSON; the last thing that is written.
+_PLACES = "places.json"
+#: From this size on, in bytes, a file is mapped into memory instead of read.
+_MAPPED = 2**16
 #: The arrays that list variables.
 _VARIABLE_NAMES = ("names", "trainable", "train/names", "gradients/names", "gradients/not_finite")
 
 
-def save(path: Path, arrays: Found) -> None:
-    """Writes arrays into an ``.npz`` for `LazyArrays`, each as it comes: nothing need hold them all.
+def save(folder: Path, arrays: Found) -> None:
+    """Writes arrays into a new folder for `LazyArrays`, each as it comes: nothing need hold them all.
 
     Args:
         arrays: names and values; two of the same shape, type and bytes are kept once.
+
+    Raises:
+        OSError: the folder is there already, or cannot be written.
     """
-    aliases: dict[str, str] = {}
-    known: dict[tuple[str, tuple[int, ...], str], str] = {}
-    with zipfile.ZipFile(path, "w") as file:
-        for name, value in arrays:
-            value = np.asarray(value)
-            first = known.setdefault((value.dtype.str, value.shape, digest(value)), name)
-            if first == name:
-                _write(file, name, value)
-            else:
-                aliases[name] = first
-        _write(file, _ALIASES, np.array(json.dumps(aliases)))
+    folder.mkdir()
+    places: dict[str, int] = {}
+    known: dict[tuple[str, tuple[int, ...], str], int] = {}
+    for name, value in arrays:
+        value = np.asarray(value)
+        new = len(known)
+        places[name] = known.setdefault((value.dtype.str, value.shape, digest(value)), new)
+        if places[name] == new:
+            np.save(_file(folder, new), value, allow_pickle=False)
+    (folder / _PLACES).write_text(json.dumps(places), encoding="utf-8")
 
 
-def _write(file: zipfile.ZipFile, name: str, value: np.ndarray) -> None:
-    with file.open(f"{name}.npy", "w", force_zip64=True) as stream:
-        np.lib.format.write_array(stream, value, allow_pickle=False)
+def _file(folder: Path, place: int) -> Path:
+    return folder / f"{place}.npy"
 
 
 class LazyArrays(Mapping[str, np.ndarray]):
-    """The arrays of an ``.npz`` file, each read when it is asked for.
+    """The arrays that `save` wrote into a folder, each read when it is asked for; not to be changed.
 
     Args:
         prefix: what to take off the names of variables; see `exporter.comparison.variables_prefix`.
     """
 
-    def __init__(self, path: Path, prefix: str = ""):
-        self._file = np.load(path, allow_pickle=False)
-        aliases = json.loads(str(self._file[_ALIASES])) if _ALIASES in self._file.files else {}
-        stored = {**{name: name for name in self._file.files if name != _ALIASES}, **aliases}
-        self._names = {self._without(name, prefix): where for name, where in stored.items()}
-        self._prefix = prefix
+    def __init__(self, folder: Path, prefix: str = ""):
+        self._folder, self._prefix = folder, prefix
+        places = json.loads((folder / _PLACES).read_text(encoding="utf-8"))
+        self._places = {self._without(name, prefix): place for name, place in places.items()}
 
     @staticmethod
     def _without(name: str, prefix: str) -> str:
@@ -68,22 +68,24 @@ class LazyArrays(Mapping[str, np.ndarray]):
 
     def stored(self, name: str) -> str:
         """Where an array is: the same for two names only if the arrays are equal."""
-        return self._names[name]
+        return str(self._places[name])
 
     def __getitem__(self, name: str) -> np.ndarray:
-        value = self._file[self._names[name]]
+        path = _file(self._folder, self._places[name])
+        mapped = path.stat().st_size >= _MAPPED
+        value = np.asarray(np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False))
         if self._prefix and name in _VARIABLE_NAMES:
             return np.array([variable.removeprefix(self._prefix) for variable in value.tolist()], str)
         return value
 
     def __contains__(self, name: object) -> bool:
-        return name in self._names
+        return name in self._places
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
+        return iter(self._places)
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._places)
 
 
 def stored(arrays: Mapping[str, np.ndarray], name: str) -> str:

@@ -118,19 +118,17 @@ def _steps(path: Path, meta_graph: Any, images: np.ndarray, known: Mapping[str, 
         statistics = [name for name in names if name.rsplit("/", 1)[-1] in STATISTICS]
         yield from _of("before", held, statistics)
         digests = _digests(held)
-        del held
         updates = v1.get_collection(v1.GraphKeys.UPDATE_OPS)
         momenta, defaults = _momenta(signatures, TRAINING_MOMENTUM), _default_momenta(signatures)
         # With the same things fetched and fed, the second run has nothing to prepare, which takes longer than to run.
         for key, momentum in (("moved", momenta), ("moved_by_default", defaults)):
+            held = {}  # the last one's, before there are more
             session.run(updates, fed | momentum)
             held = session.run(variables)
             yield from _of(key, held, statistics)
-            after = _digests(held)
-            del held
         yield "train/names", np.array(names)
         yield "train/digests", digests
-        yield "after_training", after
+        yield "after_training", _digests(held)
         trainable = v1.get_collection(v1.GraphKeys.TRAINABLE_VARIABLES)
         yield "trainable", np.array([variable.op.name for variable in trainable])
 

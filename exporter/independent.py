@@ -17,7 +17,8 @@ KINDS: dict[str, Any] = {"numpy": numpy_network.outputs, "keras": keras_network.
 def independent(request: dict[str, Any], report: Say) -> dict[str, Any]:
     """A job of `exporter.worker`: runs the implementation ``request["kind"]`` on the packaged images.
 
-    Writes ``request["output"]``, an ``.npz`` with ``end_point/NAME`` of those end points that it has.
+    Writes the folder ``request["output"]`` (`exporter.found_arrays`), with ``end_point/NAME`` of those end points that
+    it has.
 
     Raises:
         CheckpointError: the checkpoint is not the model's.

@@ -33,7 +33,7 @@ _OF_FILE = ("signature/", "stored", "gradients/stops")
 
 
 def probe(request: dict[str, Any], report: Say) -> dict[str, Any]:
-    """Loads ``request["path"]`` with ``hub.load`` and writes ``request["output"]``, an ``.npz`` of what it gives.
+    """Loads ``request["path"]`` with ``hub.load`` and writes what it gives to the folder ``request["output"]``.
 
     For the arrays of a TF1 Hub module see `exporter.hub_probe`. Those of a TF2 SavedModel: ``output`` on
     `VERIFICATION_IMAGES` and ``output_single``, that of the function that was called, on the first of them alone;
@@ -45,7 +45,7 @@ def probe(request: dict[str, Any], report: Say) -> dict[str, Any]:
     (one more step), and ``gradients/names`` of the variables that a gradient reaches. ``gradients/stops`` are the
     operations that stop one.
 
-    ``request["known"]`` may have, by the ``network`` that they told of, files that earlier probes wrote: where one of
+    ``request["known"]`` may have, by the ``network`` that they told of, folders that earlier probes wrote: where one of
     them has the same values of variables, what follows from what it has in common with this one is copied. A SavedModel
     of the same `network_key` is loaded, called and asked for its signatures, and no more.
 

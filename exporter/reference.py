@@ -23,7 +23,7 @@ v1 = tf.compat.v1
 
 
 def reference(request: dict[str, Any], report: Say) -> dict[str, Any]:
-    """Writes ``request["output"]``, an ``.npz`` with what an artifact of ``request["task"]`` must reproduce.
+    """Writes what an artifact of ``request["task"]`` must reproduce to ``request["output"]`` (`exporter.found_arrays`).
 
     Arrays: ``end_point/NAME`` on `VERIFICATION_IMAGES`; ``training/end_point/NAME`` and ``training/NAME`` (batch
     statistics of every batch norm) from the training graph whose drop path and dropout keep everything, rescaled;

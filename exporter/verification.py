@@ -162,7 +162,7 @@ class Verifier:
             report("not running the artifact: the same files ran before")
             return before
         known = {before.result["network"]: str(before.output)} if before and before.result["network"] else {}
-        output = Path(tempfile.mkdtemp(dir=self._folder.name)) / "found.npz"
+        output = Path(tempfile.mkdtemp(dir=self._folder.name)) / "found"
         size = expected.config.image_size
         result = self._run(
             "probe", {"path": str(path), "image_size": size, "output": str(output), "known": known}, report
@@ -173,7 +173,7 @@ class Verifier:
         return self._kept[kind]
 
     def _computed(self, job: str, request: dict[str, Any], report: Say) -> Arrays:
-        output = Path(self._folder.name) / f"{job}-{request.get('kind', '')}.npz"
+        output = Path(self._folder.name) / f"{job}-{request.get('kind', '')}"
         common = {"config": self._config.to_dict(), "prefix": str(self._source.prefix), "output": str(output)}
         self._run(job, {**common, **request}, report)
         return LazyArrays(output)
@@ -307,7 +307,7 @@ def record(
         NasexportError: as `verify` does.
     """
     with opened(config, checkpoint, settings, listener) as found, tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "reference.npz"
+        path = Path(folder) / "reference"
         request = {"config": config.to_dict(), "task": "classification", "prefix": str(found.prefix)}
         result = worker.run("reference", {**request, "output": str(path)}, listener.step, debug)
         arrays = references.condense(LazyArrays(path))

@@ -1,6 +1,5 @@
 """Processes that are forked from one that imported TensorFlow do what new ones do, and come to the same ends."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -83,7 +82,7 @@ def test_errors_and_side_by_side(path: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("imported_once")
-def test_whoever_is_killed_the_others_go_on(path: Path) -> None:
+def test_whoever_is_killed_the_others_go_on(path: Path, tmp_path: Path) -> None:
     expected = _inspected(path)
     server = _server()
 
@@ -91,7 +90,7 @@ def test_whoever_is_killed_the_others_go_on(path: Path) -> None:
         for process in server.children():
             process.kill()
 
-    request = {"path": str(path), "image_size": 32, "output": os.devnull}
+    request = {"path": str(path), "image_size": 32, "output": str(tmp_path / "found")}
     with pytest.raises(WorkerError, match="killed by signal 9"):
         worker.run("probe", request, kill)
     assert _inspected(path) == expected
@@ -109,10 +108,10 @@ def test_whoever_is_killed_the_others_go_on(path: Path) -> None:
 
 
 @pytest.mark.usefixtures("imported_once")
-def test_time_limit_and_interruption(path: Path) -> None:
+def test_time_limit_and_interruption(path: Path, tmp_path: Path) -> None:
     _inspected(path)
     began = time.monotonic()
-    request = {"path": str(path), "image_size": 32, "output": os.devnull}
+    request = {"path": str(path), "image_size": 32, "output": str(tmp_path / "found")}
     with pytest.raises(WorkerError, match=r"took longer than 0\.5 s"):
         worker.run("probe", request, time_limit=0.5)
     assert time.monotonic() - began < 20
