@@ -38,6 +38,16 @@ print("not the facts")
 print('{"seconds": 1.5}')
 """
 
+#: Holds 150 MB together with its child, for so long that it is seen.
+SHARER = """
+import os, time
+held = bytearray(b"x") * 150_000_000
+if not os.fork():
+    time.sleep(3)
+    os._exit(0)
+os.wait()
+"""
+
 
 def _figure(key: str, ours: list[float], peer: list[float], goal: Goal | None = None, unit: str = "s") -> Figure:
     return Figure(
@@ -56,6 +66,13 @@ def test_measures_all_processes_and_reads_the_facts(tmp_path: Path) -> None:
     assert 150 * MB < run.largest_process < 200 * MB
     assert 230 * MB < run.all_processes < 300 * MB
     assert run.facts == {"seconds": 1.5}
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="this system does not tell what is shared")
+def test_pages_that_processes_share_count_once(tmp_path: Path) -> None:
+    run = measuring.measure(Contestant("a sharer", [sys.executable, "-c", SHARER]), tmp_path)
+    assert run.all_processes > 300 * MB
+    assert 150 * MB < run.shares < 200 * MB
 
 
 def test_memory_of_whoever_measures_does_not_count(tmp_path: Path) -> None:
