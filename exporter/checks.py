@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 
 from exporter.config import ModelConfig, Task
+from exporter.criteria import TOLERANCE
 from exporter.departure import chunks, relative_difference
 from exporter.layout import VariableSpec, end_points, variables
 
-#: Largest difference allowed, as a part of the largest magnitude in the reference. Graphs of the same weights differ
-#: by up to 5e-5 of it between TensorFlow versions; a kernel that is 2 % off differs by far more.
-TOLERANCE = 1e-4
 #: A sum of 10^8 squares in float32 differs by some 1e-6 from run to run, with the order in which threads add; less than
 #: this tells nothing of an artifact.
 _SUM_RESOLUTION = 1e-5

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from exporter import hub_checks, saved_model_checks
-from exporter.checks import TOLERANCE, Arrays, Check, Expected, end_point_difference, end_point_names
+from exporter.checks import Arrays, Check, Expected, end_point_difference, end_point_names
 from exporter.config import Format
+from exporter.criteria import TOLERANCE
 from exporter.departure import Departure
 from exporter.formats import SERVING_OUTPUTS
 from exporter.found_arrays import LazyArrays

@@ -14,16 +14,13 @@ from typing import Any
 import numpy as np
 
 from exporter import artifact, packed_artifact, variable_names, worker
-from exporter.checks import TOLERANCE
+from exporter.criteria import ASPECTS, FILE_ASPECTS, TOLERANCE
 from exporter.departure import differences
 from exporter.errors import ArtifactError
 from exporter.formats import MOMENTUM_INPUT, TRAINING_MOMENTUM
 from exporter.found_arrays import LazyArrays
 from exporter.progress import Say
 
-#: What can be compared, in order; the files tell the first ones, and the others take loading the artifacts.
-FILE_ASPECTS = ("format", "tag-sets", "signatures", "variables")
-ASPECTS = (*FILE_ASPECTS, "trainable", "l2", "outputs", "training", "momentum")
 #: Of images, where nothing says how large they are: that of most image networks.
 USUAL_IMAGE_SIZE = 224
 

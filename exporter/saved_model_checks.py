@@ -6,7 +6,6 @@ import numpy as np
 
 from exporter import dropping
 from exporter.checks import (
-    TOLERANCE,
     Arrays,
     Check,
     Expected,
@@ -24,6 +23,7 @@ from exporter.checks import (
     stored_check,
     variables_checks,
 )
+from exporter.criteria import TOLERANCE
 from exporter.departure import Departure
 from exporter.formats import FIRST_SERVING_VERSION, SERVING_INPUT, SERVING_OUTPUTS, TRAINING_MOMENTUM
 from exporter.layout import variables

@@ -1,16 +1,21 @@
 """The text that the commands print."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from exporter import layout
-from exporter.build import Artifact
 from exporter.cache import Entry
-from exporter.checks import Report
 from exporter.config import TASKS, ModelConfig
 from exporter.config import models as known_models
-from exporter.difference import Difference
 from exporter.fetch import cached
 from exporter.settings import Settings
+
+if TYPE_CHECKING:
+    # They import NumPy, which is a part of the time that `nasexport --help` takes.
+    from exporter.build import Artifact
+    from exporter.checks import Report
+    from exporter.difference import Difference
 
 
 def models(settings: Settings) -> list[dict[str, Any]]:

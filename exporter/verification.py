@@ -22,17 +22,15 @@ from exporter.progress import SILENT, Listener, Say
 from exporter.settings import Settings
 from exporter.source import Source
 
-#: Other implementations that an artifact can be held against.
-KINDS = ("numpy", "keras")
-
 
 @dataclass(frozen=True)
 class Choices:
     """How to verify.
 
     ``model`` and ``version`` say what an artifact is that nasexport did not write. ``against`` names other
-    implementations, of `KINDS`. ``reference`` is a recorded one to use. ``time_limit`` is how long each process may
-    take, in seconds. ``measure`` is whether a `Report` is to have ``measured``, which reads all end points once more.
+    implementations, of `exporter.criteria.KINDS`. ``reference`` is a recorded one to use. ``time_limit`` is how long
+    each process may take, in seconds. ``measure`` is whether a `Report` is to have ``measured``, which reads all end
+    points once more.
     """
 
     model: ModelConfig | None = None

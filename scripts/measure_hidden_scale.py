@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from exporter import network
-from exporter.checks import TOLERANCE
 from exporter.config import ModelConfig, model
+from exporter.criteria import TOLERANCE
 from exporter.departure import relative_difference
 from exporter.layout import variables
 from exporter.synthesize import weights

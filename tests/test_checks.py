@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from exporter.checks import TOLERANCE, Check, Report, output_checks, regularization_check, variables_checks
+from exporter.checks import Check, Report, output_checks, regularization_check, variables_checks
+from exporter.criteria import TOLERANCE
 from exporter.layout import VariableSpec
 
 _outputs = arrays.arrays(

@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from exporter import artifact, packed_artifact, tables
-from exporter.checks import TOLERANCE
 from exporter.commands.options import (
     fetching_options,
     json_option,
@@ -19,9 +18,8 @@ from exporter.commands.options import (
     warn,
 )
 from exporter.config import model
-from exporter.difference import ASPECTS
+from exporter.criteria import ASPECTS, KINDS, TOLERANCE
 from exporter.settings import Settings
-from exporter.verification import KINDS, Choices
 
 
 @click.command()
@@ -67,7 +65,9 @@ def verify(
 
     if version is not None and name is None:
         raise click.UsageError("--version goes with --model")
-    choices = Choices(model(name) if name else None, version, against, reference, time_limit, report_file is not None)
+    choices = verification.Choices(
+        model(name) if name else None, version, against, reference, time_limit, report_file is not None
+    )
     with report_page.opened(report_file) as subjects:
         with progress("verify", None, warn) as listener:
             reports = verification.verify(paths, checkpoint, settings, choices, listener=listener, debug=debug)

@@ -6,7 +6,6 @@ from pathlib import Path
 import click
 
 from exporter import tables
-from exporter.build import Artifact, Options, build, steps
 from exporter.commands.options import (
     cache_options,
     fetching_options,
@@ -72,6 +71,7 @@ def build_command(
     families. Without --checkpoint the published archive is used, from the cache or downloaded.
     """
     from exporter import report_page
+    from exporter.build import Artifact, Options, build, steps
     from exporter.progress import progress
 
     if report_file and no_verify:
