@@ -22,8 +22,7 @@ _EVERY = 0.02
 _SAMPLES_FOR_A_SEARCH = 10
 #: Telling what a process shares walks all its pages, which takes milliseconds in which it cannot have new ones.
 _SAMPLES_FOR_SHARES = 50
-_STATUS = re.compile(rb"^(VmHWM|VmRSS):\s+(\d+) kB", re.MULTILINE)
-_SHARE = re.compile(rb"^Pss:\s+(\d+) kB", re.MULTILINE)
+_SIZES = re.compile(rb"^(VmHWM|VmRSS|Pss):\s+(\d+) kB", re.MULTILINE)
 #: Those that would lead a contestant to other packages, or to other settings, than its command says.
 _MISLEADING = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYENV_VERSION", "__PYVENV_LAUNCHER__")
 
@@ -190,20 +189,20 @@ class _Memory:
 
 
 def _resident(pid: int) -> tuple[int, int]:
-    """The largest and the present resident set of a process, in bytes; zeros when it has ended, or without /proc."""
-    try:
-        with open(f"/proc/{pid}/status", "rb") as file:
-            found = {name: int(number) * 1024 for name, number in _STATUS.findall(file.read())}
-    except OSError:
-        return 0, 0
+    """The largest and the present resident set of a process, in bytes."""
+    found = _sizes(pid, "status")
     return found.get(b"VmHWM", 0), found.get(b"VmRSS", 0)
 
 
 def _share(pid: int) -> int:
-    """The resident set of a process in bytes, each page divided by the processes that have it; 0 as above."""
+    """The resident set of a process in bytes, each page divided by the processes that have it."""
+    return _sizes(pid, "smaps_rollup").get(b"Pss", 0)
+
+
+def _sizes(pid: int, name: str) -> dict[bytes, int]:
+    """What a file of the system's tells of a process, in bytes; nothing when it has ended, or without /proc."""
     try:
-        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
-            found = _SHARE.search(file.read())
+        with open(f"/proc/{pid}/{name}", "rb") as file:
+            return {key: int(number) * 1024 for key, number in _SIZES.findall(file.read())}
     except OSError:
-        return 0
-    return int(found[1]) * 1024 if found else 0
+        return {}

@@ -32,6 +32,8 @@ ORIGINAL = PEERS / "original_toolchain.py"
 PYTHON = sys.executable
 #: For contestants that need what lies in this checkout.
 HERE = {"PYTHONPATH": str(ROOT)}
+#: Beside what is quick without it, and beside what takes so long that the machine may be slower by then.
+IMPORT = Contestant("python -c 'import tensorflow'", [PYTHON, "-c", "import tensorflow"])
 
 
 def nasexport(*arguments: object) -> list[object]:

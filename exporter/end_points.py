@@ -63,14 +63,9 @@ def output(function: Any) -> Any:
 
 def reads(function: Any, names: Mapping[Any, str]) -> dict[str, list[Any]]:
     """The tensors that each variable is read into, by its name."""
-    graph = function.graph
-    inner = {
-        inside.ref(): names[outside.ref()]
-        for inside, outside in zip(graph.internal_captures, function.captured_inputs, strict=True)
-        if outside.ref() in names
-    }
+    inner = {inside.ref(): name for inside, name in _captured(function, names)}
     found: dict[str, list[Any]] = {}
-    for op in graph.get_operations():
+    for op in function.graph.get_operations():
         if op.type == "ReadVariableOp" and op.inputs[0].ref() in inner:
             found.setdefault(inner[op.inputs[0].ref()], []).append(op.outputs[0])
     return found
@@ -78,9 +73,13 @@ def reads(function: Any, names: Mapping[Any, str]) -> dict[str, list[Any]]:
 
 def reads_all(function: Any, names: Mapping[Any, str]) -> bool:
     """Whether the function itself reads each variable that it captures, and no function that it calls does."""
-    captured = zip(function.graph.internal_captures, function.captured_inputs, strict=True)
-    inner = [inside for inside, outside in captured if outside.ref() in names]
-    return all(op.type == "ReadVariableOp" for inside in inner for op in inside.consumers())
+    return all(op.type == "ReadVariableOp" for inside, _ in _captured(function, names) for op in inside.consumers())
+
+
+def _captured(function: Any, names: Mapping[Any, str]) -> list[tuple[Any, str]]:
+    """What stands for each captured variable in the function's graph, and its name."""
+    pairs = zip(function.graph.internal_captures, function.captured_inputs, strict=True)
+    return [(inside, names[outside.ref()]) for inside, outside in pairs if outside.ref() in names]
 
 
 def fed(function: Any, values: Mapping[str, np.ndarray], names: Mapping[Any, str], images: Any) -> dict[Any, Any]:

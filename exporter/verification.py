@@ -78,18 +78,18 @@ class Verifier:
         self._others: dict[str, Arrays] = {}
         self._notes: tuple[str, ...] = ()
         self._folder = tempfile.TemporaryDirectory(prefix="nasexport-", dir=scratch)
-        self._processes = worker.imported_once()
+        self._held = contextlib.ExitStack()
+        self._held.callback(self._folder.cleanup)
         self._peaks: dict[str, int] = {}
         #: The last artifact of each format and task.
         self._kept: dict[tuple[str, Task], _Probed] = {}
 
     def __enter__(self) -> "Verifier":
-        self._processes.__enter__()
+        self._held.enter_context(worker.imported_once())
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._processes.__exit__(None, None, None)
-        self._folder.cleanup()
+        self._held.close()
 
     @property
     def peaks(self) -> dict[str, int]:

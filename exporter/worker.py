@@ -174,11 +174,7 @@ def _run(
 
 
 def _started(job: str, debug: bool, variables: dict[str, str]) -> "subprocess.Popen[str] | Forked":
-    with _Shared.lock:
-        if _Shared.users and not _Shared.server and fork_server.AVAILABLE:
-            _Shared.server = ForkServer(_command("fork_for"), _environment("probe", debug), debug)
-        server = _Shared.server if job in _IMPORTED_ONCE else None
-    if server:
+    if job in _IMPORTED_ONCE and (server := _fork_server(debug)):
         # Where it has ended, for want of memory say, a process that starts anew tells why, or does as well.
         with contextlib.suppress(ForkServerError):
             return server.start(job, variables)
@@ -191,6 +187,13 @@ def _started(job: str, debug: bool, variables: dict[str, str]) -> "subprocess.Po
         text=True,
         encoding="utf-8",
     )
+
+
+def _fork_server(debug: bool) -> ForkServer | None:
+    with _Shared.lock:
+        if _Shared.users and not _Shared.server and fork_server.AVAILABLE:
+            _Shared.server = ForkServer(_command("fork_for"), _environment("probe", debug), debug)
+        return _Shared.server
 
 
 def _command(function: str) -> list[str]:

@@ -2,11 +2,9 @@
 
 from benchmarks.measuring import BenchmarkError, Contestant
 from benchmarks.results import Figure, Goal
-from benchmarks.workspace import HERE, MODELS, PYTHON, Workspace, nasexport
+from benchmarks.workspace import HERE, IMPORT, MODELS, Workspace, nasexport
 
 RELEASE = "nasexport release --jobs 2"
-#: Tells how fast the machine was at the time: those that others use as well may be slower for hours.
-YARDSTICK = "python -c 'import tensorflow'"
 
 
 def measure(workspace: Workspace) -> list[Figure]:
@@ -17,10 +15,10 @@ def measure(workspace: Workspace) -> list[Figure]:
     for config in configs:
         options += ["--checkpoint", f"{config.name}={workspace.archive(config)}"]
     contestant = Contestant(RELEASE, nasexport("release", *options), HERE, workspace.fresh(output))
-    yardstick = [Contestant(YARDSTICK, [PYTHON, "-c", "import tensorflow"])]
-    imports = workspace.take_turns("release", yardstick, runs=2)[YARDSTICK]
+    # How fast the machine is at the time: those that others use as well may be slower for hours.
+    imports = workspace.take_turns("release", [IMPORT], runs=2)[IMPORT.name]
     (run,) = workspace.take_turns("release", [contestant], runs=1)[RELEASE]
-    imports += workspace.take_turns("release", yardstick, runs=2)[YARDSTICK]
+    imports += workspace.take_turns("release", [IMPORT], runs=2)[IMPORT.name]
     made = len(list(output.glob("google/imagenet/*/*/*.tar.gz")))
     wanted = sum(2 * len(config.versions) for config in configs)
     if made != wanted:
@@ -40,7 +38,7 @@ def measure(workspace: Workspace) -> list[Figure]:
             extra=extra,
         )
         for what, text, unit, value, goal, beside in (
-            ("time", title, "s", run.seconds, Goal("value", 300.0), {YARDSTICK: [each.seconds for each in imports]}),
+            ("time", title, "s", run.seconds, Goal("value", 300.0), {IMPORT.name: [each.seconds for each in imports]}),
             ("memory", f"{title}, peak memory", "MB", run.shares / 1e6, Goal("value", 4000.0), {}),
             ("memory-resident", f"{title}, sum of resident sets", "MB", run.all_processes / 1e6, None, {}),
             ("memory-largest", f"{title}, largest process", "MB", run.largest_process / 1e6, None, {}),

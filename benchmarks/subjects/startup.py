@@ -2,10 +2,10 @@
 
 from benchmarks.measuring import Contestant
 from benchmarks.results import Figure, Goal
-from benchmarks.workspace import HERE, PYTHON, Workspace, nasexport
+from benchmarks.workspace import HERE, IMPORT, PYTHON, Workspace, nasexport
 
 COMMANDS = {"help": "--help", "models": "models"}
-NOTHING, TENSORFLOW = "python -c pass", "python -c 'import tensorflow'"
+NOTHING = "python -c pass"
 
 
 def measure(workspace: Workspace) -> list[Figure]:
@@ -15,11 +15,11 @@ def measure(workspace: Workspace) -> list[Figure]:
     contestants = [
         *(Contestant(ours[key], nasexport(argument), cache) for key, argument in COMMANDS.items()),
         Contestant(NOTHING, [PYTHON, "-c", "pass"]),
-        Contestant(TENSORFLOW, [PYTHON, "-c", "import tensorflow"]),
+        IMPORT,
     ]
     found = workspace.take_turns("startup", contestants)
     figures = []
     for key, name in ours.items():
-        runs = {one: [run.seconds for run in found[one]] for one in (name, TENSORFLOW, NOTHING)}
-        figures.append(Figure(f"startup/{key}", name, "s", runs, name, TENSORFLOW, Goal("value", 0.3)))
+        runs = {one: [run.seconds for run in found[one]] for one in (name, IMPORT.name, NOTHING)}
+        figures.append(Figure(f"startup/{key}", name, "s", runs, name, IMPORT.name, Goal("value", 0.3)))
     return figures
