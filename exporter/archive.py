@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from exporter.chunks import CHUNK
 from exporter.errors import CacheError, CheckpointError, NasexportError
 
 #: The largest published archive unpacks to some 360 MB; a whole training run of that model leaves 1.5 GB.
 MAX_UNPACKED_BYTES = 4 * 2**30
 MAX_MEMBERS = 1000
-_CHUNK = 2**20
 
 
 def is_archive(path: Path) -> bool:
@@ -98,8 +98,8 @@ def _read(archive: Path, folder: Path | None, contents: Contents) -> dict[str, s
                 else:
                     hashes[str(path)] = _copy(members.extractfile(member), None, member.size)
             # A tar file ends before its gzip file does; the checksum of all that was read comes last.
-            while content.read(_CHUNK):
-                total += _CHUNK
+            while content.read(CHUNK):
+                total += CHUNK
                 _refuse_excess(archive, contents, total)
     except FileExistsError as error:
         raise contents.refused(
@@ -145,7 +145,7 @@ def _copy(source: IO[bytes] | None, target: IO[bytes] | None, size: int) -> str:
     assert source is not None
     digest, left = hashlib.sha256(), size
     while left:
-        chunk = source.read(min(_CHUNK, left))
+        chunk = source.read(min(CHUNK, left))
         if not chunk:
             raise EOFError("a member ends before its size")
         if target:

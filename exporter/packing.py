@@ -7,13 +7,13 @@ import zlib
 from pathlib import Path
 from typing import IO, Any
 
+from exporter.chunks import CHUNK
 from exporter.manifest import File, Place
 
 #: Of every member: the first time that zip files know, too. GNU tar warns of earlier ones.
 _TIME = 315532800
 #: A block of deflate's that is stored as it is has a length of 16 bits.
 _BLOCK = 65535
-_CHUNK = 2**20
 
 
 def pack(folder: Path, target: Path, place: Place) -> tuple[tuple[File, ...], File]:
@@ -33,9 +33,9 @@ def pack(folder: Path, target: Path, place: Place) -> tuple[tuple[File, ...], Fi
         with tarfile.open(
             fileobj=stored,
             mode="w|",
-            bufsize=_CHUNK,
+            bufsize=CHUNK,
             format=tarfile.USTAR_FORMAT,
-            copybufsize=_CHUNK,  # type: ignore[call-overload]
+            copybufsize=CHUNK,  # type: ignore[call-overload]
         ) as members:
             for path in sorted(folder.rglob("*")):
                 name = path.relative_to(folder).as_posix()

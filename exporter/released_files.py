@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from exporter.chunks import CHUNK
 from exporter.manifest import MANIFEST_FILE, read_manifest
 from exporter.serving import Listed, Listing, listing
-
-_CHUNK = 2**20
 
 
 class UnavailableError(Exception):
@@ -119,7 +118,7 @@ class ReleasedFiles:
             identity = _identity(os.fstat(descriptor))
             known = self._hashes.get(path)
             if known is None or known[0] != identity:
-                known = identity, _hashed(lambda offset: os.pread(descriptor, _CHUNK, offset))
+                known = identity, _hashed(lambda offset: os.pread(descriptor, CHUNK, offset))
                 self._hashes[path] = known
             return known[1]
 

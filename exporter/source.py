@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter import archive
+from exporter.chunks import CHUNK
 from exporter.errors import CheckpointError
 
 _DATA_FILE = re.compile(r"(?P<prefix>.+)\.data-\d{5}-of-(?P<shards>\d{5})")
@@ -137,7 +138,7 @@ def sha256(path: Path) -> str:
     """The file's sha256 in hexadecimal."""
     with open(path, "rb") as file:
         digest = hashlib.sha256()
-        while chunk := file.read(2**20):
+        while chunk := file.read(CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
 

@@ -23,10 +23,10 @@ import requests
 import urllib3
 
 import exporter
+from exporter.chunks import CHUNK
 from exporter.errors import CacheError, FetchError
 from exporter.progress import SILENT, Listener
 
-_CHUNK = 2**18
 _CONNECT_SECONDS = 10.0
 #: Slower than this for a whole ``timeout`` is as good as nothing. Bytes a second.
 MIN_SPEED = 1024
@@ -160,7 +160,7 @@ def _written(
     """Writes all that ``source`` gives to the file ``target``; tells how many bytes there are so far."""
     digest, size = hashlib.sha256(), 0
     with open(target, "wb") as file:
-        while chunk := source.read(_CHUNK):
+        while chunk := source.read(CHUNK):
             file.write(chunk)
             digest.update(chunk)
             size += len(chunk)
@@ -383,7 +383,7 @@ class _Download:
             return
         self._hashes = _Hashes(self._sha256 is None)
         with open(self._partial, "rb") as file:
-            while chunk := file.read(_CHUNK):
+            while chunk := file.read(CHUNK):
                 self._hashes.update(chunk)
 
     def _stream(self, response: requests.Response) -> None:
@@ -395,7 +395,7 @@ class _Download:
         with open(self._partial, "ab") as file:
             self._listener.transferred(present, total)
             # read1 returns what is there; read would wait for a whole chunk, however slowly it drips.
-            while chunk := response.raw.read1(_CHUNK, decode_content=False):
+            while chunk := response.raw.read1(CHUNK, decode_content=False):
                 file.write(chunk)
                 self._hashes.update(chunk)
                 present += len(chunk)
