@@ -4,6 +4,8 @@ Those of a large network are over 1 GB, and every signature of a TF1 Hub module 
 """
 
 import json
+import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import numpy as np
 
 from exporter.digests import digest
 
-#: Names and arrays, as they are found.
+#: Names and arrays, as they are found; in the place of one that was written before, its file (`LazyArrays.file`).
 Found = Iterable[tuple[str, Any]]
 #: The number of the file of each array, by its name, as JSON; the last thing that is written.
 _PLACES = "places.json"
@@ -26,17 +28,22 @@ def save(folder: Path, arrays: Found) -> None:
     """Writes arrays into a new folder for `LazyArrays`, each as it comes: nothing need hold them all.
 
     Args:
-        arrays: names and values; two of the same shape, type and bytes are kept once.
+        arrays: names and values; two of the same shape, type and bytes, or of the same file, are kept once.
 
     Raises:
         OSError: the folder is there already, or cannot be written.
     """
     folder.mkdir()
     places: dict[str, int] = {}
-    known: dict[tuple[str, tuple[int, ...], str], int] = {}
+    known: dict[object, int] = {}
     for name, value in arrays:
-        value = np.asarray(value)
         new = len(known)
+        if isinstance(value, Path):
+            places[name] = known.setdefault(value, new)
+            if places[name] == new:
+                _link(value, _file(folder, new))
+            continue
+        value = np.asarray(value)
         places[name] = known.setdefault((value.dtype.str, value.shape, digest(value)), new)
         if places[name] == new:
             np.save(_file(folder, new), value, allow_pickle=False)
@@ -45,6 +52,13 @@ def save(folder: Path, arrays: Found) -> None:
 
 def _file(folder: Path, place: int) -> Path:
     return folder / f"{place}.npy"
+
+
+def _link(old: Path, new: Path) -> None:
+    try:
+        os.link(old, new)
+    except OSError:  # not all file systems can
+        shutil.copyfile(old, new)
 
 
 class LazyArrays(Mapping[str, np.ndarray]):
@@ -70,8 +84,12 @@ class LazyArrays(Mapping[str, np.ndarray]):
         """Where an array is: the same for two names only if the arrays are equal."""
         return str(self._places[name])
 
+    def file(self, name: str) -> Path:
+        """What `save` takes in the place of an array, without reading it."""
+        return _file(self._folder, self._places[name])
+
     def __getitem__(self, name: str) -> np.ndarray:
-        path = _file(self._folder, self._places[name])
+        path = self.file(name)
         mapped = path.stat().st_size >= _MAPPED
         value = np.asarray(np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False))
         if self._prefix and name in _VARIABLE_NAMES:

@@ -2,23 +2,26 @@
 
 import contextlib
 import gc
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_hub as hub
+from tensorflow.core.framework import variable_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
 from exporter import draws
 from exporter.digests import digest
 from exporter.dropping import DRAWS
+from exporter.earlier import Earlier, by_variable, listed
 from exporter.formats import IMAGE_INPUT, MOMENTUM_INPUT, TRAINING_MOMENTUM
 from exporter.found_arrays import Found
 from exporter.gradients import PLAIN, pulled, reached, small_graph
 from exporter.hub_messages import ATTACHMENTS, attached_image_size
 from exporter.layout import STATISTICS
+from exporter.progress import Say
 from exporter.same_network import tensor_keys
 
 v1 = tf.compat.v1
@@ -29,7 +32,7 @@ _VARIABLES = ("VarHandleOp", "VariableV2", "Variable")
 _OF_GRADIENTS = ("gradients/names", "gradients/not_finite", "l2/", "regularization_loss")
 
 
-def probe_hub(path: Path, images: np.ndarray, known: Mapping[str, np.ndarray]) -> Found:
+def probe_hub(path: Path, images: np.ndarray, earlier: Earlier, report: Say) -> Found:
     """What the module gives for ``images``, float32 [batch, size, size, 3].
 
     Arrays of the tag set ``{}``, imported as ``hub.Module`` does: ``signature/NAME/OUTPUT``; and as ``hub.load`` gives
@@ -40,8 +43,8 @@ def probe_hub(path: Path, images: np.ndarray, known: Mapping[str, np.ndarray]) -
     ``before/NAME``, ``moved/NAME`` (one run of the update operations at `TRAINING_MOMENTUM`, where that can be set),
     ``moved_by_default/NAME`` (one more). ``tag_sets`` and ``collections`` list what the file has, ``draws/…`` its
     random decisions (`exporter.draws.arrays`). ``image_sizes`` are those attached in each tag set, [height, width] or
-    zeros; ``l2/…`` is as in `exporter.probe`. ``keys``, ``train/keys`` and ``gradients/keys`` tell what these depend on
-    (`exporter.same_network.tensor_keys`): what is ``known`` from another module of the same values is not run again.
+    zeros; ``l2/…`` is as in `exporter.probe`. ``keys``, ``train/keys``, ``updates/keys`` and ``gradients/keys`` tell
+    what these depend on (`exporter.same_network.tensor_keys`): what an ``earlier`` module gave is not run again.
 
     Where a tag set is missing, there are the first two lists, and ``names`` is empty.
     """
@@ -60,35 +63,40 @@ def probe_hub(path: Path, images: np.ndarray, known: Mapping[str, np.ndarray]) -
     gc.collect()
     names, digests = yield from _loaded(path, images[:1])
     gc.collect()
-    if not (known and names == known["names"].tolist() and np.array_equal(digests, known["digests"])):
-        known = {}
-    yield from _inference(path, inference, images, names, known)
+    earlier = earlier.holding(names, digests)
+    held = dict(zip(names, digests.tolist(), strict=True))
+    yield from _inference(path, inference, images, held, earlier, report)
     gc.collect()
     training = _keeping_all(training)
-    yield from _steps(path, training, images, known)
+    keys = _training_keys(training)
+    yield from _steps(path, training, images, keys, earlier)
     gc.collect()
-    yield from _gradients(path, training, images.shape[1], known)
+    yield from _gradients(path, training, images.shape[1], keys, earlier)
     inputs = [f"{name}/{key}" for name, signature in training.signature_def.items() for key in signature.inputs]
     yield "train/signature_inputs", np.array(inputs)
     yield "update_ops", np.array(len(_collection(training, v1.GraphKeys.UPDATE_OPS)))
 
 
 def _inference(
-    path: Path, meta_graph: Any, images: np.ndarray, names: Sequence[str], known: Mapping[str, np.ndarray]
+    path: Path, meta_graph: Any, images: np.ndarray, digests: Mapping[str, str], earlier: Earlier, report: Say
 ) -> Found:
     signatures = meta_graph.signature_def
-    keys = _keys(meta_graph, _outputs(signatures))
-    yield "keys", _listed(keys)
-    if outputs := _known_outputs("", keys, known):
+    (keys,) = _keys(meta_graph, _outputs(signatures))
+    yield "keys", listed(keys)
+    if taken := earlier.outputs("", keys):
+        report("running the artifact, but not what ran before")
+        before, outputs = taken
         yield from _of("signature", outputs)
-        yield "after_inference", known["after_inference"]
+        after = by_variable(before, "names", "after_inference")
+        yield "after_inference", np.array([after[name] for name in digests])
         return
+    report("running the artifact")
     # In inference, a momentum must have no effect.
     fed = _images_feed(signatures, images) | _momenta(signatures, TRAINING_MOMENTUM)
     with _running(meta_graph, path) as (session, variables):
         yield from _of("signature", session.run(_outputs(signatures), fed))
-        after = session.run(variables)
-        yield "after_inference", np.array([digest(after[name]) if name in after else "" for name in names])
+        held = session.run(variables)
+        yield "after_inference", np.array([digest(held[name]) if name in held else "" for name in digests])
 
 
 def _loaded(path: Path, image: np.ndarray) -> Generator[tuple[str, Any], None, tuple[list[str], np.ndarray]]:
@@ -104,20 +112,35 @@ def _loaded(path: Path, image: np.ndarray) -> Generator[tuple[str, Any], None, t
     return names, digests
 
 
-def _steps(path: Path, meta_graph: Any, images: np.ndarray, known: Mapping[str, np.ndarray]) -> Found:
+def _steps(
+    path: Path, meta_graph: Any, images: np.ndarray, keys: Mapping[str, Mapping[str, str]], earlier: Earlier
+) -> Found:
     """The signatures' outputs, and what two runs of the update operations do."""
     signatures = meta_graph.signature_def
+    yield "train/keys", listed(keys["outputs"])
+    yield "updates/keys", listed(keys["updates"])
+    _, outputs = earlier.outputs("train/", keys["outputs"]) or (None, {})
+    names, trainable = (
+        _variables(meta_graph, key) for key in (v1.GraphKeys.GLOBAL_VARIABLES, v1.GraphKeys.TRAINABLE_VARIABLES)
+    )
+    statistics = [name for name in names if name.rsplit("/", 1)[-1] in STATISTICS]
+    yield "train/names", np.array(names)
+    yield "trainable", np.array(trainable)
+    before = earlier.same("updates/keys", listed(keys["updates"]))
+    if outputs and before and set(names) <= set(before["train/names"].tolist()):
+        yield from _of("train/signature", outputs)
+        for key in ("before", "moved", "moved_by_default"):
+            yield from ((f"{key}/{name}", before.file(f"{key}/{name}")) for name in statistics)
+        for key in ("train/digests", "after_training"):
+            of_each = by_variable(before, "train/names", key)
+            yield key, np.array([of_each[name] for name in names])
+        return
     fed = _images_feed(signatures, images)
-    keys = _keys(meta_graph, _outputs(signatures))
-    yield "train/keys", _listed(keys)
-    outputs = _known_outputs("train/", keys, known)
     with _running(meta_graph, path) as (session, variables):
         yield from _of("train/signature", outputs or session.run(_outputs(signatures), fed))
         held = session.run(variables)
-        names = list(variables)
-        statistics = [name for name in names if name.rsplit("/", 1)[-1] in STATISTICS]
         yield from _of("before", held, statistics)
-        digests = _digests(held)
+        yield "train/digests", _digests(held, names)
         updates = v1.get_collection(v1.GraphKeys.UPDATE_OPS)
         momenta, defaults = _momenta(signatures, TRAINING_MOMENTUM), _default_momenta(signatures)
         # With the same things fetched and fed, the second run has nothing to prepare, which takes longer than to run.
@@ -126,22 +149,17 @@ def _steps(path: Path, meta_graph: Any, images: np.ndarray, known: Mapping[str, 
             session.run(updates, fed | momentum)
             held = session.run(variables)
             yield from _of(key, held, statistics)
-        yield "train/names", np.array(names)
-        yield "train/digests", digests
-        yield "after_training", _digests(held)
-        trainable = v1.get_collection(v1.GraphKeys.TRAINABLE_VARIABLES)
-        yield "trainable", np.array([variable.op.name for variable in trainable])
+        yield "after_training", _digests(held, names)
 
 
-def _gradients(path: Path, meta_graph: Any, size: int, known: Mapping[str, np.ndarray]) -> Found:
+def _gradients(
+    path: Path, meta_graph: Any, size: int, keys: Mapping[str, Mapping[str, str]], earlier: Earlier
+) -> Found:
     """What L2 terms pull at, and what a loss of the default output reaches."""
     default = meta_graph.signature_def["default"]
-    named = {"default": default.outputs["default"].name}
-    named |= {name: name for name in _collection(meta_graph, v1.GraphKeys.REGULARIZATION_LOSSES)}
-    keys = _listed(_keys(meta_graph, named))
-    yield "gradients/keys", keys
-    if known and keys.size and np.array_equal(np.sort(keys), np.sort(known["gradients/keys"])):
-        yield from ((name, known[name]) for name in known if name.startswith(_OF_GRADIENTS))
+    yield "gradients/keys", listed(keys["gradients"])
+    if before := earlier.same("gradients/keys", listed(keys["gradients"])):
+        yield from ((name, before.file(name)) for name in before if name.startswith(_OF_GRADIENTS))
         return
     with (
         small_graph(meta_graph.graph_def, default.inputs[IMAGE_INPUT].name, size) as (graph, fed),
@@ -155,45 +173,25 @@ def _gradients(path: Path, meta_graph: Any, size: int, known: Mapping[str, np.nd
         yield "regularization_loss", np.array(session.run(losses), np.float64)
         value = lambda name, dtype: _read(sources[name][0], dtype)  # noqa: E731
         yield from pulled(losses, sources, value, session).items()
-        output = graph.get_tensor_by_name(named["default"])
+        output = graph.get_tensor_by_name(default.outputs["default"].name)
         yield from reached(output, sources, fed, session).items()
 
 
-def _keys(meta_graph: Any, tensors: Mapping[str, str]) -> dict[str, str]:
-    """The keys of tensors, by what they are called here; none where the graph has none."""
-    keys = tensor_keys(meta_graph.graph_def, tensors.values())
-    return {name: keys[tensor] for name, tensor in tensors.items()} if keys else {}
+def _keys(meta_graph: Any, *groups: Mapping[str, str]) -> list[dict[str, str]]:
+    """For each group of tensors their keys, by what they are called here; none where the graph has none."""
+    fed = {meta_graph.signature_def["default"].inputs[IMAGE_INPUT].name: IMAGE_INPUT}
+    keys = tensor_keys(meta_graph.graph_def, [tensor for group in groups for tensor in group.values()], fed)
+    return [{name: keys[tensor] for name, tensor in group.items()} if keys else {} for group in groups]
 
 
-def _listed(keys: Mapping[str, str]) -> np.ndarray:
-    return np.array([f"{key} {name}" for name, key in keys.items()], str)
-
-
-class _Known(Mapping[str, np.ndarray]):
-    """Outputs that are known under other names, each read when it is asked for."""
-
-    def __init__(self, places: Mapping[str, str], known: Mapping[str, np.ndarray]):
-        self._places, self._known = places, known
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        return self._known[self._places[name]]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-
-def _known_outputs(tags: str, keys: Mapping[str, str], known: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-    """The outputs with these keys; none where one of them is not known."""
-    places: dict[str, str] = {}
-    for listed in known[f"{tags}keys"].tolist() if known else ():
-        key, _, name = listed.partition(" ")
-        places[key] = f"{tags}signature/{name}"
-    if not keys or not set(keys.values()) <= set(places):
-        return {}
-    return _Known({name: places[key] for name, key in keys.items()}, known)
+def _training_keys(meta_graph: Any) -> dict[str, dict[str, str]]:
+    """The keys of the outputs, of what moves statistics, and of what gradients start from."""
+    signatures = meta_graph.signature_def
+    updates = [*_collection(meta_graph, v1.GraphKeys.UPDATE_OPS), *_momentum_inputs(signatures)]
+    losses = _collection(meta_graph, v1.GraphKeys.REGULARIZATION_LOSSES)
+    started = {"default": signatures["default"].outputs["default"].name} | {name: name for name in losses}
+    groups = {"outputs": _outputs(signatures), "updates": {name: name for name in updates}, "gradients": started}
+    return dict(zip(groups, _keys(meta_graph, *groups.values()), strict=True))
 
 
 @contextlib.contextmanager
@@ -259,8 +257,8 @@ def _outputs(signatures: Any) -> dict[str, str]:
     }
 
 
-def _digests(values: Mapping[str, np.ndarray]) -> np.ndarray:
-    return np.array([digest(value) for value in values.values()])
+def _digests(values: Mapping[str, np.ndarray], names: Iterable[str]) -> np.ndarray:
+    return np.array([digest(values[name]) for name in names])
 
 
 def _images_feed(signatures: Any, images: np.ndarray) -> dict[str, Any]:
@@ -295,6 +293,14 @@ def _collection(meta_graph: Any, key: str) -> list[str]:
     return list(meta_graph.collection_def[key].node_list.value) if key in meta_graph.collection_def else []
 
 
+def _variables(meta_graph: Any, key: str) -> list[str]:
+    """The names of the variables in a collection."""
+    if key not in meta_graph.collection_def:
+        return []
+    protos = map(variable_pb2.VariableDef.FromString, meta_graph.collection_def[key].bytes_list.value)
+    return [proto.variable_name.partition(":")[0] for proto in protos]
+
+
 def _momentum_inputs(signatures: Any) -> set[str]:
     inputs = (signature.inputs for signature in signatures.values())
     return {named[MOMENTUM_INPUT].name for named in inputs if MOMENTUM_INPUT in named}
@@ -314,5 +320,5 @@ def _default_momenta(signatures: Any) -> dict[str, Any]:
     return {} if None in found.values() else found
 
 
-def _of(prefix: str, values: Mapping[str, np.ndarray], names: Iterable[str] | None = None) -> Found:
+def _of(prefix: str, values: Mapping[str, Any], names: Iterable[str] | None = None) -> Found:
     return ((f"{prefix}/{name}", values[name]) for name in (values if names is None else names))

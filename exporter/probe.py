@@ -4,7 +4,7 @@ import contextlib
 import gc
 import itertools
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from exporter import draws, end_points, gate
 from exporter.digests import digest
 from exporter.dropping import DRAWS
+from exporter.earlier import Earlier
 from exporter.errors import ArtifactError
 from exporter.formats import HUB_MODULE_FILE, TRAINING_MOMENTUM
 from exporter.found_arrays import Found, LazyArrays, save
@@ -45,9 +46,9 @@ def probe(request: dict[str, Any], report: Say) -> dict[str, Any]:
     (one more step), and ``gradients/names`` of the variables that a gradient reaches. ``gradients/stops`` are the
     operations that stop one.
 
-    ``request["known"]`` may have, by the ``network`` that they told of, folders that earlier probes wrote: where one of
-    them has the same values of variables, what follows from what it has in common with this one is copied. A SavedModel
-    of the same `network_key` is loaded, called and asked for its signatures, and no more.
+    ``request["earlier"]`` may have folders that earlier probes wrote, and the ``network`` that each told of: where one
+    of them has the same values of variables, what follows from what it has in common with this one is linked. A
+    SavedModel of the same `network_key` is loaded, called and asked for its signatures, and no more.
 
     The result lists the findings of the gate, and has the ``network``: for SavedModels its key.
     """
@@ -61,12 +62,11 @@ def probe(request: dict[str, Any], report: Say) -> dict[str, Any]:
         raise ArtifactError(f"{path} does not load with hub.load: its saved_model.pb is damaged") from error
     hub_module = (path / HUB_MODULE_FILE).exists()
     network = HUB_MODULE_FILE if hub_module else network_key(saved_model)
-    before = request.get("known", {}).get(network)
-    known = LazyArrays(Path(before)) if before else {}
+    earlier = [LazyArrays(Path(found)) for found, other in request.get("earlier", {}).items() if other == network]
     if hub_module:
-        arrays = _probed_hub(path, images, report, known)
+        arrays = _probed_hub(path, images, report, Earlier(earlier))
     else:
-        arrays = _probed(path, images, report, output.parent, known)
+        arrays = _probed(path, images, report, output.parent, earlier)
     save(output, itertools.chain(arrays, _of_file(path, saved_model)))
     findings = [str(finding) for finding in gate.check(saved_model)]
     return {"findings": findings, "tensorflow": tf.__version__, "network": network}
@@ -78,27 +78,26 @@ def _of_file(path: Path, saved_model: Any) -> Found:
     yield "gradients/stops", np.array(stops(saved_model), str)
 
 
-def _probed_hub(path: Path, images: np.ndarray, report: Say, known: Mapping[str, np.ndarray]) -> Found:
-    report("running the artifact")
+def _probed_hub(path: Path, images: np.ndarray, report: Say, earlier: Earlier) -> Found:
     try:
-        yield from probe_hub(path, images, known)
+        yield from probe_hub(path, images, earlier, report)
     except Exception as error:
         raise ArtifactError(f"{path} cannot be used as a TF1 Hub module: {_reason(error)}") from error
 
 
-def _probed(path: Path, images: np.ndarray, report: Say, scratch: Path, known: Mapping[str, np.ndarray]) -> Found:
+def _probed(path: Path, images: np.ndarray, report: Say, scratch: Path, earlier: Sequence[LazyArrays]) -> Found:
     try:
         loaded = hub.load(str(path))
     except Exception as error:
         raise ArtifactError(f"{path} does not load with hub.load: {_reason(error)}") from error
     try:
-        if _same_values(loaded, known):
+        if before := next((found for found in earlier if _same_values(loaded, found)), None):
             report("running the artifact, but not the network, which ran before")
             own = dict(_called(loaded, images)) | {"after_inference": _digests(loaded)}
             # It may have other signatures.
-            of_network = (name for name in known if name not in own and not name.startswith(_OF_FILE))
+            of_network = (name for name in before if name not in own and not name.startswith(_OF_FILE))
             yield from own.items()
-            yield from ((name, known[name]) for name in of_network)
+            yield from ((name, before.file(name)) for name in of_network)
             return
         report("running the artifact")
         yield from _called(loaded, images)
@@ -126,10 +125,10 @@ def _handles(loaded: Any) -> dict[Any, str]:
     return {variable.handle.ref(): _name(variable) for variable in loaded.variables}
 
 
-def _same_values(loaded: Any, known: Mapping[str, np.ndarray]) -> bool:
-    """Whether the variables are those of what is known, bit for bit."""
+def _same_values(loaded: Any, found: LazyArrays) -> bool:
+    """Whether the variables are those of what was found before, bit for bit."""
     names = [_name(variable) for variable in loaded.variables]
-    return bool(known) and names == known["names"].tolist() and np.array_equal(_digests(loaded), known["digests"])
+    return names == found["names"].tolist() and np.array_equal(_digests(loaded), found["digests"])
 
 
 def _called(loaded: Any, images: np.ndarray) -> Found:

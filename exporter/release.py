@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import itertools
 import shutil
 import threading
 import time
@@ -255,6 +256,8 @@ class _Model:
         self._exported: dict[str, Any] = {}
         self._failures: dict[str, str] = {}
         self._waits_for = 2
+        #: By the handle of an artifact, those to be completed once it is.
+        self._after: dict[str, list[Planned]] = {}
 
     def tasks(self, stack: contextlib.ExitStack) -> list[Task]:
         """Export and reference, which bring forth the rest; ``stack`` ends what they need when all is done."""
@@ -329,10 +332,7 @@ class _Model:
         self._verifier.prepare(lambda said: self._step(f"{self.config.name}: {said}"))
 
     def _ready(self) -> list[Task]:
-        """One task for each artifact, once there are both artifacts and reference.
-
-        Those of one format and task come after each other: what is the same in them is verified once.
-        """
+        """A task for each artifact that may come first, once there are both artifacts and reference."""
         self._waits_for -= 1
         if self._waits_for:
             return []
@@ -341,8 +341,15 @@ class _Model:
         chains: dict[tuple[str, str], list[Planned]] = {}
         for each in self._todo:
             if each.target.place.handle not in self._failures:
-                chains.setdefault((each.target.task, each.target.format), []).append(each)
-        return [task for chain in chains.values() for task in self._completion(chain)]
+                chains.setdefault((each.target.format, each.target.task), []).append(each)
+        # What they have in common is verified once: SavedModels of one task, and TF1 Hub modules of both.
+        pairs = [pair for chain in chains.values() for pair in itertools.pairwise(chain)]
+        first = {key: chain[0] for key, chain in chains.items()}
+        if ("hub", "classification") in first and ("hub", "feature_vector") in first:
+            pairs.append((first["hub", "classification"], first.pop(("hub", "feature_vector"))))
+        for before, after in pairs:
+            self._after.setdefault(before.target.place.handle, []).append(after)
+        return [self._completion(each) for each in first.values()]
 
     def _all_failed(self, error: NasexportError) -> tuple[()]:
         if self._waits_for > 0:
@@ -350,11 +357,8 @@ class _Model:
             self._outcome.made += [Made(each.target.place.handle, "failed", str(error)) for each in self._todo]
         return ()
 
-    def _completion(self, chain: Sequence[Planned]) -> list[Task]:
-        """The task of the first artifact, which brings forth that of the next."""
-        if not chain:
-            return []
-        each = chain[0]
+    def _completion(self, each: Planned) -> Task:
+        """The task of an artifact, which brings forth those that come after it."""
         handle = each.target.place.handle
         began = 0.0
 
@@ -376,10 +380,10 @@ class _Model:
             self._outcome.made.append(Made(handle, state, reason, time.monotonic() - began))
             for job, peak in self._verifier.peaks.items():
                 self._saw_peak(job, peak)
-            return self._completion(chain[1:])
+            return [self._completion(following) for following in self._after.get(handle, ())]
 
         memory = expected_memory("probe", self.config)
-        return [Task(memory, run, lambda: done("made"), lambda error: done("failed", str(error)))]
+        return Task(memory, run, lambda: done("made"), lambda error: done("failed", str(error)))
 
     def _saw_peak(self, job: str, peak: int) -> None:
         key = (self.config.name, job)

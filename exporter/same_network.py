@@ -5,7 +5,7 @@ The graphs of versions 1 and 3 differ in what a momentum can be set for.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 
@@ -58,7 +58,7 @@ def _calls_others(definition: Any) -> bool:
     return any(value.HasField("func") or value.list.func for value in values)
 
 
-def tensor_keys(graph_def: Any, tensors: Iterable[str]) -> dict[str, str]:
+def tensor_keys(graph_def: Any, tensors: Iterable[str], fed: Mapping[str, str] | None = None) -> dict[str, str]:
     """For each tensor of a graph, a sha256 of all operations that it depends on, whatever those are called.
 
     With the same values of variables and of what is fed, two tensors of the same key are equal; operations that draw
@@ -67,10 +67,11 @@ def tensor_keys(graph_def: Any, tensors: Iterable[str]) -> dict[str, str]:
 
     Args:
         tensors: names, as ``scope/operation:0``.
+        fed: by the name of a tensor that is fed, what with. A placeholder that is not is known by its name.
     """
     nodes = {node.name: node for node in graph_def.node}
     library = graph_def.library.SerializeToString(deterministic=True)
-    keys: dict[str, str] = {}
+    keys = {_source(tensor): what for tensor, what in (fed or {}).items()}
     begun: set[str] = set()
     waiting = [_source(tensor) for tensor in tensors]
     while waiting:

@@ -81,8 +81,8 @@ class Verifier:
         self._held = contextlib.ExitStack()
         self._held.callback(self._folder.cleanup)
         self._peaks: dict[str, int] = {}
-        #: The last artifact of each format and task.
-        self._kept: dict[tuple[str, Task], _Probed] = {}
+        #: The last artifact of each task and version.
+        self._kept: dict[tuple[Task, int], _Probed] = {}
 
     def __enter__(self) -> "Verifier":
         self._held.enter_context(worker.imported_once())
@@ -126,7 +126,8 @@ class Verifier:
     def verify(self, path: Path, expected: Expected, report: Say = lambda _: None) -> Report:
         """Checks the artifact in ``path``; failures are collected in the report, a crash of its process is one of them.
 
-        After `prepare`, several threads may verify at the same time, artifacts of one format and task after each other.
+        After `prepare`, several threads may verify at the same time, though not artifacts of one task and version.
+        What was verified before spares what comes after it some of the work: see `exporter.same_network`.
 
         Raises:
             NasexportError: as `prepare` does.
@@ -153,22 +154,23 @@ class Verifier:
 
     def _probed(self, path: Path, expected: Expected, report: Say) -> "_Probed":
         """What the artifact does; equal files, and equal networks, run once where they follow each other."""
-        content, kind = artifact.content(path), (expected.config.versions[expected.version], expected.task)
-        before = self._kept.get(kind)
-        if before and before.content == content:
+        content, earlier = artifact.content(path), list(self._kept.values())
+        if same := next((probed for probed in earlier if probed.content == content), None):
             report("loading the artifact")
             report("not running the artifact: the same files ran before")
-            return before
-        known = {before.result["network"]: str(before.output)} if before and before.result["network"] else {}
+            return same
         output = Path(tempfile.mkdtemp(dir=self._folder.name)) / "found"
-        size = expected.config.image_size
-        result = self._run(
-            "probe", {"path": str(path), "image_size": size, "output": str(output), "known": known}, report
-        )
-        if before:
-            shutil.rmtree(before.output.parent)
-        self._kept[kind] = _Probed(content, output, result)
-        return self._kept[kind]
+        request = {
+            "path": str(path),
+            "image_size": expected.config.image_size,
+            "output": str(output),
+            "earlier": {str(probed.output): probed.result["network"] for probed in earlier if probed.result["network"]},
+        }
+        probed = _Probed(content, output, self._run("probe", request, report))
+        if replaced := self._kept.pop((expected.task, expected.version), None):
+            shutil.rmtree(replaced.output.parent)
+        self._kept[expected.task, expected.version] = probed
+        return probed
 
     def _computed(self, job: str, request: dict[str, Any], report: Say) -> Arrays:
         output = Path(self._folder.name) / f"{job}-{request.get('kind', '')}"

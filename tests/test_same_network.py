@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from exporter.same_network import tensor_keys
 from tests import bundles
-from tests.command import Command, artifact_folder
+from tests.command import Command, artifact_folder, succeeded
 
 v1 = tf.compat.v1
 
@@ -59,6 +60,16 @@ def test_another_variable_or_input_is_another_network() -> None:
         changed = _graph()
 
 
+def test_what_is_fed_is_known_by_what_it_is_fed_with() -> None:
+    renamed = _graph()
+    for node in renamed.node:
+        node.name = node.name.replace("images", "pictures")
+        node.input[:] = [name.replace("images", "pictures") for name in node.input]
+    fed, elsewhere = (tensor_keys(renamed, ["output:0"], {f"{name}:0": "images"}) for name in ("pictures", "other"))
+    assert fed == tensor_keys(_graph(), ["output:0"], {"images:0": "images"})
+    assert fed != elsewhere
+
+
 def test_a_loop_has_no_key() -> None:
     graph_def = _graph()
     by_name = {node.name: node for node in graph_def.node}
@@ -85,43 +96,96 @@ def test_whatever_is_changed_in_what_it_depends_on_changes_the_key(data: st.Data
     assert _key(graph_def) != _key(_graph())
 
 
-def _epsilon(node: Any) -> None:
-    node.attr["epsilon"].f *= 2
+def _epsilon(meta_graph: Any) -> None:
+    next(node for node in meta_graph.graph_def.node if node.op == "FusedBatchNormV3").attr["epsilon"].f *= 2
 
 
-def _without_tags(meta_graph: Any) -> bool:
-    return not meta_graph.meta_info_def.tags
+def _updates(meta_graph: Any) -> list[Any]:
+    nodes = {node.name: node for node in meta_graph.graph_def.node}
+    return [nodes[name] for name in meta_graph.collection_def["update_ops"].node_list.value]
 
 
-@pytest.mark.parametrize(
-    ("where", "check"),
-    [
-        (_without_tags, "outputs of {} default, relative difference"),
-        (lambda meta_graph: not _without_tags(meta_graph), "outputs of {train} default, relative difference"),
-    ],
-    ids=["inference", "training"],
-)
-def test_a_module_that_follows_a_good_one_is_not_taken_for_it(
-    cli: Command,
-    hub_modules: Path,
-    tiny_checkpoint: Path,
-    tmp_path: Path,
-    where: Callable[[Any], bool],
-    check: str,
+def _swapped_updates(meta_graph: Any) -> None:
+    """The mean of the first batch norm moves as its variance does."""
+    mean, variance = _updates(meta_graph)[:2]
+    mean.input[1] = variance.input[1]
+
+
+def _missing_update(meta_graph: Any) -> None:
+    del meta_graph.collection_def["update_ops"].node_list.value[0]
+
+
+def _other_default(meta_graph: Any) -> None:
+    nodes = {node.name: node for node in meta_graph.graph_def.node}
+    (momentum,) = (node for node in nodes.values() if node.op == "PlaceholderWithDefault")
+    nodes[momentum.input[0]].attr["value"].tensor.float_val[:] = [0.9]
+
+
+def _other_input(meta_graph: Any) -> None:
+    """The images go where nothing comes from."""
+    images = meta_graph.signature_def["default"].inputs["images"]
+    meta_graph.graph_def.node.add(name="elsewhere", op="Placeholder").attr["dtype"].type = images.dtype
+    images.name = "elsewhere:0"
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is changed in the MetaGraph with these tags, what check sees it, and one that has nothing to do with it."""
+
+    make: Callable[[Any], None]
+    tags: list[str]
+    check: str
+    other: str
+
+
+_INFERENCE = "outputs of {} default, relative difference"
+_TRAINING = "outputs of {train} default, relative difference"
+_MOVED = "moving averages at momentum 0.75, relative difference"
+_MOVED_BY_DEFAULT = "moving averages at default momentum 0.99, relative difference"
+CHANGES = {
+    "inference": Change(_epsilon, [], _INFERENCE, _TRAINING),
+    "training": Change(_epsilon, ["train"], _TRAINING, _INFERENCE),
+    "update": Change(_swapped_updates, ["train"], _MOVED, _TRAINING),
+    "missing update": Change(_missing_update, ["train"], _MOVED, _TRAINING),
+    "default momentum": Change(_other_default, ["train"], _MOVED_BY_DEFAULT, _MOVED),
+    "input": Change(_other_input, ["train"], "loads and runs", _INFERENCE),
+}
+_TAKEN = "running the artifact, but not what ran before"
+
+
+@pytest.fixture(scope="module")
+def modules(hub_modules: Path) -> list[Path]:
+    """In the order of a release: each has something in common with one before it, the last one everything."""
+    return [
+        artifact_folder(hub_modules, "tiny_nasnet", task, version)
+        for task in ("classification", "feature_vector")
+        for version in (1, 3)
+    ]
+
+
+def test_modules_share_what_they_have_in_common_across_tasks_and_versions(
+    cli: Command, modules: list[Path], tiny_checkpoint: Path
 ) -> None:
-    first, third = (artifact_folder(hub_modules, "tiny_nasnet", "feature_vector", version) for version in (1, 3))
-    shutil.copytree(third, tmp_path / "changed")
+    result = cli("verify", *modules, "--checkpoint", tiny_checkpoint, "--json")
+    assert succeeded(result).stderr.count(_TAKEN) == 3
+    together = json.loads(result.stdout)
+    alone = cli("verify", modules[-1], "--checkpoint", tiny_checkpoint, "--json")
+    assert _TAKEN not in succeeded(alone).stderr
+    assert together[-1]["checks"] == json.loads(alone.stdout)[0]["checks"]
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_module_that_follows_good_ones_is_not_taken_for_them(
+    cli: Command, modules: list[Path], tiny_checkpoint: Path, tmp_path: Path, change: Change
+) -> None:
+    shutil.copytree(modules[-1], tmp_path / "changed")
     with bundles.edited(tmp_path / "changed") as saved_model:
-        (meta_graph,) = filter(where, saved_model.meta_graphs)
-        _epsilon(next(node for node in meta_graph.graph_def.node if node.op == "FusedBatchNormV3"))
-    result = cli("verify", first, third, tmp_path / "changed", "--checkpoint", tiny_checkpoint, "--json")
-    good, same, changed = json.loads(result.stdout)
-    assert good["passed"]
-    assert same["passed"]
-    alone = json.loads(cli("verify", third, "--checkpoint", tiny_checkpoint, "--json").stdout)
-    assert same["checks"] == alone[0]["checks"]
+        (meta_graph,) = (found for found in saved_model.meta_graphs if found.meta_info_def.tags == change.tags)
+        change.make(meta_graph)
+    result = cli("verify", *modules, tmp_path / "changed", "--checkpoint", tiny_checkpoint, "--json")
+    *good, changed = json.loads(result.stdout)
+    assert all(report["passed"] for report in good)
     failed = {failed["name"] for failed in changed["checks"] if not failed["passed"]}
-    assert check in failed
+    assert change.check in failed
     # What was not changed is right.
-    other = check.replace("{}", "{train}") if "{}" in check else check.replace("{train}", "{}")
-    assert other not in failed
+    assert change.other not in failed
