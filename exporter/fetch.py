@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from exporter import archive, source, worker
+from exporter.addresses import local_path, shown
 from exporter.cache import RECORD, Cache, Entry, read_record
 from exporter.config import ModelConfig
 from exporter.errors import CacheError, CheckpointError, ConfigError, FetchError
 from exporter.lock import LockedArchive, locked_archive, locked_archives
+from exporter.partial_file import forget
 from exporter.progress import SILENT, Listener
 from exporter.settings import Settings
 from exporter.source import Source
@@ -118,8 +120,6 @@ def sources(locked: LockedArchive, settings: Settings) -> list[str]:
     Raises:
         ConfigError: one of them is of a kind that cannot be asked.
     """
-    from exporter.transfer import local_path, shown
-
     found = [_join(mirror, locked.file_name) for mirror in settings.mirrors] + [locked.url]
     for url in found:
         if local_path(url) is None and not url.lower().startswith(("http://", "https://")):
@@ -241,8 +241,6 @@ class Fetching:
 
     def _from_sources(self) -> Entry:
         """Asks one source after the other; what the last one fails with is what the user hears."""
-        from exporter.transfer import shown
-
         places = sources(self._locked, self._settings)
         for place, following in itertools.pairwise(places):
             try:
@@ -252,7 +250,7 @@ class Fetching:
         return self._from(places[-1])
 
     def _from(self, place: str) -> Entry:
-        from exporter.transfer import forget, receive, shown
+        from exporter.transfer import receive
 
         locked, settings = self._locked, self._settings
         key = hashlib.sha256(place.encode()).hexdigest()[:8]
@@ -291,8 +289,6 @@ class Fetching:
         )
 
     def _refuse(self, partial: Path, sha256: str) -> Path:
-        from exporter.transfer import forget
-
         kept = self._cache.refuse(partial, sha256)
         forget(partial)
         return kept
