@@ -9,6 +9,7 @@ import numpy as np
 from exporter.config import ModelConfig, Task
 from exporter.criteria import TOLERANCE
 from exporter.departure import chunks, relative_difference
+from exporter.found_arrays import by_variable
 from exporter.layout import VariableSpec, end_points, variables
 
 #: A sum of 10^8 squares in float32 differs by some 1e-6 from run to run, with the order in which threads add; less than
@@ -91,8 +92,8 @@ def gate_check(findings: list[str]) -> Check:
 def variables_checks(
     specs: list[VariableSpec], reference: Arrays, found: Arrays, ordered: bool = True
 ) -> Iterator[Check]:
-    digests = dict(zip(reference["names"].tolist(), reference["digests"].tolist(), strict=True))
-    own = dict(zip(found["names"].tolist(), found["digests"].tolist(), strict=True))
+    digests = by_variable(reference, "names", "digests")
+    own = by_variable(found, "names", "digests")
     names = [spec.name for spec in specs]
     wrong = sorted(set(names) ^ set(own))
     if ordered and not wrong:
@@ -141,7 +142,7 @@ def regularization_check(expected: np.ndarray, found: np.ndarray) -> Check:
 def l2_checks(expected: Expected, found: Arrays) -> Iterator[Check]:
     """Which variables the L2 terms pull at, and how much: in the sum of all, a small one could hide."""
     kernels = {spec.name for spec in variables(expected.config, expected.task) if spec.is_kernel}
-    weights = dict(zip(found["l2/names"].tolist(), found["l2/weights"].tolist(), strict=True))
+    weights = by_variable(found, "l2/names", "l2/weights")
     decay = expected.config.weight_decay
     wrong = sorted(kernels ^ set(weights)) if decay or weights else []
     detail = f"{len(weights)} variables" + (f", first wrong: {wrong[0]}" if wrong else "")

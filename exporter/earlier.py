@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from exporter.found_arrays import LazyArrays
+from exporter.found_arrays import LazyArrays, by_variable
 
 
 def listed(keys: Mapping[str, str]) -> np.ndarray:
@@ -42,8 +42,3 @@ class Earlier:
         """The probe whose array ``name`` lists these keys, in any order; there is none where there are no keys."""
         wanted = sorted(keys.tolist())
         return next((found for found in self._probes if wanted and wanted == sorted(found[name].tolist())), None)
-
-
-def by_variable(found: LazyArrays, names: str, values: str) -> dict[str, str]:
-    """Two arrays of a probe, of which one has the names of variables and the other something of each."""
-    return dict(zip(found[names].tolist(), found[values].tolist(), strict=True))

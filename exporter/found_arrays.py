@@ -109,3 +109,8 @@ class LazyArrays(Mapping[str, np.ndarray]):
 def stored(arrays: Mapping[str, np.ndarray], name: str) -> str:
     """The same for two names only if the arrays are known to be equal."""
     return arrays.stored(name) if isinstance(arrays, LazyArrays) else name
+
+
+def by_variable(arrays: Mapping[str, np.ndarray], names: str, values: str) -> dict[str, Any]:
+    """Two of the arrays, of which one has the names of variables and the other something of each."""
+    return dict(zip(arrays[names].tolist(), arrays[values].tolist(), strict=True))

@@ -31,7 +31,7 @@ from exporter.formats import (
     TRAINING_MOMENTUM,
     hub_signatures,
 )
-from exporter.found_arrays import stored
+from exporter.found_arrays import by_variable, stored
 from exporter.layout import variables
 
 
@@ -64,8 +64,8 @@ def compare(expected: Expected, reference: Arrays, found: Arrays, findings: list
 
 
 def _same_variables(found: Arrays) -> Check:
-    inference = dict(zip(found["names"].tolist(), found["digests"].tolist(), strict=True))
-    training = dict(zip(found["train/names"].tolist(), found["train/digests"].tolist(), strict=True))
+    inference = by_variable(found, "names", "digests")
+    training = by_variable(found, "train/names", "train/digests")
     wrong = [name for name in {**inference, **training} if inference.get(name) != training.get(name)]
     return count("variables that differ between tag sets", len(wrong), f"{len(training)} variables")
 

@@ -15,9 +15,9 @@ from tensorflow.core.protobuf import saved_model_pb2
 from exporter import draws
 from exporter.digests import digest
 from exporter.dropping import DRAWS
-from exporter.earlier import Earlier, by_variable, listed
+from exporter.earlier import Earlier, listed
 from exporter.formats import IMAGE_INPUT, MOMENTUM_INPUT, TRAINING_MOMENTUM
-from exporter.found_arrays import Found
+from exporter.found_arrays import Found, by_variable
 from exporter.gradients import PLAIN, pulled, reached, small_graph
 from exporter.hub_messages import ATTACHMENTS, attached_image_size
 from exporter.layout import STATISTICS

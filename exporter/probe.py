@@ -91,15 +91,19 @@ def _probed(path: Path, images: np.ndarray, report: Say, scratch: Path, earlier:
     except Exception as error:
         raise ArtifactError(f"{path} does not load with hub.load: {_reason(error)}") from error
     try:
-        if before := next((found for found in earlier if _same_values(loaded, found)), None):
+        # Before anything ran that could change them.
+        held = {"digests": _digests(loaded), "names": np.array([_name(variable) for variable in loaded.variables])}
+        same = (found for found in earlier if all(np.array_equal(found[name], held[name]) for name in held))
+        if before := next(same, None):
             report("running the artifact, but not the network, which ran before")
-            own = dict(_called(loaded, images)) | {"after_inference": _digests(loaded)}
+            own = held | dict(_called(loaded, images)) | {"after_inference": _digests(loaded)}
             # It may have other signatures.
             of_network = (name for name in before if name not in own and not name.startswith(_OF_FILE))
             yield from own.items()
             yield from ((name, before.file(name)) for name in of_network)
             return
         report("running the artifact")
+        yield from held.items()
         yield from _called(loaded, images)
         yield from _network(loaded, images)
         yield "after_inference", _digests(loaded)
@@ -125,17 +129,8 @@ def _handles(loaded: Any) -> dict[Any, str]:
     return {variable.handle.ref(): _name(variable) for variable in loaded.variables}
 
 
-def _same_values(loaded: Any, found: LazyArrays) -> bool:
-    """Whether the variables are those of what was found before, bit for bit."""
-    names = [_name(variable) for variable in loaded.variables]
-    return names == found["names"].tolist() and np.array_equal(_digests(loaded), found["digests"])
-
-
 def _called(loaded: Any, images: np.ndarray) -> Found:
     """What users of the object call."""
-    # Before anything ran that could change them.
-    yield "digests", _digests(loaded)
-    yield "names", np.array([_name(variable) for variable in loaded.variables])
     yield "trainable", np.array([_name(variable) for variable in loaded.trainable_variables])
     yield "output", loaded(tf.constant(images)).numpy()
     inputs = []
