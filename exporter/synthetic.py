@@ -2,7 +2,7 @@
 
 The real weights cannot always be had. These stand in for them where that is asked for by name: same variables, same
 shapes, values that keep activations at unit scale. Seed 0 gives the very weights on which the outputs of the original
-networks were recorded (``reference/``), so that a synthetic build can be held against the originals.
+networks were recorded (``data/statistics/``), so that a synthetic build can be held against the originals.
 """
 
 import zlib
@@ -51,7 +51,7 @@ def base_value(spec: VariableSpec, seed: int = RECORDED_SEED) -> Floats:
 
 def recorded_statistics(model: str) -> dict[str, Floats]:
     """The moving statistics that go with seed 0, by variable name; empty for a model that has no record."""
-    path = resource(f"reference/bn_{model}.npz")
+    path = resource(f"data/statistics/bn_{model}.npz")
     if not path.exists():
         return {}
     with np.load(path) as file:

@@ -44,7 +44,7 @@ def recorded(name: str) -> Arrays:
     """What was recorded of the outputs of a model, by name, or a file of the record, as ``train_nasnet_mobile``."""
     if name in MODELS:
         return _outputs_recorded()[name]
-    with np.load(CHECKOUT / "exporter" / "reference" / f"{name}.npz") as file:
+    with np.load(CHECKOUT / "tests" / "data" / f"{name}.npz") as file:
         return {key: file[key] for key in file.files}
 
 

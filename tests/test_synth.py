@@ -19,7 +19,7 @@ from tests import bundles
 from tests.command import Command, refusal, succeeded
 from tests.test_layout import inventory
 
-RECORD = Path(__file__).resolve().parent.parent / "exporter" / "reference"
+RECORD = Path(__file__).resolve().parent.parent / "exporter" / "data" / "statistics"
 
 
 def _recorded_value(name: str, shape: tuple[int, ...]) -> np.ndarray:
