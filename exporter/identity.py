@@ -18,9 +18,18 @@ from exporter.settings import Settings
 from exporter.source import Source
 
 #: Where the code begins that an artifact, its verification and its pages come out of.
-_ROOTS = ("export", "reference", "probe", "comparison", "packing", "report_page", "model_page", "release_artifact")
+_ROOTS = (
+    "exporter.export",
+    "exporter.reference",
+    "exporter.probe",
+    "exporter.comparison",
+    "exporter.packing",
+    "exporter.report_page",
+    "exporter.model_page",
+    "exporter.release_artifact",
+)
 #: Fetching brings a checkpoint, whose hash counts, not how it came.
-_PASSED_OVER = {"fetch"}
+_PASSED_OVER = {"exporter.fetch"}
 #: Packages that have a say in what is written.
 _PACKAGES = ("tensorflow", "tensorflow-hub", "tf-slim", "tf-keras", "numpy", "protobuf", "jinja2", "markdown-it-py")
 _PACKAGE_FOLDER = Path(exporter.__file__).parent
@@ -81,7 +90,7 @@ def code() -> str:
 
 
 def modules() -> list[str]:
-    """The modules that `code` hashes, by their names within the package."""
+    """The modules that `code` hashes, by their full names."""
     found: set[str] = set()
     waiting = set(_ROOTS)
     while waiting:
@@ -92,15 +101,13 @@ def modules() -> list[str]:
 
 
 def _path(module: str) -> Path:
-    return _PACKAGE_FOLDER / f"{module}.py"
+    return _PACKAGE_FOLDER.parent.joinpath(*module.split(".")).with_suffix(".py")
 
 
 def _imported(path: Path) -> Iterator[str]:
     """The modules of this package that a file imports anywhere."""
     for node in ast.walk(ast.parse(path.read_bytes())):
-        names = []
-        if isinstance(node, ast.ImportFrom) and node.module == "exporter":
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("exporter."):
-            names = [(node.module or "").removeprefix("exporter.")]
+        names: list[str] = []
+        if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith("exporter."):
+            names = [f"{node.module}", *(f"{node.module}.{alias.name}" for alias in node.names)]
         yield from (name for name in names if name not in _PASSED_OVER and _path(name).is_file())

@@ -74,7 +74,11 @@ def test_importing_it_brings_no_part_of_the_graphs() -> None:
     command = [sys.executable, "-c", program]
     loaded = set(subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout.split())
     own = {name for name in loaded if name.startswith("exporter.")}
-    assert own == {f"exporter.{name}" for name in ("cells", "config", "errors", "resources")} | {
+    assert own == {
+        "exporter.cells",
+        "exporter.config",
+        "exporter.errors",
+        "exporter.resources",
         "exporter.numpy_network",
         "exporter.departure",
     }

@@ -503,8 +503,25 @@ def test_nothing_tells_of_time_place_or_machine(released: tuple[Path, Result], c
 
 def test_only_what_artifacts_come_out_of_is_their_code() -> None:
     modules = set(identity.modules())
-    assert {"network", "gate", "canonical", "layout", "packing", "model_page", "report_page", "checks"} <= modules
-    assert not modules & {"serving", "http_server", "cli", "fetch", "transfer", "evaluation", "release"}
+    assert {
+        "exporter.network",
+        "exporter.gate",
+        "exporter.canonical",
+        "exporter.layout",
+        "exporter.packing",
+        "exporter.model_page",
+        "exporter.report_page",
+        "exporter.checks",
+    } <= modules
+    assert not modules & {
+        "exporter.serving",
+        "exporter.http_server",
+        "exporter.cli",
+        "exporter.fetch",
+        "exporter.transfer",
+        "exporter.evaluation",
+        "exporter.release",
+    }
 
 
 WRONG = {
