@@ -19,10 +19,10 @@ import yaml
 
 from benchmarks import measuring
 from benchmarks.measuring import ROOT, BenchmarkError, Contestant, Run
-from exporter import config as configs
-from exporter.cells import FAMILIES, Cell
-from exporter.config import ModelConfig, Task
-from exporter.layout import variables
+from exporter.models import config as configs
+from exporter.models.cells import FAMILIES, Cell
+from exporter.models.config import ModelConfig, Task
+from exporter.models.variables import variables
 
 #: The published models, which all figures are about unless others are asked for.
 MODELS = tuple(name for name, config in configs.models().items() if config.published)

@@ -12,8 +12,8 @@ from typing import Any
 import filelock
 
 import exporter
-from exporter.config import ModelConfig, Task
 from exporter.errors import ArtifactError
+from exporter.models.config import ModelConfig, Task
 from exporter.source import Source, sha256
 
 #: The file beside the model that tells how it was made.

@@ -11,10 +11,10 @@ from absl import logging
 
 from exporter import artifact, errors, worker
 from exporter.checks import Expected, Report
-from exporter.config import TASKS, Format, ModelConfig, Task, largest_task, resolve_version
 from exporter.errors import ConfigError, VerificationError
 from exporter.fetch import opened
-from exporter.formats import DEFAULT_MOMENTUM, FIRST_MOMENTUM_VERSION, TRAINING_DECAY
+from exporter.models.config import TASKS, Format, ModelConfig, Task, largest_task, resolve_version
+from exporter.models.formats import DEFAULT_MOMENTUM, FIRST_MOMENTUM_VERSION, TRAINING_DECAY
 from exporter.progress import SILENT, Listener, Say
 from exporter.settings import Settings
 from exporter.source import Source

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from exporter import config as configs
-from exporter.config import ModelConfig
 from exporter.errors import CheckpointError
-from exporter.layout import VariableSpec, all_variables
+from exporter.models import config as configs
+from exporter.models.config import ModelConfig
+from exporter.models.variables import VariableSpec, all_variables
 from exporter.synthetic import MARKER, Floats
 
 AVERAGE = "/ExponentialMovingAverage"

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from exporter.config import ModelConfig, Task
 from exporter.criteria import TOLERANCE
 from exporter.departure import chunks, relative_difference
 from exporter.found_arrays import by_variable
-from exporter.layout import VariableSpec, end_points, variables
+from exporter.models.config import ModelConfig, Task
+from exporter.models.variables import VariableSpec, end_points, variables
 
 #: A sum of 10^8 squares in float32 differs by some 1e-6 from run to run, with the order in which threads add; less than
 #: this tells nothing of an artifact.

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from exporter import artifact, verification
-from exporter.class_names import IMAGENET_CLASSES
-from exporter.config import ModelConfig
 from exporter.errors import ArtifactError, ConfigError
+from exporter.models.classes import IMAGENET_CLASSES
+from exporter.models.config import ModelConfig
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from typing import Any
 
 from exporter import hub_checks, saved_model_checks
 from exporter.checks import Arrays, Check, Expected, end_point_difference, end_point_names
-from exporter.config import Format
 from exporter.criteria import TOLERANCE
 from exporter.departure import Departure
-from exporter.formats import SERVING_OUTPUTS
 from exporter.found_arrays import LazyArrays
-from exporter.layout import VariableSpec
+from exporter.models.config import Format
+from exporter.models.formats import SERVING_OUTPUTS
+from exporter.models.variables import VariableSpec
 from exporter.variable_names import prefixes
 
 _COMPARISONS = {"hub": hub_checks.compare, "saved_model_2": saved_model_checks.compare}

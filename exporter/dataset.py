@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from exporter.class_names import IMAGENET_CLASSES, class_of_wnid, described
 from exporter.errors import EvaluationError
 from exporter.images import SUFFIXES
+from exporter.models.classes import IMAGENET_CLASSES, class_of_wnid, described
 
 _WNID = re.compile(r"n\d{8}")
 _SHARD = re.compile(r"(?P<split>.+?)-(?P<index>\d{5})-of-(?P<shards>\d{5})(?:\.\w+)?")

@@ -12,9 +12,9 @@ from typing import Any
 from exporter import archive, source, worker
 from exporter.addresses import local_path, shown
 from exporter.cache import RECORD, Cache, Entry, read_record
-from exporter.config import ModelConfig
 from exporter.errors import CacheError, CheckpointError, ConfigError, FetchError
 from exporter.lock import LockedArchive, locked_archive, locked_archives
+from exporter.models.config import ModelConfig
 from exporter.partial_file import forget
 from exporter.progress import SILENT, Listener
 from exporter.settings import Settings

@@ -5,7 +5,7 @@ from typing import Any
 
 from tensorflow.core.framework import attr_value_pb2, graph_pb2, types_pb2
 
-from exporter.layout import VariableSpec
+from exporter.models.variables import VariableSpec
 
 FLOAT = types_pb2.DT_FLOAT
 STRING = types_pb2.DT_STRING

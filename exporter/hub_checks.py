@@ -25,14 +25,9 @@ from exporter.checks import (
 )
 from exporter.criteria import TOLERANCE
 from exporter.departure import Departure
-from exporter.formats import (
-    FIRST_MOMENTUM_VERSION,
-    HUB_COLLECTIONS,
-    TRAINING_MOMENTUM,
-    hub_signatures,
-)
 from exporter.found_arrays import by_variable, stored
-from exporter.layout import variables
+from exporter.models.formats import FIRST_MOMENTUM_VERSION, HUB_COLLECTIONS, TRAINING_MOMENTUM, hub_signatures
+from exporter.models.variables import variables
 
 
 def compare(expected: Expected, reference: Arrays, found: Arrays, findings: list[str]) -> list[Check]:

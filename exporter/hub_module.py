@@ -13,9 +13,10 @@ from tensorflow.core.framework import variable_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from exporter import gate, graph_nodes, hub_messages, layers, model_files, network
-from exporter.config import ModelConfig, Task
 from exporter.downgrade import downgrade
-from exporter.formats import (
+from exporter.graph_nodes import FLOAT
+from exporter.models.config import ModelConfig, Task
+from exporter.models.formats import (
     FIRST_MOMENTUM_VERSION,
     HUB_MODULE_FILE,
     IMAGE_INPUT,
@@ -23,8 +24,7 @@ from exporter.formats import (
     TRAINING_DECAY,
     hub_signatures,
 )
-from exporter.graph_nodes import FLOAT
-from exporter.layout import VariableSpec, variables
+from exporter.models.variables import VariableSpec, variables
 from exporter.network import Network
 
 v1 = tf.compat.v1

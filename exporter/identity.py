@@ -11,8 +11,8 @@ from typing import Any
 
 import exporter
 from exporter import references
-from exporter.config import ModelConfig, Task
 from exporter.errors import NasexportError
+from exporter.models.config import ModelConfig, Task
 from exporter.resources import resource
 from exporter.settings import Settings
 from exporter.source import Source

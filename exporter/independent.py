@@ -5,9 +5,9 @@ from typing import Any
 
 from exporter import keras_network, numpy_network
 from exporter.checkpoint import Checkpoint
-from exporter.config import ModelConfig
 from exporter.found_arrays import save
-from exporter.layout import variables
+from exporter.models.config import ModelConfig
+from exporter.models.variables import variables
 from exporter.progress import Say
 from exporter.synthetic import VERIFICATION_IMAGES
 

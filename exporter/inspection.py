@@ -10,8 +10,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from exporter import artifact, gate
 from exporter.errors import ArtifactError
-from exporter.formats import HUB_MODULE_FILE
 from exporter.image_size import image_size
+from exporter.models.formats import HUB_MODULE_FILE
 from exporter.worker import Say
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from exporter.checkpoint import Checkpoint, without_slot
-from exporter.config import ModelConfig
 from exporter.errors import CheckpointError
-from exporter.layout import all_variables, variables
+from exporter.models.config import ModelConfig
+from exporter.models.variables import all_variables, variables
 from exporter.progress import Say
 
 

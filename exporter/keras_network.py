@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from exporter.config import ModelConfig
+from exporter.models.config import ModelConfig
 
 Arrays = Mapping[str, np.ndarray]
 

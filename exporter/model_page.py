@@ -9,11 +9,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from exporter import cells, formats, layout, pages, plots
+from exporter import pages, plots
 from exporter.artifact import handle
-from exporter.class_names import IMAGENET_CLASSES
-from exporter.config import TASKS, ModelConfig, Task
 from exporter.manifest import INDEX_FILE, File, Place
+from exporter.models import cells, formats, variables
+from exporter.models.classes import IMAGENET_CLASSES
+from exporter.models.config import TASKS, ModelConfig, Task
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ _NASNET_PAPER = Paper(
     "Learning Transferable Architectures for Scalable Image Recognition",
     "1707.07012",
 )
-#: By the family's name in `exporter.cells.FAMILIES`.
+#: By the family's name in `exporter.models.cells.FAMILIES`.
 FAMILIES: Mapping[str, Family] = {
     "nasnet": Family(
         "NASNet-A",
@@ -171,10 +172,10 @@ def markdown(subject: Subject, released: Collection[str]) -> str:
         parts=f"model_{config.versions[version]}.md",
         family=FAMILIES[config.family],
         inserts_reductions=cells.FAMILIES[config.family].inserts_reductions,
-        features=layout.features(config),
+        features=variables.features(config),
         classes=config.num_classes,
         imagenet=config.num_classes == IMAGENET_CLASSES,
-        parameters={of: layout.parameters(config, of) for of in TASKS},
+        parameters={of: variables.parameters(config, of) for of in TASKS},
         end_points=_end_points(config, task),
         synthetic=", ".join(f"{key} {value}" for key, value in sorted((subject.source["synthetic"] or {}).items())),
         failed=[check for check in subject.checks if not check["passed"]],
@@ -216,7 +217,7 @@ def html(text: str) -> str:
 
 
 def _end_points(config: ModelConfig, task: Task) -> list[str]:
-    names = layout.end_points(config)
+    names = variables.end_points(config)
     return names if task == "classification" else names[: names.index("global_pool") + 1]
 
 

@@ -17,9 +17,9 @@ import tf_slim as slim
 
 from exporter import layers
 from exporter.batch_norm import Moving, batch_norm
-from exporter.cells import FAMILIES, Branch, Cell
-from exporter.config import ModelConfig, Task
-from exporter.formats import TRAINING_DECAY
+from exporter.models.cells import FAMILIES, Branch, Cell
+from exporter.models.config import ModelConfig, Task
+from exporter.models.formats import TRAINING_DECAY
 
 #: ``getter(name, shape)`` returns the resource variable of that checkpoint name, or raises KeyError.
 VariableGetter = Callable[[str, tuple[int, ...]], Any]
@@ -87,7 +87,7 @@ def build(
     """Builds a network on ``images``, float32 [batch, size, size, 3], RGB in [0, 1].
 
     Args:
-        getter: gives the variables; see `exporter.layout.variables` for those that are asked for.
+        getter: gives the variables; see `exporter.models.variables.variables` for those that are asked for.
         training: batch statistics, updates of the moving averages, drop path and dropout at their final values.
         momentum: decay of the moving averages, a Python number or a float32 scalar tensor; used in training only.
         uniform: draws the numbers in [0, 1) that decide what drop path and dropout keep, given a shape. `tf.ones` keeps

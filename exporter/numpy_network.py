@@ -17,8 +17,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from exporter.cells import FAMILIES, Branch, Cell
-from exporter.config import ModelConfig
+from exporter.models.cells import FAMILIES, Branch, Cell
+from exporter.models.config import ModelConfig
 
 Array = NDArray[Any]
 #: ``variable(name)`` is the value of a variable of the checkpoint, or raises KeyError.
@@ -36,7 +36,7 @@ def outputs(
     """Every end point of a classification network in inference, in the order of the network.
 
     Args:
-        variables: the values by their names in the checkpoint; those of `exporter.layout.variables`, of which none is
+        variables: the values by their names in the checkpoint; those of `exporter.models.variables.variables`, of which none is
             left out and no other is read.
         images: float32 [batch, size, size, 3], RGB in [0, 1], of at least one image.
         dtype: float32, or float64 to tell which of two float32 implementations is nearer to the truth.

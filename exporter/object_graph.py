@@ -10,7 +10,7 @@ from tensorflow.core.protobuf import saved_object_graph_pb2, struct_pb2, trackab
 from tensorflow.python.saved_model import nested_structure_coder
 
 from exporter.graph_nodes import FLOAT, shape
-from exporter.layout import VariableSpec
+from exporter.models.variables import VariableSpec
 
 _VALUE = "VARIABLE_VALUE"
 

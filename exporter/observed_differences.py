@@ -9,7 +9,7 @@ from exporter import variable_names
 from exporter.compared import Comparison, equal, finite, largeness, sets
 from exporter.declared_differences import flat_signatures
 from exporter.departure import differences
-from exporter.formats import MOMENTUM_INPUT, TRAINING_MOMENTUM
+from exporter.models.formats import MOMENTUM_INPUT, TRAINING_MOMENTUM
 
 #: Default momenta come out of two steps in float32, to some 1e-8; this is less than any two that anyone would set.
 _MOMENTUM_TOLERANCE = 1e-5

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from exporter import archive, artifact
 from exporter.errors import ArtifactError, NasexportError
-from exporter.formats import HUB_MODULE_FILE
+from exporter.models.formats import HUB_MODULE_FILE
 
 _MODEL = "saved_model.pb"
 _FILES = frozenset({_MODEL, HUB_MODULE_FILE, artifact.METADATA_FILE, "fingerprint.pb", "keras_metadata.pb"})

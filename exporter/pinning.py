@@ -7,10 +7,10 @@ import tempfile
 from pathlib import Path
 
 from exporter.cache import Cache
-from exporter.config import ModelConfig
 from exporter.errors import ConfigError
 from exporter.fetch import Fetching, inventory, lock_entry
 from exporter.lock import LockedArchive, write_entry
+from exporter.models.config import ModelConfig
 from exporter.progress import SILENT, Listener
 from exporter.resources import is_installed, resource
 from exporter.settings import Settings

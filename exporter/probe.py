@@ -19,10 +19,10 @@ from exporter.digests import digest
 from exporter.dropping import DRAWS
 from exporter.earlier import Earlier
 from exporter.errors import ArtifactError
-from exporter.formats import HUB_MODULE_FILE, TRAINING_MOMENTUM
 from exporter.found_arrays import Found, LazyArrays, save
 from exporter.gradients import PLAIN, pulled, pulled_taped, reached, small_graph, stops, taped
 from exporter.hub_probe import probe_hub
+from exporter.models.formats import HUB_MODULE_FILE, TRAINING_MOMENTUM
 from exporter.same_network import network_key
 from exporter.synthetic import VERIFICATION_IMAGES
 from exporter.worker import Say

@@ -12,10 +12,10 @@ import tensorflow as tf
 
 from exporter import network
 from exporter.checkpoint import Checkpoint
-from exporter.config import ModelConfig, Task
 from exporter.digests import digest
 from exporter.found_arrays import save
-from exporter.layout import VariableSpec, variables
+from exporter.models.config import ModelConfig, Task
+from exporter.models.variables import VariableSpec, variables
 from exporter.synthetic import VERIFICATION_IMAGES
 from exporter.worker import Say
 

@@ -15,10 +15,11 @@ from typing import Any
 
 import filelock
 
-from exporter import fetch, layout, release_artifact, release_files, scheduler, worker
+from exporter import fetch, release_artifact, release_files, scheduler, worker
 from exporter.build import warn_of_surprises
-from exporter.config import ModelConfig, largest_task
 from exporter.errors import FetchError, NasexportError, ReleaseError, WorkerError
+from exporter.models import variables
+from exporter.models.config import ModelConfig, largest_task
 from exporter.progress import SILENT, Listener
 from exporter.release_plan import Planned, Target, planned
 from exporter.scheduler import Task
@@ -142,7 +143,7 @@ def make(
             release_files.open_again(release)
         with contextlib.ExitStack() as verifiers:
             # The largest take longest: they begin.
-            models.sort(key=lambda model: -layout.parameters(model.config, "classification"))
+            models.sort(key=lambda model: -variables.parameters(model.config, "classification"))
             tasks = [task for model in models for task in model.tasks(verifiers)]
             scheduler.run(tasks, jobs, memory if memory is not None else free_memory())
         order = [target.place.handle for target in targets]
@@ -195,7 +196,7 @@ def _by_model(targets: Iterable[Target]) -> list[tuple[ModelConfig, list[Target]
 def expected_memory(job: str, config: ModelConfig) -> int:
     """What a process is expected to need for a network, in bytes."""
     base, factor = _MEMORY[job]
-    return int(base + factor * 4 * layout.parameters(config, "classification"))
+    return int(base + factor * 4 * variables.parameters(config, "classification"))
 
 
 def free_memory() -> int:

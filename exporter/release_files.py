@@ -10,7 +10,6 @@ from pathlib import Path
 
 import exporter
 from exporter import provenance, release_index
-from exporter.config import ModelConfig, models
 from exporter.errors import ReleaseError
 from exporter.manifest import (
     INDEX_FILE,
@@ -23,6 +22,7 @@ from exporter.manifest import (
     manifest,
     read_record,
 )
+from exporter.models.config import ModelConfig, models
 from exporter.release_plan import problems
 
 #: In the order in which they are written: with a manifest, a release is whole.

@@ -6,9 +6,10 @@ Its links are relative, so it works from a folder and from any server. The same 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from exporter import formats, layout, pages
-from exporter.config import FORMATS, TASKS, ModelConfig
+from exporter import pages
 from exporter.manifest import MANIFEST_FILE, PROVENANCE_FILE, SUMS_FILE, Record
+from exporter.models import formats, variables
+from exporter.models.config import FORMATS, TASKS, ModelConfig
 
 
 def page(records: Iterable[Record], configs: Mapping[str, ModelConfig], tool: str) -> str:
@@ -47,8 +48,8 @@ def _section(config: ModelConfig, records: list[Record]) -> dict[str, Any]:
     accuracy = config.accuracy or {}
     facts = {
         "Images": f"{config.image_size} x {config.image_size} pixels, RGB from 0 to 1",
-        "Outputs": f"{config.num_classes} logits or {layout.features(config)} features",
-        "Parameters": ", ".join(f"{layout.parameters(config, task):,} ({task})" for task in TASKS),
+        "Outputs": f"{config.num_classes} logits or {variables.features(config)} features",
+        "Parameters": ", ".join(f"{variables.parameters(config, task):,} ({task})" for task in TASKS),
         "Published accuracy": ", ".join(f"{name.replace('_', '-')} {value} %" for name, value in accuracy.items()),
         "Checkpoint": config.checkpoint or "",
     }

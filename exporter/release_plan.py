@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from exporter import artifact, identity, layout
-from exporter.config import TASKS, Format, ModelConfig, Task
+from exporter import artifact, identity
 from exporter.errors import ConfigError, ReleaseError
-from exporter.formats import DEFAULT_MOMENTUM, FIRST_MOMENTUM_VERSION, TRAINING_DECAY
 from exporter.manifest import File, Place, Record, read_record
+from exporter.models import variables
+from exporter.models.config import TASKS, Format, ModelConfig, Task
+from exporter.models.formats import DEFAULT_MOMENTUM, FIRST_MOMENTUM_VERSION, TRAINING_DECAY
 from exporter.settings import Settings
 from exporter.source import Source, sha256
 
@@ -116,7 +117,7 @@ def shard(all_targets: Sequence[Target], number: int, count: int) -> list[Target
 
 
 def _work(members: Sequence[Target]) -> int:
-    return len(members) * layout.parameters(members[0].config, members[0].task)
+    return len(members) * variables.parameters(members[0].config, members[0].task)
 
 
 def planned(target: Target, release: Path, source: Source | None, settings: Settings) -> Planned:

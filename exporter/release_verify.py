@@ -7,9 +7,9 @@ from pathlib import Path
 
 from exporter import fetch, scheduler
 from exporter.checks import Expected, Report
-from exporter.config import largest_task
 from exporter.errors import NasexportError
 from exporter.manifest import read_manifest
+from exporter.models.config import largest_task
 from exporter.progress import SILENT, Listener
 from exporter.release import expected_memory, free_memory
 from exporter.scheduler import Task

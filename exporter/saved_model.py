@@ -18,10 +18,10 @@ from tensorflow.python.ops.resource_variable_ops import UninitializedVariable
 from exporter import gate, graph_nodes, layers, model_files, network, session_graph
 from exporter.artifact import handle
 from exporter.canonical import canonicalize
-from exporter.config import ModelConfig, Task
 from exporter.downgrade import downgrade
-from exporter.formats import DEFAULT_MOMENTUM, FIRST_SERVING_VERSION, SERVING_INPUT, SERVING_OUTPUTS
-from exporter.layout import VariableSpec, variables
+from exporter.models.config import ModelConfig, Task
+from exporter.models.formats import DEFAULT_MOMENTUM, FIRST_SERVING_VERSION, SERVING_INPUT, SERVING_OUTPUTS
+from exporter.models.variables import VariableSpec, variables
 from exporter.object_graph import Objects, Trace
 
 #: Under this key the file of variables holds which of them belongs to which object.

@@ -25,8 +25,8 @@ from exporter.checks import (
 )
 from exporter.criteria import TOLERANCE
 from exporter.departure import Departure
-from exporter.formats import FIRST_SERVING_VERSION, SERVING_INPUT, SERVING_OUTPUTS, TRAINING_MOMENTUM
-from exporter.layout import variables
+from exporter.models.formats import FIRST_SERVING_VERSION, SERVING_INPUT, SERVING_OUTPUTS, TRAINING_MOMENTUM
+from exporter.models.variables import variables
 
 
 def compare(expected: Expected, reference: Arrays, found: Arrays, findings: list[str]) -> list[Check]:

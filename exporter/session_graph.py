@@ -11,7 +11,7 @@ from tensorflow.core.protobuf import meta_graph_pb2, saver_pb2
 
 from exporter import graph_nodes
 from exporter.graph_nodes import FLOAT, RESOURCE, STRING
-from exporter.layout import VariableSpec
+from exporter.models.variables import VariableSpec
 from exporter.object_graph import Trace
 
 _INIT = "__saved_model_init_op"

@@ -15,8 +15,8 @@ import tensorflow as tf
 from exporter import network, synthetic
 from exporter.archive import is_archive
 from exporter.checkpoint import AVERAGE
-from exporter.config import ModelConfig
-from exporter.layout import VariableSpec, all_variables, variables
+from exporter.models.config import ModelConfig
+from exporter.models.variables import VariableSpec, all_variables, variables
 from exporter.synthetic import Floats
 from exporter.worker import Say
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from exporter.layout import STATISTICS, VariableSpec
+from exporter.models.variables import STATISTICS, VariableSpec
 from exporter.resources import resource
 
 Floats = NDArray[np.float32]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from exporter import layout
 from exporter.cache import Entry
-from exporter.config import TASKS, ModelConfig
-from exporter.config import models as known_models
 from exporter.fetch import cached
+from exporter.models import variables as layout
+from exporter.models.config import TASKS, ModelConfig
+from exporter.models.config import models as known_models
 from exporter.settings import Settings
 
 if TYPE_CHECKING:

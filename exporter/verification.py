@@ -12,12 +12,12 @@ from typing import Any
 
 from exporter import artifact, comparison, keras_network, packed_artifact, references, worker
 from exporter.checks import Arrays, Check, Expected, Report
-from exporter.config import TASKS, ModelConfig, Task, largest_task, models
 from exporter.errors import ArtifactError, ConfigError, WorkerError
 from exporter.fetch import opened
-from exporter.formats import DEFAULT_MOMENTUM, FIRST_MOMENTUM_VERSION, FIRST_SERVING_VERSION, TRAINING_DECAY
 from exporter.found_arrays import LazyArrays
-from exporter.layout import variables
+from exporter.models.config import TASKS, ModelConfig, Task, largest_task, models
+from exporter.models.formats import DEFAULT_MOMENTUM, FIRST_MOMENTUM_VERSION, FIRST_SERVING_VERSION, TRAINING_DECAY
+from exporter.models.variables import variables
 from exporter.progress import SILENT, Listener, Say
 from exporter.settings import Settings
 from exporter.source import Source

@@ -12,10 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 from exporter import network
-from exporter.config import ModelConfig, model
 from exporter.criteria import TOLERANCE
 from exporter.departure import relative_difference
-from exporter.layout import variables
+from exporter.models.config import ModelConfig, model
+from exporter.models.variables import variables
 from exporter.synthesize import weights
 from exporter.synthetic import VERIFICATION_IMAGES
 

@@ -20,10 +20,10 @@ from unittest import mock
 import tensorflow as tf
 
 from exporter import artifact, batch_norm, checkpoint, hub_module, network, saved_model
-from exporter.config import ModelConfig, Task
 from exporter.export import WRITERS
-from exporter.formats import DEFAULT_MOMENTUM
-from exporter.layout import variables
+from exporter.models.config import ModelConfig, Task
+from exporter.models.formats import DEFAULT_MOMENTUM
+from exporter.models.variables import variables
 from tests import bundles, faults
 from tests.faults import Held, Patch
 

@@ -14,9 +14,10 @@ import numpy as np
 import tensorflow as tf
 import tf_slim as slim
 
-from exporter import gate, hub_messages, hub_module, layers, layout, network, saved_model
-from exporter.config import Task
-from exporter.formats import TRAINING_DECAY
+from exporter import gate, hub_messages, hub_module, layers, network, saved_model
+from exporter.models import variables
+from exporter.models.config import Task
+from exporter.models.formats import TRAINING_DECAY
 
 v1 = tf.compat.v1
 
@@ -294,8 +295,8 @@ def stopped_identity(scope: str) -> Patch:
 
 def changed_kernels(change: Callable[[str, bool], bool]) -> Patch:
     """Another opinion on whether a variable is a kernel."""
-    right = vars(layout.VariableSpec)["is_kernel"].fget
-    return replace(layout.VariableSpec, "is_kernel", property(lambda spec: change(spec.name, right(spec))))
+    right = vars(variables.VariableSpec)["is_kernel"].fget
+    return replace(variables.VariableSpec, "is_kernel", property(lambda spec: change(spec.name, right(spec))))
 
 
 def unlisted(name: str) -> Patch:

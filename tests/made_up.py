@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from exporter.artifact import handle
-from exporter.config import TASKS, ModelConfig, Task, models
 from exporter.manifest import File, Place, Record
 from exporter.model_page import Subject
+from exporter.models.config import TASKS, ModelConfig, Task, models
 
 PUBLISHED = [config for config in models().values() if config.published]
 #: Every artifact that was published.

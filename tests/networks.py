@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from exporter.config import TASKS, ModelConfig, Task, model
+from exporter.models.config import TASKS, ModelConfig, Task, model
 from exporter.synthetic import VERIFICATION_IMAGES, ImageSet
 
 CHECKOUT = Path(__file__).resolve().parent.parent

@@ -17,8 +17,8 @@ from benchmarks.results import Figure, Goal
 from benchmarks.subjects import growth
 from benchmarks.workspace import Workspace
 from exporter import numpy_network
-from exporter.config import ModelConfig
-from exporter.layout import all_variables, variables
+from exporter.models.config import ModelConfig
+from exporter.models.variables import all_variables, variables
 from tests.command import CHECKOUT
 from tests.conftest import TINY, TINY_PNASNET
 from tests.networks import TOLERANCE, difference

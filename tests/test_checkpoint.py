@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from exporter.checkpoint import AVERAGE, map_names
-from exporter.config import model
 from exporter.errors import CheckpointError
-from exporter.layout import all_variables, variables
+from exporter.models.config import model
+from exporter.models.variables import all_variables, variables
 from exporter.synthetic import MARKER
 from tests import bundles
 from tests.command import Command, artifact_folder, files_below, refusal, succeeded

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 
 from exporter.checks import Check, Report, output_checks, regularization_check, variables_checks
 from exporter.criteria import TOLERANCE
-from exporter.layout import VariableSpec
+from exporter.models.variables import VariableSpec
 
 _outputs = arrays.arrays(
     np.float32,

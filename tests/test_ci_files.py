@@ -23,7 +23,7 @@ import yaml
 
 from exporter import release_plan
 from exporter.cli import main
-from exporter.config import models
+from exporter.models.config import models
 from tests.command import CHECKOUT, Result, files_below
 from tests.releases import finish, write_release
 

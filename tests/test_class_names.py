@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.class_names import class_names, class_of_wnid, described
+from exporter.models.classes import class_names, class_of_wnid, described
 
 
 def test_classes_are_sorted_by_wnid_after_the_background() -> None:

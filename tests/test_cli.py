@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import exporter
-from exporter.config import models
+from exporter.models.config import models
 from tests.command import CHECKOUT, Command, files_below, refusal, succeeded
 
 COMMANDS = ("models", "build", "synth", "verify", "inspect", "diff", "predict", "evaluate")

@@ -8,10 +8,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config import FORMATS, TASKS, ModelConfig, model, models, resolve_version
 from exporter.errors import ConfigError
-from exporter.layout import parameters, variables
 from exporter.lock import locked_archive
+from exporter.models.config import FORMATS, TASKS, ModelConfig, model, models, resolve_version
+from exporter.models.variables import parameters, variables
 from exporter.resources import resource
 from tests.command import Command, refusal
 from tests.conftest import TINY

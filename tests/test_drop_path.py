@@ -15,9 +15,9 @@ import pytest
 import tensorflow as tf
 
 from exporter import network
-from exporter.cells import FAMILIES, Branch
-from exporter.config import ModelConfig
-from exporter.layout import variables
+from exporter.models.cells import FAMILIES, Branch
+from exporter.models.config import ModelConfig
+from exporter.models.variables import variables
 from tests.conftest import TINY
 
 EXAMPLES = 600

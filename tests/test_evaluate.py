@@ -19,9 +19,9 @@ import pytest
 import tensorflow as tf
 
 from exporter.accuracy import Tally, wilson
-from exporter.class_names import class_names
 from exporter.dataset import listed
 from exporter.errors import EvaluationError
+from exporter.models.classes import class_names
 from tests import pictures
 from tests.command import Command, artifact_folder, files_below, refusal, succeeded
 

@@ -116,7 +116,7 @@ def test_such_an_operation_fails_the_build(tmp_path: Path, tiny: Path, tiny_chec
         "from exporter.export import export\n"
         "print(export(json.loads(sys.argv[1]), lambda _: None)['failed'])\n"
     )
-    from exporter.config import model
+    from exporter.models.config import model
 
     for version in (3, 4):
         request = {

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import yaml
 
-from exporter import formats
-from exporter.config import Task, model
-from exporter.layout import variables
+from exporter.models import formats
+from exporter.models.config import Task, model
+from exporter.models.variables import variables
 from exporter.synthetic import ImageSet
 from tests import environments
 from tests.command import CHECKOUT, Command, artifact_folder, refusal, succeeded
@@ -151,7 +151,7 @@ def test_tensorflow_2_reads_it_with_load_and_keras_layer(
 
 def model_of(output: Path) -> Any:
     """The configuration that an artifact itself carries."""
-    from exporter.config import ModelConfig
+    from exporter.models.config import ModelConfig
 
     metadata = artifact_folder(output, "tiny_nasnet", "classification", 3) / "nasexport.json"
     return ModelConfig.from_dict(json.loads(metadata.read_text(encoding="utf-8"))["model"])

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from exporter.config import Task, model
-from exporter.layout import parameters, variables
+from exporter.models.config import Task, model
+from exporter.models.variables import parameters, variables
 from tests.command import Command, artifact_folder, files_below, refusal, succeeded
 
 

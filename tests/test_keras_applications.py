@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from exporter import keras_network
-from exporter.config import model
+from exporter.models.config import model
 from exporter.synthetic import VERIFICATION_IMAGES
 from tests import networks
 from tests.networks import TOLERANCE, Arrays, difference, run_module, send

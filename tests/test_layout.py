@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config import ModelConfig, Task, model, models
-from exporter.layout import KERNELS, all_variables, parameters, variables
+from exporter.models.config import ModelConfig, Task, model, models
+from exporter.models.variables import KERNELS, all_variables, parameters, variables
 from tests.conftest import TINY, TINY_PNASNET
 
 INVENTORY = Path(__file__).parent / "data" / "inventory"

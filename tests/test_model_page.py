@@ -18,10 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from exporter import formats, layout, model_page, plots
+from exporter import model_page, plots
 from exporter.artifact import handle
-from exporter.config import TASKS, ModelConfig, Task, model
 from exporter.manifest import File, Place
+from exporter.models import formats
+from exporter.models import variables as layout
+from exporter.models.config import TASKS, ModelConfig, Task, model
 from tests import browser, environments, made_up
 from tests.command import artifact_folder
 from tests.html_pages import Reader

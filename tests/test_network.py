@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exporter.config import TASKS, ModelConfig, Task, model
-from exporter.layout import variables
+from exporter.models.config import TASKS, ModelConfig, Task, model
+from exporter.models.variables import variables
 from exporter.synthesize import weights
 from tests import networks
 from tests.networks import TOLERANCE, Arrays, difference

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from scipy import signal
 
 from exporter import numpy_network, synthetic
-from exporter.cells import FAMILIES
-from exporter.config import ModelConfig, model
 from exporter.departure import explain
-from exporter.layout import variables
+from exporter.models.cells import FAMILIES
+from exporter.models.config import ModelConfig, model
+from exporter.models.variables import variables
 from exporter.numpy_network import Array, average_pool, convolution, depthwise, max_pool, outputs, same_padding
 from exporter.synthetic import VERIFICATION_IMAGES
 from tests import networks
@@ -75,8 +75,8 @@ def test_importing_it_brings_no_part_of_the_graphs() -> None:
     loaded = set(subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout.split())
     own = {name for name in loaded if name.startswith("exporter.")}
     assert own == {
-        "exporter.cells",
-        "exporter.config",
+        "exporter.models.cells",
+        "exporter.models.config",
         "exporter.errors",
         "exporter.resources",
         "exporter.numpy_network",

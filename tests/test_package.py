@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.config import models
+from exporter.models.config import models
 from scripts.write_command_reference import PAGE, page
 from tests.command import CHECKOUT
 

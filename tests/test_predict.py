@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from exporter.class_names import class_names
+from exporter.models.classes import class_names
 from exporter.preprocessing import decoded, preprocessed
 from tests import pictures
 from tests.command import Command, artifact_folder, refusal, succeeded

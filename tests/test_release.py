@@ -507,7 +507,7 @@ def test_only_what_artifacts_come_out_of_is_their_code() -> None:
         "exporter.network",
         "exporter.gate",
         "exporter.canonical",
-        "exporter.layout",
+        "exporter.models.variables",
         "exporter.packing",
         "exporter.model_page",
         "exporter.report_page",

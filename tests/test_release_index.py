@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter import layout, plots, release_index
-from exporter.config import FORMATS, TASKS, model, models
+from exporter import plots, release_index
 from exporter.manifest import Record
+from exporter.models import variables as layout
+from exporter.models.config import FORMATS, TASKS, model, models
 from tests import browser, environments, made_up
 from tests.html_pages import Reader
 from tests.reading import FOR_TINY_NETWORKS

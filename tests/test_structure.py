@@ -14,8 +14,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from exporter import export, network
 from exporter.checkpoint import Checkpoint
-from exporter.config import ModelConfig, model
-from exporter.layout import variables
+from exporter.models.config import ModelConfig, model
+from exporter.models.variables import variables
 from tests import bundles
 
 v1 = tf.compat.v1

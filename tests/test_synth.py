@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config import model
-from exporter.layout import VariableSpec, all_variables
+from exporter.models.config import model
+from exporter.models.variables import VariableSpec, all_variables
 from exporter.synthetic import MARKER, ImageSet, base_value
 from tests import bundles
 from tests.command import Command, refusal, succeeded

@@ -6,7 +6,7 @@ from benchmarks.measuring import Contestant, Run
 from benchmarks.peers.keras_network import NAMES
 from benchmarks.results import Figure, Goal
 from benchmarks.workspace import HERE, MODELS, Workspace, nasexport, peer
-from exporter.config import DEFAULT_VERSIONS, FORMATS, Format, ModelConfig
+from exporter.models.config import DEFAULT_VERSIONS, FORMATS, Format, ModelConfig
 
 DEFAULT_MODELS = ("nasnet_large",)
 KERAS, ORIGINAL, FLOOR = "Keras Applications, export", "TF-Slim and hub.Module, export", "TensorFlow and the weights"

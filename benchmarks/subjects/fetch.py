@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.measuring import Contestant
 from benchmarks.results import Figure
 from benchmarks.workspace import HERE, Workspace, nasexport
-from exporter.config import models
+from exporter.models.config import models
 
 NAME = "benchmark"
 FETCH, CURL = "nasexport fetch", "curl, then sha256sum"

@@ -6,7 +6,7 @@ from benchmarks.measuring import Contestant
 from benchmarks.peers.keras_network import NAMES
 from benchmarks.results import Figure, Goal
 from benchmarks.workspace import HERE, Workspace, peer
-from exporter.config import ModelConfig
+from exporter.models.config import ModelConfig
 
 ARTIFACT, KERAS = "nasexport version 4", "Keras Applications"
 BATCH = 8

@@ -7,8 +7,8 @@ from typing import Any
 from benchmarks.measuring import Contestant
 from benchmarks.results import Figure, Goal
 from benchmarks.workspace import HERE, Workspace, nasexport, peer
-from exporter.config import ModelConfig, models
-from exporter.layout import parameters
+from exporter.models.config import ModelConfig, models
+from exporter.models.variables import parameters
 
 ARTIFACT, KERAS = "nasexport", "Keras Applications, export"
 CELLS = (6, 12, 18, 36)

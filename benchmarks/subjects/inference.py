@@ -7,7 +7,7 @@ from benchmarks.measuring import Contestant
 from benchmarks.peers.keras_network import NAMES
 from benchmarks.results import Figure, Goal
 from benchmarks.workspace import HERE, MODELS, Workspace, peer
-from exporter.config import ModelConfig
+from exporter.models.config import ModelConfig
 
 OBJECT, SERVING = "nasexport version 4, obj(images)", "nasexport version 5, serving_default"
 KERAS, KERAS_SERVING = "Keras Applications, tf.function", "Keras export, serving_default"

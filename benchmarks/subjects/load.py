@@ -6,7 +6,7 @@ from benchmarks.measuring import Contestant
 from benchmarks.peers.keras_network import NAMES
 from benchmarks.results import Figure, Goal
 from benchmarks.workspace import HERE, Workspace, peer
-from exporter.config import ModelConfig
+from exporter.models.config import ModelConfig
 
 ARTIFACT, KERAS = "hub.load, nasexport version 4", "tf.saved_model.load, Keras export"
 _GOAL = Goal("ratio", 0.7)

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from benchmarks.peers.keras_network import NAMES
 from benchmarks.results import Figure, Goal
 from benchmarks.workspace import MODELS, Workspace, size_below
-from exporter.config import TASKS, ModelConfig
-from exporter.layout import parameters
+from exporter.models.config import TASKS, ModelConfig
+from exporter.models.variables import parameters
 
 ARTIFACT, LIMIT = "nasexport", "parameters x 4 bytes + 8 MB"
 KERAS, ORIGINAL = "Keras Applications, export", "TF-Slim and hub.Module, export"

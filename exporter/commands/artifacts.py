@@ -17,8 +17,8 @@ from exporter.commands.options import (
     report_option,
     warn,
 )
-from exporter.config import model
 from exporter.criteria import ASPECTS, KINDS, TOLERANCE
+from exporter.models.config import model
 from exporter.settings import Settings
 
 

@@ -16,7 +16,7 @@ from exporter.commands.options import (
     report_option,
     warn,
 )
-from exporter.config import FORMATS, TASKS, Format, Task, model
+from exporter.models.config import FORMATS, TASKS, Format, Task, model
 from exporter.settings import Settings
 
 

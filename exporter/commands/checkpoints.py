@@ -18,9 +18,9 @@ from exporter.commands.options import (
     print_json,
     warn,
 )
-from exporter.config import model
 from exporter.fetch import cached
 from exporter.lock import locked_archives
+from exporter.models.config import model
 from exporter.settings import Settings
 
 LAYOUTS = ("plain", "averages", "training")

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from exporter.class_names import described
 from exporter.commands.options import cache_options, json_option, model_type, path_type, print_json, report_option, warn
-from exporter.config import ModelConfig, model
+from exporter.models.classes import described
+from exporter.models.config import ModelConfig, model
 from exporter.settings import Settings
 
 _model_option = click.option(

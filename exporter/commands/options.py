@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from exporter.config import ModelConfig, model
-from exporter.config import models as known_models
 from exporter.errors import ConfigError
+from exporter.models.config import ModelConfig, model
+from exporter.models.config import models as known_models
 from exporter.settings import Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from exporter.commands.options import fetching_options, json_option, path_type, print_json, warn
-from exporter.config import ModelConfig, model
-from exporter.config import models as known_models
+from exporter.models.config import ModelConfig, model
+from exporter.models.config import models as known_models
 from exporter.settings import Settings
 
 _SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?) *(?P<unit>[MGT]?)i?B?", re.IGNORECASE)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from exporter.config import Format, Task
+from exporter.models.config import Format, Task
 
 #: What people call the formats.
 NAMES: dict[Format, str] = {"hub": "TF1 Hub module", "saved_model_2": "TF2 SavedModel"}

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil, prod
 
-from exporter.cells import FAMILIES, Branch, Cell
-from exporter.config import ModelConfig, Task
+from exporter.models.cells import FAMILIES, Branch, Cell
+from exporter.models.config import ModelConfig, Task
 
 STATISTICS = ("moving_mean", "moving_variance")
 KERNELS = ("weights", "depthwise_weights", "pointwise_weights")

@@ -10,8 +10,8 @@ from typing import Any, Literal, get_args
 
 import yaml
 
-from exporter.cells import FAMILIES
 from exporter.errors import ConfigError
+from exporter.models.cells import FAMILIES
 from exporter.resources import resource
 
 Task = Literal["classification", "feature_vector"]

@@ -1,0 +1,1 @@
+"""What there is to make, as data: cells, configurations, variables, formats, classes."""
