@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporter.archive import is_checkpoint_file
 from exporter.errors import CacheError
+from exporter.files.archive import is_checkpoint_file
 from exporter.lock import LockedArchive
 from exporter.progress import Listener
 from exporter.source import sha256

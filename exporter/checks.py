@@ -8,7 +8,7 @@ import numpy as np
 
 from exporter.criteria import TOLERANCE
 from exporter.departure import chunks, relative_difference
-from exporter.found_arrays import by_variable
+from exporter.files.arrays import by_variable
 from exporter.models.config import ModelConfig, Task
 from exporter.models.variables import VariableSpec, end_points, variables
 

@@ -11,7 +11,7 @@ from exporter import hub_checks, saved_model_checks
 from exporter.checks import Arrays, Check, Expected, end_point_difference, end_point_names
 from exporter.criteria import TOLERANCE
 from exporter.departure import Departure
-from exporter.found_arrays import LazyArrays
+from exporter.files.arrays import LazyArrays
 from exporter.models.config import Format
 from exporter.models.formats import SERVING_OUTPUTS
 from exporter.models.variables import VariableSpec

@@ -16,7 +16,7 @@ from exporter.compared import Comparison
 from exporter.criteria import ASPECTS, FILE_ASPECTS, TOLERANCE
 from exporter.declared_differences import of_files
 from exporter.errors import ArtifactError
-from exporter.found_arrays import LazyArrays
+from exporter.files.arrays import LazyArrays
 from exporter.observed_differences import PROBED, Side
 from exporter.progress import Say
 

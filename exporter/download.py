@@ -15,8 +15,8 @@ import urllib3
 
 from exporter import http_client
 from exporter.addresses import shown
-from exporter.chunks import CHUNK
 from exporter.errors import FetchError
+from exporter.files.hashing import CHUNK
 from exporter.partial_file import (
     GZIP,
     HINT,

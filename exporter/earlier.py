@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from exporter.found_arrays import LazyArrays, by_variable
+from exporter.files.arrays import LazyArrays, by_variable
 
 
 def listed(keys: Mapping[str, str]) -> np.ndarray:

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from exporter import archive, source, worker
+from exporter import source, worker
 from exporter.addresses import local_path, shown
 from exporter.cache import RECORD, Cache, Entry, read_record
 from exporter.errors import CacheError, CheckpointError, ConfigError, FetchError
+from exporter.files import archive
 from exporter.lock import LockedArchive, locked_archive, locked_archives
 from exporter.models.config import ModelConfig
 from exporter.partial_file import forget

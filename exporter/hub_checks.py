@@ -25,7 +25,7 @@ from exporter.checks import (
 )
 from exporter.criteria import TOLERANCE
 from exporter.departure import Departure
-from exporter.found_arrays import by_variable, stored
+from exporter.files.arrays import by_variable, stored
 from exporter.models.formats import FIRST_MOMENTUM_VERSION, HUB_COLLECTIONS, TRAINING_MOMENTUM, hub_signatures
 from exporter.models.variables import variables
 

@@ -16,7 +16,7 @@ from exporter import draws
 from exporter.digests import digest
 from exporter.dropping import DRAWS
 from exporter.earlier import Earlier, listed
-from exporter.found_arrays import Found, by_variable
+from exporter.files.arrays import Found, by_variable
 from exporter.gradients import PLAIN, pulled, reached, small_graph
 from exporter.hub_messages import ATTACHMENTS, attached_image_size
 from exporter.models.formats import IMAGE_INPUT, MOMENTUM_INPUT, TRAINING_MOMENTUM

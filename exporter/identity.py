@@ -23,7 +23,7 @@ _ROOTS = (
     "exporter.reference",
     "exporter.probe",
     "exporter.comparison",
-    "exporter.packing",
+    "exporter.files.packing",
     "exporter.report_page",
     "exporter.model_page",
     "exporter.release_artifact",

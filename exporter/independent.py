@@ -5,7 +5,7 @@ from typing import Any
 
 from exporter import keras_network, numpy_network
 from exporter.checkpoint import Checkpoint
-from exporter.found_arrays import save
+from exporter.files.arrays import save
 from exporter.models.config import ModelConfig
 from exporter.models.variables import variables
 from exporter.progress import Say
@@ -17,7 +17,7 @@ KINDS: dict[str, Any] = {"numpy": numpy_network.outputs, "keras": keras_network.
 def independent(request: dict[str, Any], report: Say) -> dict[str, Any]:
     """A job of `exporter.worker`: runs the implementation ``request["kind"]`` on the packaged images.
 
-    Writes the folder ``request["output"]`` (`exporter.found_arrays`), with ``end_point/NAME`` of those end points that
+    Writes the folder ``request["output"]`` (`exporter.files.arrays`), with ``end_point/NAME`` of those end points that
     it has.
 
     Raises:

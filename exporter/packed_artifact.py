@@ -5,8 +5,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from exporter import archive, artifact
+from exporter import artifact
 from exporter.errors import ArtifactError, NasexportError
+from exporter.files import archive
 from exporter.models.formats import HUB_MODULE_FILE
 
 _MODEL = "saved_model.pb"

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import IO
 
 from exporter.addresses import shown
-from exporter.chunks import CHUNK
 from exporter.errors import CacheError, FetchError
+from exporter.files.hashing import CHUNK
 
 #: What every gzip file begins with.
 GZIP = b"\x1f\x8b"

@@ -19,7 +19,7 @@ from exporter.digests import digest
 from exporter.dropping import DRAWS
 from exporter.earlier import Earlier
 from exporter.errors import ArtifactError
-from exporter.found_arrays import Found, LazyArrays, save
+from exporter.files.arrays import Found, LazyArrays, save
 from exporter.gradients import PLAIN, pulled, pulled_taped, reached, small_graph, stops, taped
 from exporter.hub_probe import probe_hub
 from exporter.models.formats import HUB_MODULE_FILE, TRAINING_MOMENTUM

@@ -13,7 +13,7 @@ import tensorflow as tf
 from exporter import network
 from exporter.checkpoint import Checkpoint
 from exporter.digests import digest
-from exporter.found_arrays import save
+from exporter.files.arrays import save
 from exporter.models.config import ModelConfig, Task
 from exporter.models.variables import VariableSpec, variables
 from exporter.synthetic import VERIFICATION_IMAGES
@@ -23,7 +23,7 @@ v1 = tf.compat.v1
 
 
 def reference(request: dict[str, Any], report: Say) -> dict[str, Any]:
-    """Writes what an artifact of ``request["task"]`` must reproduce to ``request["output"]`` (`exporter.found_arrays`).
+    """Writes what an artifact of ``request["task"]`` must reproduce to ``request["output"]`` (`exporter.files.arrays`).
 
     Arrays: ``end_point/NAME`` on `VERIFICATION_IMAGES`; ``training/end_point/NAME`` and ``training/NAME`` (batch
     statistics of every batch norm) from the training graph whose drop path and dropout keep everything, rescaled;

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
-from exporter import archive, artifact, identity, packed_artifact, release_files
+from exporter import artifact, identity, packed_artifact, release_files
 from exporter.checks import Check, count
 from exporter.errors import ArtifactError, NasexportError, ReleaseError
+from exporter.files import archive
 from exporter.manifest import INDEX_FILE, MANIFEST_FILE, PROVENANCE_FILE, SUMS_FILE, Record, read_manifest
 from exporter.release_plan import problems
 from exporter.source import sha256

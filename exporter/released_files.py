@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from exporter.chunks import CHUNK
+from exporter.files.hashing import CHUNK
 from exporter.manifest import MANIFEST_FILE, read_manifest
 from exporter.serving import Listed, Listing, listing
 

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from exporter import archive
-from exporter.chunks import CHUNK
 from exporter.errors import CheckpointError
+from exporter.files import archive
+from exporter.files.hashing import CHUNK
 
 _DATA_FILE = re.compile(r"(?P<prefix>.+)\.data-\d{5}-of-(?P<shards>\d{5})")
 _STATE_ENTRY = re.compile(r'^\s*model_checkpoint_path:\s*"(?P<path>[^"]*)"', re.MULTILINE)

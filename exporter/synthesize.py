@@ -13,8 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from exporter import network, synthetic
-from exporter.archive import is_archive
 from exporter.checkpoint import AVERAGE
+from exporter.files.archive import is_archive
 from exporter.models.config import ModelConfig
 from exporter.models.variables import VariableSpec, all_variables, variables
 from exporter.synthetic import Floats

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter import archive
 from exporter.errors import CheckpointError
+from exporter.files import archive
 from tests.command import Command, files_below, refusal
 
 INDEX, DATA = "model.ckpt.index", "model.ckpt.data-00000-of-00001"

@@ -508,7 +508,7 @@ def test_only_what_artifacts_come_out_of_is_their_code() -> None:
         "exporter.gate",
         "exporter.canonical",
         "exporter.models.variables",
-        "exporter.packing",
+        "exporter.files.packing",
         "exporter.model_page",
         "exporter.report_page",
         "exporter.checks",

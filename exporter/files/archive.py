@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from exporter.chunks import CHUNK
 from exporter.errors import CacheError, CheckpointError, NasexportError
+from exporter.files.hashing import CHUNK
 
 #: The largest published archive unpacks to some 360 MB; a whole training run of that model leaves 1.5 GB.
 MAX_UNPACKED_BYTES = 4 * 2**30

@@ -7,7 +7,7 @@ import zlib
 from pathlib import Path
 from typing import IO, Any
 
-from exporter.chunks import CHUNK
+from exporter.files.hashing import CHUNK
 from exporter.manifest import File, Place
 
 #: Of every member: the first time that zip files know, too. GNU tar warns of earlier ones.

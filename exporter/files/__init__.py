@@ -1,0 +1,1 @@
+"""Files on disk: hashed, packed, put in place whole."""
