@@ -9,12 +9,13 @@ from typing import Any
 
 from absl import logging
 
-from exporter import artifact, errors, worker
+from exporter import artifact, errors
 from exporter.checks import Expected, Report
 from exporter.errors import ConfigError, VerificationError
 from exporter.fetch import opened
 from exporter.models.config import TASKS, Format, ModelConfig, Task, largest_task, resolve_version
 from exporter.models.formats import DEFAULT_MOMENTUM, FIRST_MOMENTUM_VERSION, TRAINING_DECAY
+from exporter.processes import run
 from exporter.progress import SILENT, Listener, Say
 from exporter.settings import Settings
 from exporter.source import Source
@@ -92,7 +93,7 @@ def build(
             ],
         }
         logging.info("%s: from %s", config.name, checkpoint_source.archive or checkpoint_source.prefix)
-        exported = worker.run("export", request, lambda said: tell(listener, said), debug)
+        exported = run.run("export", request, lambda said: tell(listener, said), debug)
         for kind, message in exported["failed"].values():
             raise getattr(errors, kind)(message)
         logging.info("layout %(layout)s, %(averages)d averages, %(left_out)d variables left out", exported)

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporter import artifact, packed_artifact, worker
+from exporter import artifact, packed_artifact
 from exporter.compared import Comparison
 from exporter.criteria import ASPECTS, FILE_ASPECTS, TOLERANCE
 from exporter.declared_differences import of_files
 from exporter.errors import ArtifactError
 from exporter.files.arrays import LazyArrays
 from exporter.observed_differences import PROBED, Side
+from exporter.processes import run
 from exporter.progress import Say
 
 #: Of images, where nothing says how large they are: that of most image networks.
@@ -74,7 +75,7 @@ def compare(
         for folder in folders.values():
             artifact.require_saved_model(folder)
         request = {**{side: str(folder) for side, folder in folders.items()}, "values": "variables" in aspects}
-        files = worker.run("compare_files", request, report, debug)
+        files = run.run("compare_files", request, report, debug)
         notes = _prefix_notes(files["prefixes"])
         comparisons = [comparison for comparison in of_files(files) if comparison.aspect in aspects]
         probed = [aspect for aspect in ASPECTS if aspect in aspects and aspect not in FILE_ASPECTS]
@@ -114,7 +115,7 @@ def _running(
 def _probe(folder: Path, size: int, output: Path, report: Say, debug: bool) -> None:
     request = {"path": str(folder), "image_size": size, "output": str(output)}
     try:
-        worker.run("probe", request, report, debug)
+        run.run("probe", request, report, debug)
     except ArtifactError as error:
         hint = "what needs no loading can be compared with --only " + ",".join(FILE_ASPECTS)
         raise ArtifactError(f"{error}\n{hint}" if "\n" not in str(error) else str(error)) from error

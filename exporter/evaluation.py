@@ -10,12 +10,13 @@ from typing import Any
 
 import filelock
 
-from exporter import artifact, worker
+from exporter import artifact
 from exporter.accuracy import MAX_K, Tally
 from exporter.classifier import Classifier
 from exporter.dataset import DataSet
 from exporter.errors import EvaluationError
-from exporter.worker import Say
+from exporter.processes import run as worker
+from exporter.processes.run import Say
 
 #: Raised with every change of what is counted, or of how images are preprocessed.
 STATE_SCHEMA = 1

@@ -9,7 +9,7 @@ from exporter import hub_module, saved_model
 from exporter.checkpoint import Checkpoint
 from exporter.models.config import TASKS, Format, ModelConfig, Task
 from exporter.models.variables import variables
-from exporter.worker import told
+from exporter.processes.run import told
 
 WRITERS: dict[Format, Any] = {"hub": hub_module.Writer, "saved_model_2": saved_model.Writer}
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from exporter import source, worker
+from exporter import source
 from exporter.addresses import local_path, shown
 from exporter.cache import RECORD, Cache, Entry, read_record
 from exporter.errors import CacheError, CheckpointError, ConfigError, FetchError
@@ -17,6 +17,7 @@ from exporter.files import archive
 from exporter.lock import LockedArchive, locked_archive, locked_archives
 from exporter.models.config import ModelConfig
 from exporter.partial_file import forget
+from exporter.processes import run as worker
 from exporter.progress import SILENT, Listener
 from exporter.settings import Settings
 from exporter.source import Source

@@ -10,7 +10,7 @@ from tensorflow.core.protobuf import trackable_object_graph_pb2
 from exporter import inspection, variable_names
 from exporter.departure import differences
 from exporter.errors import ArtifactError
-from exporter.worker import Say
+from exporter.processes.run import Say
 
 #: What TensorFlow's reader of checkpoints raises; of a file that was cut, that an index is out of range.
 _UNREADABLE = (tf.errors.OpError, ValueError, RuntimeError, IndexError)
@@ -18,7 +18,7 @@ _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
 
 def compare_files(request: dict[str, Any], report: Say) -> dict[str, Any]:
-    """A job of `exporter.worker`: reads the artifacts in the folders ``request["a"]`` and ``request["b"]``.
+    """A job of `exporter.processes.run`: reads the artifacts in the folders ``request["a"]`` and ``request["b"]``.
 
     One variable of each is in memory at a time.
 

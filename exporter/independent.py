@@ -15,7 +15,7 @@ KINDS: dict[str, Any] = {"numpy": numpy_network.outputs, "keras": keras_network.
 
 
 def independent(request: dict[str, Any], report: Say) -> dict[str, Any]:
-    """A job of `exporter.worker`: runs the implementation ``request["kind"]`` on the packaged images.
+    """A job of `exporter.processes.run`: runs the implementation ``request["kind"]`` on the packaged images.
 
     Writes the folder ``request["output"]`` (`exporter.files.arrays`), with ``end_point/NAME`` of those end points that
     it has.

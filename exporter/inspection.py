@@ -12,7 +12,7 @@ from exporter import artifact, gate
 from exporter.errors import ArtifactError
 from exporter.image_size import image_size
 from exporter.models.formats import HUB_MODULE_FILE
-from exporter.worker import Say
+from exporter.processes.run import Say
 
 
 def describe(request: dict[str, Any], report: Say) -> dict[str, Any]:

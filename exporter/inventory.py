@@ -11,7 +11,7 @@ from exporter.progress import Say
 
 
 def inventory(request: dict[str, Any], report: Say) -> dict[str, Any]:
-    """A job of `exporter.worker`: reads every variable of the model named in ``request["config"]``.
+    """A job of `exporter.processes.run`: reads every variable of the model named in ``request["config"]``.
 
     Names, shapes and types must be the model's and all values finite, as in `Checkpoint`; what no export reads, such
     as the auxiliary head and an optimizer's slots, is read here all the same, as its damage would be the archive's.

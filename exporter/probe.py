@@ -23,9 +23,9 @@ from exporter.files.arrays import Found, LazyArrays, save
 from exporter.gradients import PLAIN, pulled, pulled_taped, reached, small_graph, stops, taped
 from exporter.hub_probe import probe_hub
 from exporter.models.formats import HUB_MODULE_FILE, TRAINING_MOMENTUM
+from exporter.processes.run import Say
 from exporter.same_network import network_key
 from exporter.synthetic import VERIFICATION_IMAGES
-from exporter.worker import Say
 
 v1 = tf.compat.v1
 

@@ -16,8 +16,8 @@ from exporter.digests import digest
 from exporter.files.arrays import save
 from exporter.models.config import ModelConfig, Task
 from exporter.models.variables import VariableSpec, variables
+from exporter.processes.run import Say
 from exporter.synthetic import VERIFICATION_IMAGES
-from exporter.worker import Say
 
 v1 = tf.compat.v1
 

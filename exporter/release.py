@@ -15,14 +15,16 @@ from typing import Any
 
 import filelock
 
-from exporter import fetch, release_artifact, release_files, scheduler, worker
+from exporter import fetch, release_artifact, release_files
 from exporter.build import warn_of_surprises
 from exporter.errors import FetchError, NasexportError, ReleaseError, WorkerError
 from exporter.models import variables
 from exporter.models.config import ModelConfig, largest_task
+from exporter.processes import run as worker
+from exporter.processes import scheduler
+from exporter.processes.scheduler import Task
 from exporter.progress import SILENT, Listener
 from exporter.release_plan import Planned, Target, planned
-from exporter.scheduler import Task
 from exporter.settings import Settings
 from exporter.source import Source
 from exporter.verification import Choices, Verifier

@@ -5,14 +5,15 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
-from exporter import fetch, scheduler
+from exporter import fetch
 from exporter.checks import Expected, Report
 from exporter.errors import NasexportError
 from exporter.manifest import read_manifest
 from exporter.models.config import largest_task
+from exporter.processes import scheduler
+from exporter.processes.scheduler import Task
 from exporter.progress import SILENT, Listener
 from exporter.release import expected_memory, free_memory
-from exporter.scheduler import Task
 from exporter.settings import Settings
 from exporter.verification import Verifier, expected_of, require_checkpoint
 

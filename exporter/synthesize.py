@@ -17,8 +17,8 @@ from exporter.checkpoint import AVERAGE
 from exporter.files.archive import is_archive
 from exporter.models.config import ModelConfig
 from exporter.models.variables import VariableSpec, all_variables, variables
+from exporter.processes.run import Say
 from exporter.synthetic import Floats
-from exporter.worker import Say
 
 _GLOBAL_STEP = 500_000
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporter import artifact, comparison, keras_network, packed_artifact, references, worker
+from exporter import artifact, comparison, keras_network, packed_artifact, references
 from exporter.checks import Arrays, Check, Expected, Report
 from exporter.errors import ArtifactError, ConfigError, WorkerError
 from exporter.fetch import opened
@@ -18,6 +18,7 @@ from exporter.files.arrays import LazyArrays
 from exporter.models.config import TASKS, ModelConfig, Task, largest_task, models
 from exporter.models.formats import DEFAULT_MOMENTUM, FIRST_MOMENTUM_VERSION, FIRST_SERVING_VERSION, TRAINING_DECAY
 from exporter.models.variables import variables
+from exporter.processes import run
 from exporter.progress import SILENT, Listener, Say
 from exporter.settings import Settings
 from exporter.source import Source
@@ -85,7 +86,7 @@ class Verifier:
         self._kept: dict[tuple[Task, int], _Probed] = {}
 
     def __enter__(self) -> "Verifier":
-        self._held.enter_context(worker.imported_once())
+        self._held.enter_context(run.imported_once())
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -180,7 +181,7 @@ class Verifier:
 
     def _run(self, job: str, request: dict[str, Any], report: Say) -> dict[str, Any]:
         limit, scratch = self._choices.time_limit, self._folder.name
-        result = worker.run(job, request, report, self._debug, time_limit=limit, scratch=scratch)
+        result = run.run(job, request, report, self._debug, time_limit=limit, scratch=scratch)
         self._peaks[job] = max(result["peak_memory"], self._peaks.get(job, 0))
         return result
 
@@ -225,7 +226,7 @@ def require_checkpoint(path: Path, metadata: dict[str, Any] | None, checkpoint: 
 
 def _foreign(path: Path, config: ModelConfig, version: int | None) -> Expected:
     """What an artifact of unknown origin must be: its version and task are what its files look like."""
-    facts = worker.run("inspect", {"path": str(path)})
+    facts = run.run("inspect", {"path": str(path)})
     names = {variable["name"] for variable in facts["variables"]["list"]}
     task: Task = "classification" if any("final_layer/FC" in name for name in names) else "feature_vector"
     if version is None:
@@ -309,7 +310,7 @@ def record(
     with opened(config, checkpoint, settings, listener) as found, tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "reference"
         request = {"config": config.to_dict(), "task": "classification", "prefix": str(found.prefix)}
-        result = worker.run("reference", {**request, "output": str(path)}, listener.step, debug)
+        result = run.run("reference", {**request, "output": str(path)}, listener.step, debug)
         arrays = references.condense(LazyArrays(path))
         facts = {
             "model": config.name,

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from exporter import worker
 from exporter.errors import NasexportError, WorkerError
+from exporter.processes import run
 from tests.command import CHECKOUT, artifact_folder
 from tests.command import Command as Cli
 
@@ -40,7 +40,7 @@ def path(tiny_artifacts: Path) -> Path:
 
 @pytest.fixture
 def imported_once() -> Iterator[None]:
-    with worker.imported_once():
+    with run.imported_once():
         yield
 
 
@@ -50,7 +50,7 @@ def _server() -> psutil.Process:
 
 
 def _inspected(path: Path) -> dict[str, object]:
-    facts = worker.run("inspect", {"path": str(path)})
+    facts = run.run("inspect", {"path": str(path)})
     assert facts.pop("peak_memory") > 0
     return facts
 
@@ -58,9 +58,9 @@ def _inspected(path: Path) -> dict[str, object]:
 def test_one_import_serves_all_and_ends_with_the_last_user(path: Path) -> None:
     alone = _inspected(path)
     assert not psutil.Process().children()
-    with worker.imported_once():
+    with run.imported_once():
         assert not psutil.Process().children()  # none was needed yet
-        with worker.imported_once():
+        with run.imported_once():
             assert _inspected(path) == alone
             server = _server()
         assert _inspected(path) == alone
@@ -71,7 +71,7 @@ def test_one_import_serves_all_and_ends_with_the_last_user(path: Path) -> None:
 @pytest.mark.usefixtures("imported_once")
 def test_errors_and_side_by_side(path: Path, tmp_path: Path) -> None:
     with pytest.raises(NasexportError, match=r"not an artifact|no saved_model"):
-        worker.run("inspect", {"path": str(tmp_path)})
+        run.run("inspect", {"path": str(tmp_path)})
     found: list[object] = []
     threads = [threading.Thread(target=lambda: found.append(_inspected(path))) for _ in range(6)]
     for thread in threads:
@@ -92,7 +92,7 @@ def test_whoever_is_killed_the_others_go_on(path: Path, tmp_path: Path) -> None:
 
     request = {"path": str(path), "image_size": 32, "output": str(tmp_path / "found")}
     with pytest.raises(WorkerError, match="killed by signal 9"):
-        worker.run("probe", request, kill)
+        run.run("probe", request, kill)
     assert _inspected(path) == expected
     assert _server() == server
 
@@ -103,7 +103,7 @@ def test_whoever_is_killed_the_others_go_on(path: Path, tmp_path: Path) -> None:
             child.kill()
 
     with pytest.raises(WorkerError, match="nobody knows how"):
-        worker.run("probe", request, kill_all)
+        run.run("probe", request, kill_all)
     assert _inspected(path) == expected  # in a process that was not forked
 
 
@@ -113,12 +113,12 @@ def test_time_limit_and_interruption(path: Path, tmp_path: Path) -> None:
     began = time.monotonic()
     request = {"path": str(path), "image_size": 32, "output": str(tmp_path / "found")}
     with pytest.raises(WorkerError, match=r"took longer than 0\.5 s"):
-        worker.run("probe", request, time_limit=0.5)
+        run.run("probe", request, time_limit=0.5)
     assert time.monotonic() - began < 20
     # A terminal's Ctrl-C reaches all processes of the command: the server stays for as long as its parent does.
     _server().send_signal(signal.SIGINT)
     with pytest.raises(WorkerError, match="KeyboardInterrupt"):
-        worker.run("probe", request, lambda _: _server().children()[0].send_signal(signal.SIGINT))
+        run.run("probe", request, lambda _: _server().children()[0].send_signal(signal.SIGINT))
     _inspected(path)
 
 

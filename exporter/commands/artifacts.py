@@ -122,10 +122,11 @@ def inspect(debug: bool, path: Path, as_json: bool) -> None:
 
     PATH is its folder, or a .tar.gz of it as the hub served them.
     """
-    from exporter import packed_artifact, worker
+    from exporter import packed_artifact
+    from exporter.processes import run
 
     with packed_artifact.opened(path) as folder:
-        facts = worker.run("inspect", {"path": str(folder)}, debug=debug)
+        facts = run.run("inspect", {"path": str(folder)}, debug=debug)
     del facts["peak_memory"]
     facts["path"] = str(path)
     if as_json:

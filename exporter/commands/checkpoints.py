@@ -181,11 +181,11 @@ def synth(debug: bool, name: str, output: Path, layout: str, seed: int) -> None:
     The weights depend on the seed alone. Seed 0 gives the weights on which the outputs of the original networks were
     recorded. What is built from it says so in its metadata.
     """
-    from exporter import worker
+    from exporter.processes import run
     from exporter.progress import progress
 
     request = {"config": model(name).to_dict(), "output": str(output), "layout": layout, "seed": seed}
     with progress(f"synthetic {name}", None) as listener:
-        result = worker.run("synthesize", request, listener.step, debug)
+        result = run.run("synthesize", request, listener.step, debug)
     for path in result["files"]:
         click.echo(path)

@@ -35,9 +35,9 @@ def predict(debug: bool, path: Path, images: Sequence[Path], top: int, model_nam
     of the published checkpoints: RGB, the central 87.5 % of height and width, bilinear resize. The orientation that a
     camera noted (EXIF) is not looked at.
     """
-    from exporter import worker
     from exporter.classifier import Classifier
     from exporter.images import require_image
+    from exporter.processes import run as worker
     from exporter.progress import progress
 
     classifier = Classifier.of(path, _named(model_name))

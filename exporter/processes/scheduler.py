@@ -4,8 +4,8 @@ import concurrent.futures
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from exporter import worker
 from exporter.errors import NasexportError
+from exporter.processes import run as worker
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,11 @@ from typing import Any, NoReturn
 
 from absl import logging
 
-from exporter import errors, fork_server
+import exporter
+from exporter import errors
 from exporter.errors import NasexportError, WorkerError
-from exporter.fork_server import Forked, ForkServer, ForkServerError
+from exporter.processes import fork_server
+from exporter.processes.fork_server import Forked, ForkServer, ForkServerError
 from exporter.progress import Say
 
 #: Job names and the functions they stand for, imported in the worker only.
@@ -56,9 +58,9 @@ _WITH_MATRICES = ("independent",)
 #: Modules and graphs are hundreds of thousands of objects that stay: jobs collect garbage where some was made.
 _COLLECTIONS = (100_000, 50, 100)
 
-_PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_PACKAGE_PARENT = str(Path(exporter.__file__).resolve().parent.parent)
 #: Unlike ``-m``, this never takes a package of the same name from the folder that the user happens to be in.
-_BOOTSTRAP = "import sys; sys.path[0] = sys.argv[1]; from exporter import worker; worker.{}(sys.argv[2])"
+_BOOTSTRAP = "import sys; sys.path[0] = sys.argv[1]; from exporter.processes import run; run.{}(sys.argv[2])"
 
 #: The workers that run now.
 _running: set["subprocess.Popen[str] | Forked"] = set()

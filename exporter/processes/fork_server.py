@@ -95,7 +95,7 @@ class ForkServer:
 
 
 class Forked:
-    """A process that a `ForkServer` started, with as much of `subprocess.Popen` as `exporter.worker` uses."""
+    """A process that a `ForkServer` started, with as much of `subprocess.Popen` as `exporter.processes.run` uses."""
 
     def __init__(self, pid: int, streams: Sequence[IO[str]], status: Callable[[], int]):
         self.pid, self._status = pid, status
