@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from exporter.downgrade import nodes
+from exporter.graph.downgrade import nodes
 from exporter.synthetic import VERIFICATION_IMAGES
 
 v1 = tf.compat.v1

@@ -12,9 +12,11 @@ import tensorflow as tf
 from tensorflow.core.framework import variable_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-from exporter import gate, graph_nodes, hub_messages, layers, model_files, network
-from exporter.downgrade import downgrade
-from exporter.graph_nodes import FLOAT
+from exporter import hub_messages, model_files
+from exporter.graph import compatibility, layers, network, nodes
+from exporter.graph.downgrade import downgrade
+from exporter.graph.network import Network
+from exporter.graph.nodes import FLOAT
 from exporter.models.config import ModelConfig, Task
 from exporter.models.formats import (
     FIRST_MOMENTUM_VERSION,
@@ -25,7 +27,6 @@ from exporter.models.formats import (
     hub_signatures,
 )
 from exporter.models.variables import VariableSpec, variables
-from exporter.network import Network
 
 v1 = tf.compat.v1
 
@@ -63,7 +64,7 @@ def _saved_model(config: ModelConfig, task: Task, version: int, momentum: float)
     for tags in TAG_SETS:
         saved_model.meta_graphs.append(_meta_graph(config, task, version, tags, momentum))
     downgrade(saved_model)
-    gate.require(saved_model)
+    compatibility.require(saved_model)
     return saved_model.SerializeToString(deterministic=True)
 
 
@@ -125,10 +126,10 @@ def _zeros(spec: VariableSpec) -> str:
 def _add_initialization(graph: Any, specs: Sequence[VariableSpec]) -> None:
     """What a reader looks for beside handles. It restores the values; zeros are the shortest that can stand in."""
     for name, shape in sorted({_zeros(spec): spec.shape for spec in specs}.items()):
-        graph_nodes.constant(graph, name, FLOAT, shape, float_val=[0.0])
+        nodes.constant(graph, name, FLOAT, shape, float_val=[0.0])
     for spec in specs:
-        graph_nodes.add(graph, "AssignVariableOp", f"{spec.name}/Assign", [spec.name, _zeros(spec)], dtype=FLOAT)
-        graph_nodes.read(graph, spec)
+        nodes.add(graph, "AssignVariableOp", f"{spec.name}/Assign", [spec.name, _zeros(spec)], dtype=FLOAT)
+        nodes.read(graph, spec)
 
 
 def _variable_def(spec: VariableSpec) -> bytes:

@@ -8,8 +8,9 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
-from exporter import artifact, gate
+from exporter import artifact
 from exporter.errors import ArtifactError
+from exporter.graph import compatibility
 from exporter.image_size import image_size
 from exporter.models.formats import HUB_MODULE_FILE
 from exporter.processes.run import Say
@@ -36,7 +37,7 @@ def describe(request: dict[str, Any], report: Say) -> dict[str, Any]:
     except (tf.errors.OpError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ArtifactError(f"{folder / 'variables'} is damaged or missing: {reason}") from error
-    findings = gate.check(saved_model)
+    findings = compatibility.check(saved_model)
     metadata = artifact.read_metadata(folder) or {}
     trainable = [variable for variable in variables if variable["trainable"]]
     return {

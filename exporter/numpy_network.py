@@ -1,6 +1,6 @@
 """The forward pass of both networks once more, in NumPy alone: the arbiter between two graphs that disagree.
 
-It shares the table of cells and the fields of a configuration with `exporter.network`, and nothing else: no TensorFlow,
+It shares the table of cells and the fields of a configuration with `exporter.graph.network`, and nothing else: no TensorFlow,
 no TF-Slim, and names, padding and matching of states worked out a second time. A mistake made once in the graphs is
 therefore not made here as well, and what TensorFlow computes is compared with arithmetic that can be read.
 

@@ -9,7 +9,7 @@ from tensorflow.core.framework import function_pb2
 from tensorflow.core.protobuf import saved_object_graph_pb2, struct_pb2, trackable_object_graph_pb2
 from tensorflow.python.saved_model import nested_structure_coder
 
-from exporter.graph_nodes import FLOAT, shape
+from exporter.graph.nodes import FLOAT, shape
 from exporter.models.variables import VariableSpec
 
 _VALUE = "VARIABLE_VALUE"

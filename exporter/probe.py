@@ -14,13 +14,14 @@ import tensorflow_hub as hub
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
-from exporter import draws, end_points, gate
+from exporter import draws, end_points
 from exporter.digests import digest
 from exporter.dropping import DRAWS
 from exporter.earlier import Earlier
 from exporter.errors import ArtifactError
 from exporter.files.arrays import Found, LazyArrays, save
 from exporter.gradients import PLAIN, pulled, pulled_taped, reached, small_graph, stops, taped
+from exporter.graph import compatibility
 from exporter.hub_probe import probe_hub
 from exporter.models.formats import HUB_MODULE_FILE, TRAINING_MOMENTUM
 from exporter.processes.run import Say
@@ -68,7 +69,7 @@ def probe(request: dict[str, Any], report: Say) -> dict[str, Any]:
     else:
         arrays = _probed(path, images, report, output.parent, earlier)
     save(output, itertools.chain(arrays, _of_file(path, saved_model)))
-    findings = [str(finding) for finding in gate.check(saved_model)]
+    findings = [str(finding) for finding in compatibility.check(saved_model)]
     return {"findings": findings, "tensorflow": tf.__version__, "network": network}
 
 

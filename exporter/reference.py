@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from exporter import network
 from exporter.checkpoint import Checkpoint
 from exporter.digests import digest
 from exporter.files.arrays import save
+from exporter.graph import network
 from exporter.models.config import ModelConfig, Task
 from exporter.models.variables import VariableSpec, variables
 from exporter.processes.run import Say

@@ -15,10 +15,11 @@ import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from tensorflow.python.ops.resource_variable_ops import UninitializedVariable
 
-from exporter import gate, graph_nodes, layers, model_files, network, session_graph
+from exporter import model_files, session_graph
 from exporter.artifact import handle
-from exporter.canonical import canonicalize
-from exporter.downgrade import downgrade
+from exporter.graph import compatibility, layers, network, nodes
+from exporter.graph.canonical import canonicalize
+from exporter.graph.downgrade import downgrade
 from exporter.models.config import ModelConfig, Task
 from exporter.models.formats import DEFAULT_MOMENTUM, FIRST_SERVING_VERSION, SERVING_INPUT, SERVING_OUTPUTS
 from exporter.models.variables import VariableSpec, variables
@@ -68,7 +69,7 @@ class Writer:
         saved_model.meta_graphs.append(_meta_graph(self._specs, self._traces, serving, objects))
         downgrade(saved_model)
         canonicalize(saved_model, handle(self._config, self._task, version))
-        gate.require(saved_model)
+        compatibility.require(saved_model)
         model_files.write(folder, saved_model.SerializeToString(deterministic=True), _stored(objects, self._values))
 
 
@@ -128,7 +129,7 @@ def _definition(concrete: Any, captured: Sequence[Sequence[int]]) -> Any:
     )
     for node in definition.node_def:
         if node.op == "ReadVariableOp":
-            node.attr["_output_shapes"].list.shape.append(graph_nodes.shape(shapes[node.input[0]]).shape)
+            node.attr["_output_shapes"].list.shape.append(nodes.shape(shapes[node.input[0]]).shape)
     return definition
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2, saver_pb2
 
-from exporter import graph_nodes
-from exporter.graph_nodes import FLOAT, RESOURCE, STRING
+from exporter.graph import nodes
+from exporter.graph.nodes import FLOAT, RESOURCE, STRING
 from exporter.models.variables import VariableSpec
 from exporter.object_graph import Trace
 
@@ -27,10 +27,10 @@ def add(
     """
     graph = meta_graph.graph_def
     for spec in specs:
-        graph_nodes.variable(graph, spec)
+        nodes.variable(graph, spec)
     for name, trace in signatures.items():
         meta_graph.signature_def[name].CopyFrom(_signature(graph, name, trace))
-    nothing = graph_nodes.add(graph, "NoOp", "NoOp")
+    nothing = nodes.add(graph, "NoOp", "NoOp")
     meta_graph.collection_def["saved_model_main_op"].node_list.value.append(nothing)
     done = meta_graph.signature_def[_INIT].outputs[_INIT]
     done.name = nothing
@@ -43,14 +43,14 @@ def _signature(graph: Any, name: str, trace: Trace) -> meta_graph_pb2.SignatureD
     signature = meta_graph_pb2.SignatureDef(method_name=tf.saved_model.PREDICT_METHOD_NAME)
     inputs = []
     for argument, spec in trace.arguments[1].items():
-        inputs.append(graph_nodes.add(graph, "Placeholder", f"{name}_{argument}", dtype=FLOAT, shape=_shape(spec)))
+        inputs.append(nodes.add(graph, "Placeholder", f"{name}_{argument}", dtype=FLOAT, shape=_shape(spec)))
         signature.inputs[argument].CopyFrom(_tensor(inputs[-1], 0, spec))
-    call = graph_nodes.add(
+    call = nodes.add(
         graph,
         "StatefulPartitionedCall",
         "StatefulPartitionedCall",
         [*inputs, *trace.captured],
-        f=graph_nodes.function(trace.name),
+        f=nodes.function(trace.name),
         Tin=[FLOAT] * len(inputs) + [RESOURCE] * len(trace.captured),
         Tout=[FLOAT] * len(trace.outputs),
     )
@@ -62,23 +62,21 @@ def _signature(graph: Any, name: str, trace: Trace) -> meta_graph_pb2.SignatureD
 def _saver(graph: Any, specs: Sequence[VariableSpec], keys: Mapping[str, str]) -> saver_pb2.SaverDef:
     """Adds what reads and writes the file of variables: one operation, and one more for each variable."""
     count = len(specs)
-    filename = graph_nodes.add(graph, "Placeholder", "saver_filename", dtype=STRING, shape=graph_nodes.shape([]))
-    names = graph_nodes.constant(
+    filename = nodes.add(graph, "Placeholder", "saver_filename", dtype=STRING, shape=nodes.shape([]))
+    names = nodes.constant(
         graph, "save/tensor_names", STRING, [count], string_val=[keys[spec.name].encode() for spec in specs]
     )
-    slices = graph_nodes.constant(graph, "save/shape_and_slices", STRING, [count], string_val=[b""] * count)
-    values = [graph_nodes.read(graph, spec) for spec in specs]
+    slices = nodes.constant(graph, "save/shape_and_slices", STRING, [count], string_val=[b""] * count)
+    values = [nodes.read(graph, spec) for spec in specs]
     types = [FLOAT] * count
-    graph_nodes.add(graph, "SaveV2", "save/SaveV2", [filename, names, slices, *values], dtypes=types)
-    saved = graph_nodes.add(graph, "Identity", "save/Identity", [filename, "^save/SaveV2"], T=STRING)
-    restored = graph_nodes.add(graph, "RestoreV2", "save/RestoreV2", [filename, names, slices], dtypes=types)
+    nodes.add(graph, "SaveV2", "save/SaveV2", [filename, names, slices, *values], dtypes=types)
+    saved = nodes.add(graph, "Identity", "save/Identity", [filename, "^save/SaveV2"], T=STRING)
+    restored = nodes.add(graph, "RestoreV2", "save/RestoreV2", [filename, names, slices], dtypes=types)
     assignments = [
-        graph_nodes.add(
-            graph, "AssignVariableOp", f"{spec.name}/Restore", [spec.name, f"{restored}:{place}"], dtype=FLOAT
-        )
+        nodes.add(graph, "AssignVariableOp", f"{spec.name}/Restore", [spec.name, f"{restored}:{place}"], dtype=FLOAT)
         for place, spec in enumerate(specs)
     ]
-    restore = graph_nodes.add(graph, "NoOp", "save/restore_all", [f"^{name}" for name in assignments])
+    restore = nodes.add(graph, "NoOp", "save/restore_all", [f"^{name}" for name in assignments])
     return saver_pb2.SaverDef(
         filename_tensor_name=f"{filename}:0",
         save_tensor_name=f"{saved}:0",
@@ -88,7 +86,7 @@ def _saver(graph: Any, specs: Sequence[VariableSpec], keys: Mapping[str, str]) -
 
 
 def _shape(spec: tf.TensorSpec) -> Any:
-    return graph_nodes.shape([-1 if size is None else size for size in spec.shape])
+    return nodes.shape([-1 if size is None else size for size in spec.shape])
 
 
 def _tensor(node: str, place: int, spec: tf.TensorSpec) -> meta_graph_pb2.TensorInfo:

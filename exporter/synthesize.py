@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from exporter import network, synthetic
+from exporter import synthetic
 from exporter.checkpoint import AVERAGE
 from exporter.files.archive import is_archive
+from exporter.graph import network
 from exporter.models.config import ModelConfig
 from exporter.models.variables import VariableSpec, all_variables, variables
 from exporter.processes.run import Say

@@ -11,9 +11,9 @@ from collections import defaultdict
 import numpy as np
 import tensorflow as tf
 
-from exporter import network
 from exporter.criteria import TOLERANCE
 from exporter.departure import relative_difference
+from exporter.graph import network
 from exporter.models.config import ModelConfig, model
 from exporter.models.variables import variables
 from exporter.synthesize import weights

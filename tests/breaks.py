@@ -19,8 +19,9 @@ from unittest import mock
 
 import tensorflow as tf
 
-from exporter import artifact, batch_norm, checkpoint, hub_module, network, saved_model
+from exporter import artifact, checkpoint, hub_module, saved_model
 from exporter.export import WRITERS
+from exporter.graph import batch_norm, network
 from exporter.models.config import ModelConfig, Task
 from exporter.models.formats import DEFAULT_MOMENTUM
 from exporter.models.variables import variables

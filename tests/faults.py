@@ -14,7 +14,8 @@ import numpy as np
 import tensorflow as tf
 import tf_slim as slim
 
-from exporter import gate, hub_messages, hub_module, layers, network, saved_model
+from exporter import hub_messages, hub_module, saved_model
+from exporter.graph import compatibility, layers, network
 from exporter.models import variables
 from exporter.models.config import Task
 from exporter.models.formats import TRAINING_DECAY
@@ -350,7 +351,7 @@ def unknown_operation() -> Patch:
 
     @contextlib.contextmanager
     def patch(held: Held) -> Iterator[None]:
-        with patched(held), mock.patch.object(gate, "require"):
+        with patched(held), mock.patch.object(compatibility, "require"):
             yield
 
     return patch

@@ -102,7 +102,7 @@ def graph_of(config: ModelConfig, task: Task, **options: Any) -> tuple[Any, Any,
     """
     import tensorflow as tf
 
-    from exporter import network
+    from exporter.graph import network
 
     v1 = tf.compat.v1
     held: dict[str, Any] = {}

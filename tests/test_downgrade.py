@@ -9,10 +9,10 @@ from tensorflow.core.framework import attr_value_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework import op_def_registry
 
-from exporter import gate
-from exporter.downgrade import downgrade
+from exporter.graph import compatibility
+from exporter.graph.downgrade import downgrade
 
-KNOWN = gate.known_operations()
+KNOWN = compatibility.known_operations()
 #: Operations of 1.15 that today's TensorFlow has too, with the same defaults of what both know.
 SHARED = sorted(name for name in KNOWN if op_def_registry.get(name) is not None)
 
@@ -71,9 +71,9 @@ def test_values_other_than_the_default_stay(op: str, in_function: bool) -> None:
 @settings(max_examples=300, deadline=None)
 def test_any_attribute_is_found_that_the_operation_did_not_have(op: str, name: str, inside: bool) -> None:
     saved_model, node = _saved_model(op, in_function=inside)
-    without = set(gate.check(saved_model))
+    without = set(compatibility.check(saved_model))
     node.attr[name].i = 1
-    found = {finding.problem for finding in set(gate.check(saved_model)) - without}
+    found = {finding.problem for finding in set(compatibility.check(saved_model)) - without}
     # A name with an underscore in front is a note to a runtime, which every reader may pass over.
     foreign = not name.startswith("_") and name not in KNOWN[op]
     assert any(repr(name) in problem for problem in found) == foreign
@@ -83,10 +83,10 @@ def test_any_attribute_is_found_that_the_operation_did_not_have(op: str, name: s
 @settings(max_examples=200, deadline=None)
 def test_an_operation_is_found_unless_it_was_there_or_is_a_function_of_the_file(name: str, inside: bool) -> None:
     saved_model, _ = _saved_model(name, in_function=inside)
-    found = [finding for finding in gate.check(saved_model) if "the operation" in finding.problem]
+    found = [finding for finding in compatibility.check(saved_model) if "the operation" in finding.problem]
     assert [finding.node for finding in found] == ([] if name in KNOWN else ["a_node"])
     saved_model.meta_graphs[0].graph_def.library.function.add().signature.name = name
-    assert gate.check(saved_model) == []
+    assert compatibility.check(saved_model) == []
 
 
 @pytest.mark.parametrize("op", ["DisableCopyOnRead"])
@@ -97,4 +97,4 @@ def test_operations_of_today_only_become_ones_that_do_nothing(op: str) -> None:
     downgrade(saved_model)
     assert node.op == "NoOp"
     assert list(node.input) == ["^before"]
-    assert gate.check(saved_model) == []
+    assert compatibility.check(saved_model) == []

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from exporter import network
+from exporter.graph import network
 from exporter.models.cells import FAMILIES, Branch
 from exporter.models.config import ModelConfig
 from exporter.models.variables import variables

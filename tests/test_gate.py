@@ -11,9 +11,9 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from exporter import gate
-from exporter.downgrade import downgrade, nodes
 from exporter.errors import GateError
+from exporter.graph import compatibility
+from exporter.graph.downgrade import downgrade, nodes
 from tests import environments
 from tests.command import Command, artifact_folder, succeeded
 
@@ -49,7 +49,7 @@ def _replace(folder: Path, saved_model: saved_model_pb2.SavedModel) -> None:
 def passing(tmp_path: Path) -> saved_model_pb2.SavedModel:
     saved_model = _saved(tmp_path / "passing")
     downgrade(saved_model)
-    assert gate.check(saved_model) == []
+    assert compatibility.check(saved_model) == []
     return saved_model
 
 
@@ -58,11 +58,11 @@ def _node(saved_model: saved_model_pb2.SavedModel, op: str) -> Any:
 
 
 def _problems(saved_model: saved_model_pb2.SavedModel) -> list[str]:
-    return [str(finding) for finding in gate.check(saved_model)]
+    return [str(finding) for finding in compatibility.check(saved_model)]
 
 
 def test_data_file_has_what_tensorflow_1_15_knows() -> None:
-    known = gate.known_operations()
+    known = compatibility.known_operations()
     assert len(known) > 1000
     assert "DisableCopyOnRead" not in known
     assert "debug_name" not in known["VarHandleOp"]
@@ -78,7 +78,7 @@ def test_todays_files_are_refused_until_they_are_rewritten(tmp_path: Path) -> No
     assert "debug_name" in problems
     assert "DisableCopyOnRead" in problems
     downgrade(saved_model)
-    assert gate.check(saved_model) == []
+    assert compatibility.check(saved_model) == []
     assert not [node for node in nodes(saved_model) if node.op == "DisableCopyOnRead"]
     conv = _node(saved_model, "Conv2D")
     assert set(conv.attr) >= {"T", "strides", "padding"}
@@ -98,12 +98,12 @@ def test_rewriting_changes_no_output(tmp_path: Path) -> None:
 def test_an_operation_outside_the_floor_is_named_with_node_and_reader(tmp_path: Path) -> None:
     saved_model = _saved(tmp_path / "new", lambda net: tf.math.erfinv(net / 9.0, name="from_the_future"))
     downgrade(saved_model)
-    (finding,) = {str(finding) for finding in gate.check(saved_model)}
+    (finding,) = {str(finding) for finding in compatibility.check(saved_model)}
     assert "from_the_future" in finding
     assert "Erfinv" in finding
     assert "TensorFlow 1.15" in finding
     with pytest.raises(GateError, match=r"(?s)Erfinv.*TensorFlow 1\.15"):
-        gate.require(saved_model)
+        compatibility.require(saved_model)
 
 
 def test_such_an_operation_fails_the_build(tmp_path: Path, tiny: Path, tiny_checkpoint: Path, cli: Command) -> None:
@@ -213,7 +213,7 @@ def test_1_15_loads_only_what_was_rewritten(tmp_path: Path, rewritten: bool) -> 
     if rewritten:
         downgrade(saved_model)
         _replace(folder, saved_model)
-    assert (gate.check(_parsed(folder)) == []) == rewritten
+    assert (compatibility.check(_parsed(folder)) == []) == rewritten
     runs, said = _runs_in_1_15(folder)
     assert runs == rewritten, said
 

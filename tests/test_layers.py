@@ -10,7 +10,7 @@ import tf_slim as slim
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter import layers
+from exporter.graph import layers
 
 v1 = tf.compat.v1
 _BARE = {"activation_fn": None, "biases_initializer": None}

@@ -504,9 +504,9 @@ def test_nothing_tells_of_time_place_or_machine(released: tuple[Path, Result], c
 def test_only_what_artifacts_come_out_of_is_their_code() -> None:
     modules = set(identity.modules())
     assert {
-        "exporter.network",
-        "exporter.gate",
-        "exporter.canonical",
+        "exporter.graph.network",
+        "exporter.graph.compatibility",
+        "exporter.graph.canonical",
         "exporter.models.variables",
         "exporter.files.packing",
         "exporter.model_page",

@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 import tf_slim as slim
 
-from exporter.layers import read, variable
+from exporter.graph.layers import read, variable
 
 _raw = tf.raw_ops
 

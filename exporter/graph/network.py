@@ -15,8 +15,8 @@ from typing import Any
 import tensorflow as tf
 import tf_slim as slim
 
-from exporter import layers
-from exporter.batch_norm import Moving, batch_norm
+from exporter.graph import layers
+from exporter.graph.batch_norm import Moving, batch_norm
 from exporter.models.cells import FAMILIES, Branch, Cell
 from exporter.models.config import ModelConfig, Task
 from exporter.models.formats import TRAINING_DECAY

@@ -11,7 +11,7 @@ from typing import Any
 
 from tensorflow.core.protobuf import saved_model_pb2
 
-from exporter.downgrade import nodes
+from exporter.graph.downgrade import nodes
 
 _NUMBERED = re.compile(r"(?P<stem>.+)_(?P<number>\d+)")
 #: The attribute that names a function's argument: a captured tensor is "named" by a number of the process.

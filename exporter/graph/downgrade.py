@@ -15,7 +15,7 @@ _REPLACED_BY_NO_OP = frozenset({"DisableCopyOnRead"})
 def downgrade(saved_model: saved_model_pb2.SavedModel) -> None:
     """Changes ``saved_model`` in place: what only newer readers know is removed, defaults are left out.
 
-    What remains is for `exporter.gate` to judge.
+    What remains is for `exporter.graph.compatibility` to judge.
     """
     for node in nodes(saved_model):
         if node.op in _REPLACED_BY_NO_OP:

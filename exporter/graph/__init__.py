@@ -1,0 +1,1 @@
+"""The TF-Slim graphs, and what lets every promised reader take them."""
