@@ -12,9 +12,9 @@ from typing import Any
 import filelock
 
 import exporter
+from exporter.checkpoint.source import Source, sha256
 from exporter.errors import ArtifactError
 from exporter.models.config import ModelConfig, Task
-from exporter.source import Source, sha256
 
 #: The file beside the model that tells how it was made.
 METADATA_FILE = "nasexport.json"

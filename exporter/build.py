@@ -10,6 +10,7 @@ from typing import Any
 from absl import logging
 
 from exporter import artifact, errors
+from exporter.checkpoint.source import Source
 from exporter.checks import Expected, Report
 from exporter.errors import ConfigError, VerificationError
 from exporter.fetch import opened
@@ -18,7 +19,6 @@ from exporter.models.formats import DEFAULT_MOMENTUM, FIRST_MOMENTUM_VERSION, TR
 from exporter.processes import run
 from exporter.progress import SILENT, Listener, Say
 from exporter.settings import Settings
-from exporter.source import Source
 from exporter.verification import Choices, Verifier
 
 
@@ -61,7 +61,7 @@ def build(
     """Builds one model's artifacts below ``output``, each verified before it is moved to its destination.
 
     Args:
-        checkpoint: what `exporter.source.opened` takes; without it the published archive is fetched.
+        checkpoint: what `exporter.checkpoint.source.opened` takes; without it the published archive is fetched.
         settings: where to fetch it from, and what to refuse.
         listener: told each step as it begins; `steps` tells how many there will be.
         judged: called with each artifact as soon as it was verified, whether it passed or not; its report then has

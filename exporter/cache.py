@@ -22,11 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from exporter.checkpoint.source import sha256
 from exporter.errors import CacheError
 from exporter.files.archive import is_checkpoint_file
 from exporter.lock import LockedArchive
 from exporter.progress import Listener
-from exporter.source import sha256
 
 RECORD = "record.json"
 _WAIT_SECONDS = 0.2

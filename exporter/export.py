@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from exporter import hub_module, saved_model
-from exporter.checkpoint import Checkpoint
+from exporter.checkpoint.reader import Checkpoint
 from exporter.models.config import TASKS, Format, ModelConfig, Task
 from exporter.models.variables import variables
 from exporter.processes.run import told

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from exporter import source
 from exporter.addresses import local_path, shown
 from exporter.cache import RECORD, Cache, Entry, read_record
+from exporter.checkpoint import source
+from exporter.checkpoint.source import Source
 from exporter.errors import CacheError, CheckpointError, ConfigError, FetchError
 from exporter.files import archive
 from exporter.lock import LockedArchive, locked_archive, locked_archives
@@ -20,7 +21,6 @@ from exporter.partial_file import forget
 from exporter.processes import run as worker
 from exporter.progress import SILENT, Listener
 from exporter.settings import Settings
-from exporter.source import Source
 
 
 def lock_entry(config: ModelConfig, settings: Settings) -> LockedArchive:
@@ -77,7 +77,7 @@ def opened(
         scratch: where to unpack what the cache cannot keep, by default where temporary files go.
 
     Raises:
-        NasexportError: as `exporter.source.opened` and `fetch` do.
+        NasexportError: as `exporter.checkpoint.source.opened` and `fetch` do.
     """
     if checkpoint is not None:
         with source.opened(checkpoint, scratch) as named:
@@ -134,7 +134,7 @@ def _join(mirror: str, file_name: str) -> str:
 
 
 def inventory(config: ModelConfig, folder: Path, listener: Listener) -> dict[str, Any]:
-    """What an unpacked checkpoint holds, all of it read and found sound; see `exporter.inventory`."""
+    """What an unpacked checkpoint holds, all of it read and found sound; see `exporter.checkpoint.inventory`."""
     prefix = source.find_prefix(folder)
     found = worker.run("inventory", {"config": config.to_dict(), "prefix": str(prefix)}, listener.note)
     del found["peak_memory"]

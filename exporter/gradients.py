@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
 from exporter.graph.downgrade import nodes
-from exporter.synthetic import VERIFICATION_IMAGES
 
 v1 = tf.compat.v1
 

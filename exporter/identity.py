@@ -11,11 +11,11 @@ from typing import Any
 
 import exporter
 from exporter import references
+from exporter.checkpoint.source import Source
 from exporter.errors import NasexportError
 from exporter.models.config import ModelConfig, Task
 from exporter.resources import resource
 from exporter.settings import Settings
-from exporter.source import Source
 
 #: Where the code begins that an artifact, its verification and its pages come out of.
 _ROOTS = (

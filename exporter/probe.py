@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
 from exporter import draws, end_points
+from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
 from exporter.digests import digest
 from exporter.dropping import DRAWS
 from exporter.earlier import Earlier
@@ -26,7 +27,6 @@ from exporter.hub_probe import probe_hub
 from exporter.models.formats import HUB_MODULE_FILE, TRAINING_MOMENTUM
 from exporter.processes.run import Say
 from exporter.same_network import network_key
-from exporter.synthetic import VERIFICATION_IMAGES
 
 v1 = tf.compat.v1
 

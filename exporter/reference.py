@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from exporter.checkpoint import Checkpoint
+from exporter.checkpoint.reader import Checkpoint
+from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
 from exporter.digests import digest
 from exporter.files.arrays import save
 from exporter.graph import network
 from exporter.models.config import ModelConfig, Task
 from exporter.models.variables import VariableSpec, variables
 from exporter.processes.run import Say
-from exporter.synthetic import VERIFICATION_IMAGES
 
 v1 = tf.compat.v1
 

@@ -17,6 +17,7 @@ import filelock
 
 from exporter import fetch, release_artifact, release_files
 from exporter.build import warn_of_surprises
+from exporter.checkpoint.source import Source
 from exporter.errors import FetchError, NasexportError, ReleaseError, WorkerError
 from exporter.models import variables
 from exporter.models.config import ModelConfig, largest_task
@@ -26,7 +27,6 @@ from exporter.processes.scheduler import Task
 from exporter.progress import SILENT, Listener
 from exporter.release_plan import Planned, Target, planned
 from exporter.settings import Settings
-from exporter.source import Source
 from exporter.verification import Choices, Verifier
 
 #: Where artifacts lie until they are whole; on the release's own file system, so that moving them is renaming them.
@@ -114,7 +114,7 @@ def make(
     An artifact that fails does not stop the others, but leaves the release without a manifest.
 
     Args:
-        checkpoints: of models by name, what `exporter.source.opened` takes; the others are fetched.
+        checkpoints: of models by name, what `exporter.checkpoint.source.opened` takes; the others are fetched.
         jobs: how many processes may work at a time.
         memory: how much they may need in all, in bytes; by default nine tenths of what is free now.
 

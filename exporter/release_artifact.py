@@ -9,13 +9,13 @@ from typing import Any
 
 from exporter import artifact, identity, model_page, report_page
 from exporter.build import require_passed
+from exporter.checkpoint.source import Source
 from exporter.checks import Expected, Report
 from exporter.files.packing import pack
 from exporter.manifest import File, Place, Record, encoded
 from exporter.models.config import TASKS
 from exporter.progress import Say
 from exporter.release_plan import Planned, Target
-from exporter.source import Source
 from exporter.verification import Verifier
 
 

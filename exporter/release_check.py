@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 from exporter import artifact, identity, packed_artifact, release_files
+from exporter.checkpoint.source import sha256
 from exporter.checks import Check, count
 from exporter.errors import ArtifactError, NasexportError, ReleaseError
 from exporter.files import archive
 from exporter.manifest import INDEX_FILE, MANIFEST_FILE, PROVENANCE_FILE, SUMS_FILE, Record, read_manifest
 from exporter.release_plan import problems
-from exporter.source import sha256
 
 
 def check(release: Path) -> list[Check]:

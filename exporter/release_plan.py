@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from exporter import artifact, identity
+from exporter.checkpoint.source import Source, sha256
 from exporter.errors import ConfigError, ReleaseError
 from exporter.manifest import File, Place, Record, read_record
 from exporter.models import variables
 from exporter.models.config import TASKS, Format, ModelConfig, Task
 from exporter.models.formats import DEFAULT_MOMENTUM, FIRST_MOMENTUM_VERSION, TRAINING_DECAY
 from exporter.settings import Settings
-from exporter.source import Source, sha256
 
 #: "unknown" is one that is there while its checkpoint is not, so that nobody can tell what it should be.
 State = Literal["done", "missing", "stale", "damaged", "unknown"]

@@ -15,8 +15,9 @@ import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from tensorflow.python.ops.resource_variable_ops import UninitializedVariable
 
-from exporter import model_files, session_graph
+from exporter import session_graph
 from exporter.artifact import handle
+from exporter.checkpoint import bundle
 from exporter.graph import compatibility, layers, network, nodes
 from exporter.graph.canonical import canonicalize
 from exporter.graph.downgrade import downgrade
@@ -70,7 +71,7 @@ class Writer:
         downgrade(saved_model)
         canonicalize(saved_model, handle(self._config, self._task, version))
         compatibility.require(saved_model)
-        model_files.write(folder, saved_model.SerializeToString(deterministic=True), _stored(objects, self._values))
+        bundle.write(folder, saved_model.SerializeToString(deterministic=True), _stored(objects, self._values))
 
 
 def _trace(config: ModelConfig, task: Task, specs: Sequence[VariableSpec]) -> _Traces:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter import artifact, comparison, keras_network, packed_artifact, references
+from exporter.checkpoint.source import Source
 from exporter.checks import Arrays, Check, Expected, Report
 from exporter.errors import ArtifactError, ConfigError, WorkerError
 from exporter.fetch import opened
@@ -21,7 +22,6 @@ from exporter.models.variables import variables
 from exporter.processes import run
 from exporter.progress import SILENT, Listener, Say
 from exporter.settings import Settings
-from exporter.source import Source
 
 
 @dataclass(frozen=True)

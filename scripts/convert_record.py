@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from exporter import references, source
-from exporter.synthetic import VERIFICATION_IMAGES
+from exporter import references
+from exporter.checkpoint import source
+from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
 
 _NAMES = {"logits": "end_point/Logits", "features": "end_point/global_pool"}
 

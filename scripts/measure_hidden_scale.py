@@ -11,13 +11,13 @@ from collections import defaultdict
 import numpy as np
 import tensorflow as tf
 
+from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
+from exporter.checkpoint.synthetic_checkpoint import weights
 from exporter.criteria import TOLERANCE
 from exporter.departure import relative_difference
 from exporter.graph import network
 from exporter.models.config import ModelConfig, model
 from exporter.models.variables import variables
-from exporter.synthesize import weights
-from exporter.synthetic import VERIFICATION_IMAGES
 
 #: A scale at which the difference is far above float32's noise, and still in proportion.
 _SCALE = 1e-3

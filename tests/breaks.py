@@ -19,7 +19,8 @@ from unittest import mock
 
 import tensorflow as tf
 
-from exporter import artifact, checkpoint, hub_module, saved_model
+from exporter import artifact, hub_module, saved_model
+from exporter.checkpoint import reader
 from exporter.export import WRITERS
 from exporter.graph import batch_norm, network
 from exporter.models.config import ModelConfig, Task
@@ -579,8 +580,8 @@ def _write(good: Path, prefix: Path, output: Path, numbers: list[int]) -> None:
 
 
 def _variables(prefix: Path, config: ModelConfig, averages: bool) -> Held:
-    with mock.patch.object(checkpoint, "AVERAGE", checkpoint.AVERAGE if averages else "/None"):
-        read = checkpoint.Checkpoint(prefix, config, variables(config, "classification"))
+    with mock.patch.object(reader, "AVERAGE", reader.AVERAGE if averages else "/None"):
+        read = reader.Checkpoint(prefix, config, variables(config, "classification"))
         return read.tensors()
 
 

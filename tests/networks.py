@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from exporter.checkpoint.synthetic import VERIFICATION_IMAGES, ImageSet
 from exporter.models.config import TASKS, ModelConfig, Task, model
-from exporter.synthetic import VERIFICATION_IMAGES, ImageSet
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 MODELS = ("nasnet_mobile", "nasnet_large", "pnasnet_mobile", "pnasnet_large")
@@ -152,7 +152,7 @@ def _train(config: ModelConfig) -> Arrays:
 def _run(config: ModelConfig, graph: Any, held: Arrays, fetches: Arrays, feed: Mapping[Any, Any]) -> Arrays:
     import tensorflow as tf
 
-    from exporter.synthesize import weights
+    from exporter.checkpoint.synthetic_checkpoint import weights
 
     values = {spec.name: value for spec, value in weights(config, 0).items()}
     with tf.compat.v1.Session(graph=graph) as session:

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exporter.checkpoint import AVERAGE, map_names
+from exporter.checkpoint.reader import AVERAGE, map_names
+from exporter.checkpoint.synthetic import MARKER
 from exporter.errors import CheckpointError
 from exporter.models.config import model
 from exporter.models.variables import all_variables, variables
-from exporter.synthetic import MARKER
 from tests import bundles
 from tests.command import Command, artifact_folder, files_below, refusal, succeeded
 

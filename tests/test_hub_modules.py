@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import yaml
 
+from exporter.checkpoint.synthetic import ImageSet
 from exporter.models import formats
 from exporter.models.config import Task, model
 from exporter.models.variables import variables
-from exporter.synthetic import ImageSet
 from tests import environments
 from tests.command import CHECKOUT, Command, artifact_folder, refusal, succeeded
 from tests.networks import TOLERANCE, difference
@@ -111,7 +111,7 @@ def test_update_operations_move_every_statistic_by_the_momentum(read: Read, case
 
 def _conv0_mean(tiny: Path) -> np.ndarray:
     """The batch mean of the first convolution's output, by NumPy alone."""
-    from exporter.synthetic import base_value
+    from exporter.checkpoint.synthetic import base_value
 
     config = model(str(tiny))
     kernel = next(base_value(spec) for spec in variables(config, "feature_vector") if spec.name == "conv0/weights")

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from exporter import keras_network
+from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
 from exporter.models.config import model
-from exporter.synthetic import VERIFICATION_IMAGES
 from tests import networks
 from tests.networks import TOLERANCE, Arrays, difference, run_module, send
 
@@ -44,7 +44,7 @@ def test_keras_differs_from_the_original_where_it_pads_poolings_with_zeros(name:
 
 
 if __name__ == "__main__":
-    from exporter.synthesize import weights
+    from exporter.checkpoint.synthetic_checkpoint import weights
 
     config = model(sys.argv[1])
     values = {spec.name: value for spec, value in weights(config, 0).items() if spec.role != "auxiliary_head"}

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from exporter.checkpoint.synthetic_checkpoint import weights
 from exporter.models.config import TASKS, ModelConfig, Task, model
 from exporter.models.variables import variables
-from exporter.synthesize import weights
 from tests import networks
 from tests.networks import TOLERANCE, Arrays, difference
 

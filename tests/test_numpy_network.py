@@ -15,13 +15,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import signal
 
-from exporter import numpy_network, synthetic
+from exporter import numpy_network
+from exporter.checkpoint import synthetic
+from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
 from exporter.departure import explain
 from exporter.models.cells import FAMILIES
 from exporter.models.config import ModelConfig, model
 from exporter.models.variables import variables
 from exporter.numpy_network import Array, average_pool, convolution, depthwise, max_pool, outputs, same_padding
-from exporter.synthetic import VERIFICATION_IMAGES
 from tests import networks
 from tests.conftest import TINY, TINY_PNASNET
 from tests.networks import CHECKOUT, TOLERANCE

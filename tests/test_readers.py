@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from exporter.checkpoint.synthetic import VERIFICATION_IMAGES, ImageSet, base_value
 from exporter.models import variables as layout
 from exporter.models.config import ModelConfig, Task, model
-from exporter.synthetic import VERIFICATION_IMAGES, ImageSet, base_value
 from tests import environments, networks, reading
 from tests.command import Command, artifact_folder, succeeded
 from tests.networks import TOLERANCE, difference

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from exporter import references
+from exporter.checkpoint.source import sha256
 from exporter.models.config import models
-from exporter.source import sha256
 from tests import bundles
 from tests.command import Command, Result, artifact_folder, refusal, succeeded
 

@@ -24,11 +24,11 @@ import pytest
 import requests
 from hypothesis import strategies
 
+from exporter.checkpoint.synthetic import ImageSet
 from exporter.errors import ServingError
 from exporter.http_server import MOST_CLIENTS, ReleaseServer
 from exporter.manifest import read_manifest
 from exporter.serving import Delivery, Listed, Listing, Reply, deliver, listing, route
-from exporter.synthetic import ImageSet
 from tests import reading
 from tests.command import Command, artifact_folder, peak_memory, refusal
 from tests.networks import TOLERANCE, difference

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter import source
+from exporter.checkpoint import source
 from exporter.errors import CheckpointError
 from tests.command import Command, files_below, refusal, succeeded
 

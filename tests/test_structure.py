@@ -13,7 +13,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from exporter import export
-from exporter.checkpoint import Checkpoint
+from exporter.checkpoint.reader import Checkpoint
 from exporter.graph import network
 from exporter.models.config import ModelConfig, model
 from exporter.models.variables import variables

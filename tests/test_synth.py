@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.checkpoint.synthetic import MARKER, ImageSet, base_value
 from exporter.models.config import model
 from exporter.models.variables import VariableSpec, all_variables
-from exporter.synthetic import MARKER, ImageSet, base_value
 from tests import bundles
 from tests.command import Command, refusal, succeeded
 from tests.test_layout import inventory

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exporter.synthetic import ImageSet
+from exporter.checkpoint.synthetic import ImageSet
 from tests import environments
 from tests.command import CHECKOUT, Command, artifact_folder, succeeded
 from tests.networks import TOLERANCE, difference

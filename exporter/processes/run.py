@@ -34,13 +34,13 @@ from exporter.progress import Say
 
 #: Job names and the functions they stand for, imported in the worker only.
 JOBS = {
-    "synthesize": "exporter.synthesize:synthesize",
+    "synthesize": "exporter.checkpoint.synthetic_checkpoint:synthesize",
     "export": "exporter.export:export",
     "reference": "exporter.reference:reference",
     "probe": "exporter.probe:probe",
     "inspect": "exporter.inspection:describe",
     "compare_files": "exporter.file_difference:compare_files",
-    "inventory": "exporter.inventory:inventory",
+    "inventory": "exporter.checkpoint.inventory:inventory",
     "independent": "exporter.independent:independent",
     "predict": "exporter.prediction:predict",
     "evaluate": "exporter.prediction:evaluate",

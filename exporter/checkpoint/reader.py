@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from exporter.checkpoint.synthetic import MARKER, Floats
 from exporter.errors import CheckpointError
 from exporter.models import config as configs
 from exporter.models.config import ModelConfig
 from exporter.models.variables import VariableSpec, all_variables
-from exporter.synthetic import MARKER, Floats
 
 AVERAGE = "/ExponentialMovingAverage"
 #: Optimizer slots and counters that a training run leaves; never exported, never worth a warning.

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from exporter import synthetic
-from exporter.checkpoint import AVERAGE
+from exporter.checkpoint import synthetic
+from exporter.checkpoint.reader import AVERAGE
+from exporter.checkpoint.synthetic import Floats
 from exporter.files.archive import is_archive
 from exporter.graph import network
 from exporter.models.config import ModelConfig
 from exporter.models.variables import VariableSpec, all_variables, variables
 from exporter.processes.run import Say
-from exporter.synthetic import Floats
 
 _GLOBAL_STEP = 500_000
 

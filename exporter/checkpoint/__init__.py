@@ -1,0 +1,1 @@
+"""From a path to a checkpoint's values, and synthetic checkpoints."""
