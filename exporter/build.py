@@ -13,7 +13,7 @@ from exporter import artifact, errors
 from exporter.checkpoint.source import Source
 from exporter.checks import Expected, Report
 from exporter.errors import ConfigError, VerificationError
-from exporter.fetch import opened
+from exporter.fetch.published import opened
 from exporter.models.config import TASKS, Format, ModelConfig, Task, largest_task, resolve_version
 from exporter.models.formats import DEFAULT_MOMENTUM, FIRST_MOMENTUM_VERSION, TRAINING_DECAY
 from exporter.processes import run

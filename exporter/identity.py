@@ -29,7 +29,7 @@ _ROOTS = (
     "exporter.release_artifact",
 )
 #: Fetching brings a checkpoint, whose hash counts, not how it came.
-_PASSED_OVER = {"exporter.fetch"}
+_PASSED_OVER = {"exporter.fetch.published"}
 #: Packages that have a say in what is written.
 _PACKAGES = ("tensorflow", "tensorflow-hub", "tf-slim", "tf-keras", "numpy", "protobuf", "jinja2", "markdown-it-py")
 _PACKAGE_FOLDER = Path(exporter.__file__).parent

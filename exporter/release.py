@@ -15,10 +15,11 @@ from typing import Any
 
 import filelock
 
-from exporter import fetch, release_artifact, release_files
+from exporter import release_artifact, release_files
 from exporter.build import warn_of_surprises
 from exporter.checkpoint.source import Source
 from exporter.errors import FetchError, NasexportError, ReleaseError, WorkerError
+from exporter.fetch import published
 from exporter.models import variables
 from exporter.models.config import ModelConfig, largest_task
 from exporter.processes import run as worker
@@ -88,7 +89,7 @@ def plan(
         with contextlib.ExitStack() as stack:
             source, named = None, checkpoints.get(config.name)
             try:
-                source = stack.enter_context(fetch.opened(config, named, settings, listener))
+                source = stack.enter_context(published.opened(config, named, settings, listener))
             except FetchError:
                 if named:
                     raise
@@ -172,7 +173,7 @@ def _opened(
 
     def one(config: ModelConfig) -> Source:
         return stack.enter_context(
-            fetch.opened(config, checkpoints.get(config.name), settings, listener, scratch=scratch)
+            published.opened(config, checkpoints.get(config.name), settings, listener, scratch=scratch)
         )
 
     with ThreadPoolExecutor() as threads:

@@ -5,9 +5,9 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
-from exporter import fetch
 from exporter.checks import Expected, Report
 from exporter.errors import NasexportError
+from exporter.fetch import published
 from exporter.manifest import read_manifest
 from exporter.models.config import largest_task
 from exporter.processes import scheduler
@@ -48,7 +48,7 @@ def verify(
             for handle in members:
                 require_checkpoint(release / handle, wanted[handle][1], checkpoints.get(name))
             config = next(iter(members.values())).config
-            source = stack.enter_context(fetch.opened(config, checkpoints.get(name), settings, listener))
+            source = stack.enter_context(published.opened(config, checkpoints.get(name), settings, listener))
             largest = largest_task({expected.task for expected in members.values()})
             verifier = stack.enter_context(Verifier(config, source, largest, settings, debug=debug))
             tasks.append(_of_model(release, members, verifier, reports, listener))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from exporter.cache import Entry
-from exporter.fetch import cached
+from exporter.fetch.cache import Entry
+from exporter.fetch.published import cached
 from exporter.models import variables as layout
 from exporter.models.config import TASKS, ModelConfig
 from exporter.models.config import models as known_models

@@ -14,7 +14,7 @@ from exporter import artifact, comparison, keras_network, packed_artifact, refer
 from exporter.checkpoint.source import Source
 from exporter.checks import Arrays, Check, Expected, Report
 from exporter.errors import ArtifactError, ConfigError, WorkerError
-from exporter.fetch import opened
+from exporter.fetch.published import opened
 from exporter.files.arrays import LazyArrays
 from exporter.models.config import TASKS, ModelConfig, Task, largest_task, models
 from exporter.models.formats import DEFAULT_MOMENTUM, FIRST_MOMENTUM_VERSION, FIRST_SERVING_VERSION, TRAINING_DECAY

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.errors import ConfigError
-from exporter.lock import locked_archive
+from exporter.fetch.lock import locked_archive
 from exporter.models.config import FORMATS, TASKS, ModelConfig, model, models, resolve_version
 from exporter.models.variables import parameters, variables
 from exporter.resources import resource

@@ -517,8 +517,8 @@ def test_only_what_artifacts_come_out_of_is_their_code() -> None:
         "exporter.serving",
         "exporter.http_server",
         "exporter.cli",
-        "exporter.fetch",
-        "exporter.transfer",
+        "exporter.fetch.published",
+        "exporter.fetch.transfer",
         "exporter.evaluation",
         "exporter.release",
     }

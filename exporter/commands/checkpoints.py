@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from exporter import tables
-from exporter.cache import Cache, Entry, size_below
 from exporter.commands.options import (
     archived_models,
     cache_options,
@@ -18,8 +17,9 @@ from exporter.commands.options import (
     print_json,
     warn,
 )
-from exporter.fetch import cached
-from exporter.lock import locked_archives
+from exporter.fetch.cache import Cache, Entry, size_below
+from exporter.fetch.lock import locked_archives
+from exporter.fetch.published import cached
 from exporter.models.config import model
 from exporter.settings import Settings
 
@@ -40,7 +40,7 @@ def fetch(names: tuple[str, ...], every: bool, settings: Settings, as_json: bool
     An archive that checkpoints.lock pins must have exactly those bytes. One that is not pinned must have those that
     its server states, and hold every variable of its model, sound.
     """
-    from exporter.fetch import fetch
+    from exporter.fetch.published import fetch
     from exporter.progress import progress
 
     configs = archived_models(names, every)
@@ -68,7 +68,7 @@ def _entry_row(entry: Entry) -> dict[str, Any]:
 @json_option
 def lock(names: tuple[str, ...], every: bool, update: bool, settings: Settings, as_json: bool) -> None:
     """Fetch archives, check all that is in them, and pin their size and hashes in checkpoints.lock."""
-    from exporter.pinning import pin
+    from exporter.fetch.pin import pin
     from exporter.progress import progress
 
     configs = archived_models(names, every)

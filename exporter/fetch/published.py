@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from exporter.addresses import local_path, shown
-from exporter.cache import RECORD, Cache, Entry, read_record
 from exporter.checkpoint import source
 from exporter.checkpoint.source import Source
 from exporter.errors import CacheError, CheckpointError, ConfigError, FetchError
+from exporter.fetch.cache import RECORD, Cache, Entry, read_record
+from exporter.fetch.lock import LockedArchive, locked_archive, locked_archives
+from exporter.fetch.partial import forget
+from exporter.fetch.sources import local_path, shown
 from exporter.files import archive
-from exporter.lock import LockedArchive, locked_archive, locked_archives
 from exporter.models.config import ModelConfig
-from exporter.partial_file import forget
 from exporter.processes import run as worker
 from exporter.progress import SILENT, Listener
 from exporter.settings import Settings
@@ -252,7 +252,7 @@ class Fetching:
         return self._from(places[-1])
 
     def _from(self, place: str) -> Entry:
-        from exporter.transfer import receive
+        from exporter.fetch.transfer import receive
 
         locked, settings = self._locked, self._settings
         key = hashlib.sha256(place.encode()).hexdigest()[:8]

@@ -13,11 +13,9 @@ import google_crc32c
 import requests
 import urllib3
 
-from exporter import http_client
-from exporter.addresses import shown
 from exporter.errors import FetchError
-from exporter.files.hashing import CHUNK
-from exporter.partial_file import (
+from exporter.fetch import http_client
+from exporter.fetch.partial import (
     GZIP,
     HINT,
     Received,
@@ -27,6 +25,8 @@ from exporter.partial_file import (
     require_space,
     without_encoding,
 )
+from exporter.fetch.sources import shown
+from exporter.files.hashing import CHUNK
 from exporter.progress import Listener
 
 _CONNECT_SECONDS = 10.0

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from exporter.addresses import shown
 from exporter.errors import CacheError, FetchError
+from exporter.fetch.sources import shown
 from exporter.files.hashing import CHUNK
 
 #: What every gzip file begins with.

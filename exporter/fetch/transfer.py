@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 from typing import IO
 
-from exporter.addresses import local_path
-from exporter.download import Download
 from exporter.errors import FetchError
-from exporter.partial_file import HINT, Received, disk_errors, require_gzip, require_space, written
+from exporter.fetch.download import Download
+from exporter.fetch.partial import HINT, Received, disk_errors, require_gzip, require_space, written
+from exporter.fetch.sources import local_path
 from exporter.progress import SILENT, Listener
 
 

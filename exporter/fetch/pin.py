@@ -6,10 +6,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from exporter.cache import Cache
 from exporter.errors import ConfigError
-from exporter.fetch import Fetching, inventory, lock_entry
-from exporter.lock import LockedArchive, write_entry
+from exporter.fetch.cache import Cache
+from exporter.fetch.lock import LockedArchive, write_entry
+from exporter.fetch.published import Fetching, inventory, lock_entry
 from exporter.models.config import ModelConfig
 from exporter.progress import SILENT, Listener
 from exporter.resources import is_installed, resource
@@ -26,7 +26,7 @@ def pin(
 
     Raises:
         ConfigError: the lock file cannot be written.
-        NasexportError: as `exporter.fetch.fetch` does.
+        NasexportError: as `exporter.fetch.published.fetch` does.
     """
     prepare_lock_file(settings)
     locked = lock_entry(config, settings)

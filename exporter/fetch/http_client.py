@@ -8,9 +8,9 @@ import requests
 import urllib3
 
 import exporter
-from exporter.addresses import shown
 from exporter.errors import FetchError
-from exporter.partial_file import HINT
+from exporter.fetch.partial import HINT
+from exporter.fetch.sources import shown
 
 #: More of them in a row lead nowhere.
 REDIRECTS = 10

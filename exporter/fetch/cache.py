@@ -24,8 +24,8 @@ from typing import Any
 
 from exporter.checkpoint.source import sha256
 from exporter.errors import CacheError
+from exporter.fetch.lock import LockedArchive
 from exporter.files.archive import is_checkpoint_file
-from exporter.lock import LockedArchive
 from exporter.progress import Listener
 
 RECORD = "record.json"

@@ -1,0 +1,1 @@
+"""The published archives: pinned, downloaded, cached."""
