@@ -9,7 +9,8 @@ from typing import Any
 
 from absl import logging
 
-from exporter import artifact, errors
+from exporter import errors
+from exporter.artifact import folder as artifact
 from exporter.checkpoint.source import Source
 from exporter.checks import Expected, Report
 from exporter.errors import ConfigError, VerificationError

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporter import artifact, verification
+from exporter import verification
+from exporter.artifact import folder
 from exporter.errors import ArtifactError, ConfigError
 from exporter.models.classes import IMAGENET_CLASSES
 from exporter.models.config import ModelConfig
@@ -33,8 +34,8 @@ class Classifier:
             ArtifactError: there is none, it is damaged, or it is a feature vector.
             ConfigError: it is another model than the one named.
         """
-        artifact.require_saved_model(path)
-        if artifact.read_metadata(path) is None:
+        folder.require_saved_model(path)
+        if folder.read_metadata(path) is None:
             return cls(path, named, None)
         expected, metadata = verification.expected_of(path)
         if expected.task != "classification":

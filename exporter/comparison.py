@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter import hub_checks, saved_model_checks
+from exporter.artifact.variable_names import prefixes
 from exporter.checks import Arrays, Check, Expected, end_point_difference, end_point_names
 from exporter.criteria import TOLERANCE
 from exporter.departure import Departure
@@ -15,7 +16,6 @@ from exporter.files.arrays import LazyArrays
 from exporter.models.config import Format
 from exporter.models.formats import SERVING_OUTPUTS
 from exporter.models.variables import VariableSpec
-from exporter.variable_names import prefixes
 
 _COMPARISONS = {"hub": hub_checks.compare, "saved_model_2": saved_model_checks.compare}
 #: Where the output for all images is, among what was found.

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporter import artifact, packed_artifact
+from exporter.artifact import folder as artifact
+from exporter.artifact import packed
 from exporter.compared import Comparison
 from exporter.criteria import ASPECTS, FILE_ASPECTS, TOLERANCE
 from exporter.declared_differences import of_files
@@ -70,7 +71,7 @@ def compare(
     Raises:
         ArtifactError: one of them is no artifact, is damaged, or cannot be used as its format promises.
     """
-    with packed_artifact.opened(a) as folder_a, packed_artifact.opened(b) as folder_b:
+    with packed.opened(a) as folder_a, packed.opened(b) as folder_b:
         folders = {"a": folder_a, "b": folder_b}
         for folder in folders.values():
             artifact.require_saved_model(folder)

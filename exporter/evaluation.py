@@ -10,8 +10,8 @@ from typing import Any
 
 import filelock
 
-from exporter import artifact
 from exporter.accuracy import MAX_K, Tally
+from exporter.artifact import folder
 from exporter.classifier import Classifier
 from exporter.dataset import DataSet
 from exporter.errors import EvaluationError
@@ -170,7 +170,7 @@ def opened(
     Raises:
         EvaluationError: the file is of another evaluation, cannot be used, or is in use.
     """
-    identity = {"artifact": artifact.content(classifier.path), "images": dataset.digest(), **_named(classifier)}
+    identity = {"artifact": folder.content(classifier.path), "images": dataset.digest(), **_named(classifier)}
     path = state or _default_state(cache, classifier, identity)
     evaluation = Evaluation(classifier, dataset, identity, path)
     with _held(path):

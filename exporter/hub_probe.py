@@ -13,12 +13,12 @@ from tensorflow.core.framework import variable_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
 from exporter import draws
+from exporter.artifact.hub_messages import ATTACHMENTS, attached_image_size
 from exporter.digests import digest
 from exporter.dropping import DRAWS
 from exporter.earlier import Earlier, listed
 from exporter.files.arrays import Found, by_variable
 from exporter.gradients import PLAIN, pulled, reached, small_graph
-from exporter.hub_messages import ATTACHMENTS, attached_image_size
 from exporter.models.formats import IMAGE_INPUT, MOMENTUM_INPUT, TRAINING_MOMENTUM
 from exporter.models.variables import STATISTICS
 from exporter.progress import Say

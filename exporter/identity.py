@@ -19,7 +19,7 @@ from exporter.settings import Settings
 
 #: Where the code begins that an artifact, its verification and its pages come out of.
 _ROOTS = (
-    "exporter.export",
+    "exporter.artifact.export",
     "exporter.reference",
     "exporter.probe",
     "exporter.comparison",

@@ -6,7 +6,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from exporter.hub_messages import ATTACHMENTS, attached_image_size
+from exporter.artifact.hub_messages import ATTACHMENTS, attached_image_size
 
 
 def image_size(saved_model: Any, metadata: dict[str, Any]) -> int | None:

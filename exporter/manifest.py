@@ -29,7 +29,7 @@ PROVENANCE_FILE = "provenance.json"
 class Place:
     """Where the files of one artifact lie, relative to the release.
 
-    ``handle`` is that of `exporter.artifact.handle`.
+    ``handle`` is that of `exporter.artifact.folder.handle`.
     """
 
     handle: str

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from exporter import pages, plots
-from exporter.artifact import handle
+from exporter.artifact.folder import handle
 from exporter.manifest import INDEX_FILE, File, Place
 from exporter.models import cells, formats, variables
 from exporter.models.classes import IMAGENET_CLASSES

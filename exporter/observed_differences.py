@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from exporter import variable_names
+from exporter.artifact import variable_names
 from exporter.compared import Comparison, equal, finite, largeness, sets
 from exporter.declared_differences import flat_signatures
 from exporter.departure import differences

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.lib.io.tf_record import tf_record_random_reader
 
-from exporter import hub_messages
+from exporter.artifact import hub_messages
 from exporter.errors import ArtifactError, ConfigError, EvaluationError, ImageError
 from exporter.models.classes import IMAGENET_CLASSES, class_names
 from exporter.models.formats import HUB_MODULE_FILE, IMAGE_INPUT

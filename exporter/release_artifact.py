@@ -7,7 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from exporter import artifact, identity, model_page, report_page
+from exporter import identity, model_page, report_page
+from exporter.artifact import folder as artifact
 from exporter.build import require_passed
 from exporter.checkpoint.source import Source
 from exporter.checks import Expected, Report

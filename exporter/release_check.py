@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
-from exporter import artifact, identity, packed_artifact, release_files
+from exporter import identity, release_files
+from exporter.artifact import folder, packed
 from exporter.checkpoint.source import sha256
 from exporter.checks import Check, count
 from exporter.errors import ArtifactError, NasexportError, ReleaseError
@@ -92,7 +93,7 @@ def _archives(release: Path, records: list[Record]) -> Iterator[str]:
 
 def _archive(release: Path, record: Record) -> str:
     try:
-        found = archive.hashes(release / record.archive.path, packed_artifact.ARTIFACT)
+        found = archive.hashes(release / record.archive.path, packed.ARTIFACT)
     except NasexportError as error:
         return str(error)
     wanted = {str(PurePosixPath(file.path).relative_to(record.place.folder)): file.sha256 for file in record.files}
@@ -106,7 +107,7 @@ def _identities(records: list[Record]) -> Iterator[str]:
 def _metadata(release: Path, records: list[Record]) -> Iterator[str]:
     for record in records:
         try:
-            found = artifact.read_metadata(release / record.place.folder) or {}
+            found = folder.read_metadata(release / record.place.folder) or {}
         except ArtifactError as error:
             yield str(error)
             continue

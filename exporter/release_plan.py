@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from exporter import artifact, identity
+from exporter import identity
+from exporter.artifact import folder as artifact
 from exporter.checkpoint.source import Source, sha256
 from exporter.errors import ConfigError, ReleaseError
 from exporter.manifest import File, Place, Record, read_record

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporter import artifact, comparison, keras_network, packed_artifact, references
+from exporter import comparison, keras_network, references
+from exporter.artifact import folder as artifact
+from exporter.artifact import packed
 from exporter.checkpoint.source import Source
 from exporter.checks import Arrays, Check, Expected, Report
 from exporter.errors import ArtifactError, ConfigError, WorkerError
@@ -258,7 +260,7 @@ def verify(
         CheckpointError, FetchError: the checkpoint cannot be had, or is not the model's.
     """
     with contextlib.ExitStack() as stack:
-        folders = {path: stack.enter_context(packed_artifact.opened(path)) for path in paths}
+        folders = {path: stack.enter_context(packed.opened(path)) for path in paths}
         return _verify(folders, checkpoint, settings, choices, listener, debug)
 
 

@@ -19,9 +19,10 @@ from unittest import mock
 
 import tensorflow as tf
 
-from exporter import artifact, hub_module, saved_model
+from exporter.artifact import folder as artifact
+from exporter.artifact import hub_module, saved_model
+from exporter.artifact.export import WRITERS
 from exporter.checkpoint import reader
-from exporter.export import WRITERS
 from exporter.graph import batch_norm, network
 from exporter.models.config import ModelConfig, Task
 from exporter.models.formats import DEFAULT_MOMENTUM

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 import tf_slim as slim
 
-from exporter import hub_messages, hub_module, saved_model
+from exporter.artifact import hub_messages, hub_module, saved_model
 from exporter.graph import compatibility, layers, network
 from exporter.models import variables
 from exporter.models.config import Task

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from exporter.artifact import handle
+from exporter.artifact.folder import handle
 from exporter.manifest import File, Place, Record
 from exporter.model_page import Subject
 from exporter.models.config import TASKS, ModelConfig, Task, models

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter import artifact
+from exporter.artifact import folder as artifact
 from exporter.errors import ArtifactError
 from tests.command import files_below
 

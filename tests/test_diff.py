@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exporter.variable_names import prefixes, without
+from exporter.artifact.variable_names import prefixes, without
 from tests import bundles, foreign
 from tests.command import Command, Result, artifact_folder, files_below, refusal, succeeded
 from tests.packing import packed, with_members

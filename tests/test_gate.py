@@ -113,7 +113,7 @@ def test_such_an_operation_fails_the_build(tmp_path: Path, tiny: Path, tiny_chec
         "relu = tf.raw_ops.Relu\n"
         "tf.raw_ops.Relu = lambda features: relu(features=features) + 0 * tf.math.erfinv(0 * features)\n"
         "import json\n"
-        "from exporter.export import export\n"
+        "from exporter.artifact.export import export\n"
         "print(export(json.loads(sys.argv[1]), lambda _: None)['failed'])\n"
     )
     from exporter.models.config import model

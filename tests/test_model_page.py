@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from exporter import model_page, plots
-from exporter.artifact import handle
+from exporter.artifact.folder import handle
 from exporter.manifest import File, Place
 from exporter.models import formats
 from exporter.models import variables as layout

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from exporter import export
+from exporter.artifact import export
 from exporter.checkpoint.reader import Checkpoint
 from exporter.graph import network
 from exporter.models.config import ModelConfig, model

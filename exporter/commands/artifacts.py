@@ -7,7 +7,9 @@ from typing import Any
 
 import click
 
-from exporter import artifact, packed_artifact, tables
+from exporter import tables
+from exporter.artifact import folder as artifact
+from exporter.artifact import packed
 from exporter.commands.options import (
     fetching_options,
     json_option,
@@ -85,7 +87,7 @@ def verify(
 
 
 def _metadata(path: Path) -> dict[str, Any]:
-    with packed_artifact.opened(path) as folder:
+    with packed.opened(path) as folder:
         return artifact.read_metadata(folder) or {}
 
 
@@ -122,10 +124,10 @@ def inspect(debug: bool, path: Path, as_json: bool) -> None:
 
     PATH is its folder, or a .tar.gz of it as the hub served them.
     """
-    from exporter import packed_artifact
+    from exporter.artifact import packed
     from exporter.processes import run
 
-    with packed_artifact.opened(path) as folder:
+    with packed.opened(path) as folder:
         facts = run.run("inspect", {"path": str(folder)}, debug=debug)
     del facts["peak_memory"]
     facts["path"] = str(path)

@@ -119,7 +119,8 @@ def evaluate(
 
     A stopped evaluation goes on where it was when the same command is given again; a finished one is kept.
     """
-    from exporter import artifact, evaluation, report_page
+    from exporter import evaluation, report_page
+    from exporter.artifact import folder as artifact
     from exporter.classifier import Classifier
     from exporter.dataset import listed
     from exporter.progress import progress

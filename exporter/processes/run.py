@@ -35,10 +35,10 @@ from exporter.progress import Say
 #: Job names and the functions they stand for, imported in the worker only.
 JOBS = {
     "synthesize": "exporter.checkpoint.synthetic_checkpoint:synthesize",
-    "export": "exporter.export:export",
+    "export": "exporter.artifact.export:export",
     "reference": "exporter.reference:reference",
     "probe": "exporter.probe:probe",
-    "inspect": "exporter.inspection:describe",
+    "inspect": "exporter.artifact.inspection:describe",
     "compare_files": "exporter.file_difference:compare_files",
     "inventory": "exporter.checkpoint.inventory:inventory",
     "independent": "exporter.independent:independent",

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from exporter import hub_module, saved_model
+from exporter.artifact import hub_module, saved_model
 from exporter.checkpoint.reader import Checkpoint
 from exporter.models.config import TASKS, Format, ModelConfig, Task
 from exporter.models.variables import variables

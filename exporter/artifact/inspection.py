@@ -8,7 +8,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
-from exporter import artifact
+from exporter.artifact import folder as artifact
 from exporter.errors import ArtifactError
 from exporter.graph import compatibility
 from exporter.image_size import image_size

@@ -9,10 +9,10 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2, saver_pb2
 
+from exporter.artifact.objects import Trace
 from exporter.graph import nodes
 from exporter.graph.nodes import FLOAT, RESOURCE, STRING
 from exporter.models.variables import VariableSpec
-from exporter.object_graph import Trace
 
 _INIT = "__saved_model_init_op"
 

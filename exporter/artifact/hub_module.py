@@ -12,7 +12,7 @@ import tensorflow as tf
 from tensorflow.core.framework import variable_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-from exporter import hub_messages
+from exporter.artifact import hub_messages
 from exporter.checkpoint import bundle
 from exporter.graph import compatibility, layers, network, nodes
 from exporter.graph.downgrade import downgrade

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from exporter import artifact
+from exporter.artifact import folder as artifact
 from exporter.errors import ArtifactError, NasexportError
 from exporter.files import archive
 from exporter.models.formats import HUB_MODULE_FILE

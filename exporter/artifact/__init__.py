@@ -1,0 +1,1 @@
+"""Artifacts written, packed and described; one writer for each format."""
