@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import exporter
-from exporter import references
 from exporter.checkpoint.source import Source
 from exporter.errors import NasexportError
 from exporter.models.config import ModelConfig, Task
+from exporter.reference import recorded as references
 from exporter.resources import resource
 from exporter.settings import Settings
 
 #: Where the code begins that an artifact, its verification and its pages come out of.
 _ROOTS = (
     "exporter.artifact.export",
-    "exporter.reference",
+    "exporter.reference.computed",
     "exporter.probe",
     "exporter.comparison",
     "exporter.files.packing",

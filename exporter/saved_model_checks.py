@@ -33,7 +33,7 @@ def compare(expected: Expected, reference: Arrays, found: Arrays, findings: list
     """Every check of a TF2 SavedModel, passed or not.
 
     Args:
-        reference: arrays of `exporter.reference.reference`.
+        reference: arrays of `exporter.reference.computed.reference`.
         found: arrays of `exporter.probe.probe`, of an artifact in this format.
         findings: what the gate says of the file.
     """

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporter import comparison, keras_network, references
+from exporter import comparison
 from exporter.artifact import folder as artifact
 from exporter.artifact import packed
 from exporter.checkpoint.source import Source
@@ -23,6 +23,8 @@ from exporter.models.formats import DEFAULT_MOMENTUM, FIRST_MOMENTUM_VERSION, FI
 from exporter.models.variables import variables
 from exporter.processes import run
 from exporter.progress import SILENT, Listener, Say
+from exporter.reference import keras_network
+from exporter.reference import recorded as references
 from exporter.settings import Settings
 
 

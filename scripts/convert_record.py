@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from exporter import references
 from exporter.checkpoint import source
 from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
+from exporter.reference import recorded
 
 _NAMES = {"logits": "end_point/Logits", "features": "end_point/global_pool"}
 
@@ -30,8 +30,8 @@ def main(model: str, record: str, checkpoint: str) -> None:
             "images": {"count": VERIFICATION_IMAGES.count, "seed": VERIFICATION_IMAGES.seed},
             "synthetic": True,
         }
-        path = Path("configs", "references", f"{references.key(found.files)}.npz")
-    references.save(path, arrays, facts)
+        path = Path("configs", "references", f"{recorded.key(found.files)}.npz")
+    recorded.save(path, arrays, facts)
     print(path)
 
 

@@ -16,9 +16,9 @@ from benchmarks.measuring import BenchmarkError, Contestant, Run
 from benchmarks.results import Figure, Goal
 from benchmarks.subjects import growth
 from benchmarks.workspace import Workspace
-from exporter import numpy_network
 from exporter.models.config import ModelConfig
 from exporter.models.variables import all_variables, variables
+from exporter.reference import numpy_network
 from tests.command import CHECKOUT
 from tests.conftest import TINY, TINY_PNASNET
 from tests.networks import TOLERANCE, difference

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from exporter import keras_network
 from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
 from exporter.models.config import model
+from exporter.reference import keras_network
 from tests import networks
 from tests.networks import TOLERANCE, Arrays, difference, run_module, send
 

@@ -15,14 +15,22 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import signal
 
-from exporter import numpy_network
 from exporter.checkpoint import synthetic
 from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
 from exporter.departure import explain
 from exporter.models.cells import FAMILIES
 from exporter.models.config import ModelConfig, model
 from exporter.models.variables import variables
-from exporter.numpy_network import Array, average_pool, convolution, depthwise, max_pool, outputs, same_padding
+from exporter.reference import numpy_network
+from exporter.reference.numpy_network import (
+    Array,
+    average_pool,
+    convolution,
+    depthwise,
+    max_pool,
+    outputs,
+    same_padding,
+)
 from tests import networks
 from tests.conftest import TINY, TINY_PNASNET
 from tests.networks import CHECKOUT, TOLERANCE
@@ -71,7 +79,7 @@ def graph_outputs(config: ModelConfig, values: Mapping[str, Array]) -> dict[str,
 
 
 def test_importing_it_brings_no_part_of_the_graphs() -> None:
-    program = "import sys; import exporter.numpy_network, exporter.departure; print(*sys.modules)"
+    program = "import sys; import exporter.reference.numpy_network, exporter.departure; print(*sys.modules)"
     command = [sys.executable, "-c", program]
     loaded = set(subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout.split())
     own = {name for name in loaded if name.startswith("exporter.")}
@@ -80,7 +88,7 @@ def test_importing_it_brings_no_part_of_the_graphs() -> None:
         "exporter.models.config",
         "exporter.errors",
         "exporter.resources",
-        "exporter.numpy_network",
+        "exporter.reference.numpy_network",
         "exporter.departure",
     }
     assert not {name.split(".")[0] for name in loaded} & {"tensorflow", "tf_slim", "keras", "tf_keras"}

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exporter import references
 from exporter.checkpoint.source import sha256
 from exporter.models.config import models
+from exporter.reference import recorded as references
 from tests import bundles
 from tests.command import Command, Result, artifact_folder, refusal, succeeded
 

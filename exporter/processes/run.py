@@ -36,12 +36,12 @@ from exporter.progress import Say
 JOBS = {
     "synthesize": "exporter.checkpoint.synthetic_checkpoint:synthesize",
     "export": "exporter.artifact.export:export",
-    "reference": "exporter.reference:reference",
+    "reference": "exporter.reference.computed:reference",
     "probe": "exporter.probe:probe",
     "inspect": "exporter.artifact.inspection:describe",
     "compare_files": "exporter.file_difference:compare_files",
     "inventory": "exporter.checkpoint.inventory:inventory",
-    "independent": "exporter.independent:independent",
+    "independent": "exporter.reference.independent:independent",
     "predict": "exporter.prediction:predict",
     "evaluate": "exporter.prediction:evaluate",
 }

@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from exporter import keras_network, numpy_network
 from exporter.checkpoint.reader import Checkpoint
 from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
 from exporter.files.arrays import save
 from exporter.models.config import ModelConfig
 from exporter.models.variables import variables
 from exporter.progress import Say
+from exporter.reference import keras_network, numpy_network
 
 KINDS: dict[str, Any] = {"numpy": numpy_network.outputs, "keras": keras_network.outputs}
 

@@ -1,0 +1,1 @@
+"""What an artifact must give: computed, recorded, independent."""
