@@ -1,7 +1,7 @@
 """Compares two artifacts with each other: what they are, what they hold, and what they do.
 
 Their files are read in one process (`exporter.file_difference`, `exporter.declared_differences`), and each is loaded
-and run in one of its own (`exporter.probe`, `exporter.observed_differences`).
+and run in one of its own (`exporter.probe.saved_model`, `exporter.observed_differences`).
 """
 
 import contextlib

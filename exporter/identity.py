@@ -21,7 +21,7 @@ from exporter.settings import Settings
 _ROOTS = (
     "exporter.artifact.export",
     "exporter.reference.computed",
-    "exporter.probe",
+    "exporter.probe.saved_model",
     "exporter.comparison",
     "exporter.files.packing",
     "exporter.report_page",

@@ -1,4 +1,4 @@
-"""What two artifacts do, compared: what each gave when it was loaded and run (`exporter.probe`), an array at a time."""
+"""What two artifacts do, compared: what each gave when it was loaded and run (`exporter.probe.saved_model`), an array at a time."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -48,7 +48,7 @@ class Choices:
 
 @dataclass(frozen=True)
 class _Probed:
-    """What an artifact does: where the arrays of `exporter.probe` are, and its result; ``content`` is its files'."""
+    """What an artifact does: where the arrays of `exporter.probe.saved_model` are, and its result; ``content`` is its files'."""
 
     content: str
     output: Path
@@ -132,7 +132,7 @@ class Verifier:
         """Checks the artifact in ``path``; failures are collected in the report, a crash of its process is one of them.
 
         After `prepare`, several threads may verify at the same time, though not artifacts of one task and version.
-        What was verified before spares what comes after it some of the work: see `exporter.same_network`.
+        What was verified before spares what comes after it some of the work: see `exporter.probe.reuse`.
 
         Raises:
             NasexportError: as `prepare` does.

@@ -12,7 +12,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.same_network import tensor_keys
+from exporter.probe.reuse import tensor_keys
 from tests import bundles
 from tests.command import Command, artifact_folder, succeeded
 

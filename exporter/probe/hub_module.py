@@ -12,17 +12,17 @@ import tensorflow_hub as hub
 from tensorflow.core.framework import variable_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
-from exporter import draws
 from exporter.artifact.hub_messages import ATTACHMENTS, attached_image_size
 from exporter.digests import digest
 from exporter.dropping import DRAWS
 from exporter.earlier import Earlier, listed
 from exporter.files.arrays import Found, by_variable
-from exporter.gradients import PLAIN, pulled, reached, small_graph
 from exporter.models.formats import IMAGE_INPUT, MOMENTUM_INPUT, TRAINING_MOMENTUM
 from exporter.models.variables import STATISTICS
+from exporter.probe import drop_path
+from exporter.probe.gradients import PLAIN, pulled, reached, small_graph
+from exporter.probe.reuse import tensor_keys
 from exporter.progress import Say
-from exporter.same_network import tensor_keys
 
 v1 = tf.compat.v1
 
@@ -42,9 +42,9 @@ def probe_hub(path: Path, images: np.ndarray, earlier: Earlier, report: Say) -> 
     ``trainable``, ``regularization_loss``, ``update_ops`` (their number), ``gradients/…``, and of the moving statistics
     ``before/NAME``, ``moved/NAME`` (one run of the update operations at `TRAINING_MOMENTUM`, where that can be set),
     ``moved_by_default/NAME`` (one more). ``tag_sets`` and ``collections`` list what the file has, ``draws/…`` its
-    random decisions (`exporter.draws.arrays`). ``image_sizes`` are those attached in each tag set, [height, width] or
-    zeros; ``l2/…`` is as in `exporter.probe`. ``keys``, ``train/keys``, ``updates/keys`` and ``gradients/keys`` tell
-    what these depend on (`exporter.same_network.tensor_keys`): what an ``earlier`` module gave is not run again.
+    random decisions (`exporter.probe.drop_path.arrays`). ``image_sizes`` are those attached in each tag set, [height, width] or
+    zeros; ``l2/…`` is as in `exporter.probe.saved_model`. ``keys``, ``train/keys``, ``updates/keys`` and ``gradients/keys`` tell
+    what these depend on (`exporter.probe.reuse.tensor_keys`): what an ``earlier`` module gave is not run again.
 
     Where a tag set is missing, there are the first two lists, and ``names`` is empty.
     """
@@ -269,16 +269,16 @@ def _keeping_all(meta_graph: Any) -> Any:
     """A copy in which every random number is one, so that drop path and dropout keep everything, rescaled."""
     copy = type(meta_graph)()
     copy.CopyFrom(meta_graph)
-    draws.keep_all([copy.graph_def], in_function=False)
+    drop_path.keep_all([copy.graph_def], in_function=False)
     return copy
 
 
 def _decisions(meta_graph: Any, inference: Any) -> Found:
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(meta_graph.graph_def, name="")
-    found = draws.sites(graph)
-    in_inference = sum(draws.is_draw(node) for node in inference.graph_def.node)
-    yield from draws.arrays(found, draws.draw(graph, found, DRAWS), in_inference).items()
+    found = drop_path.sites(graph)
+    in_inference = sum(drop_path.is_draw(node) for node in inference.graph_def.node)
+    yield from drop_path.arrays(found, drop_path.draw(graph, found, DRAWS), in_inference).items()
 
 
 def _image_size(meta_graph: Any) -> tuple[int, int]:

@@ -14,19 +14,19 @@ import tensorflow_hub as hub
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
-from exporter import draws, end_points
 from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
 from exporter.digests import digest
 from exporter.dropping import DRAWS
 from exporter.earlier import Earlier
 from exporter.errors import ArtifactError
 from exporter.files.arrays import Found, LazyArrays, save
-from exporter.gradients import PLAIN, pulled, pulled_taped, reached, small_graph, stops, taped
 from exporter.graph import compatibility
-from exporter.hub_probe import probe_hub
 from exporter.models.formats import HUB_MODULE_FILE, TRAINING_MOMENTUM
+from exporter.probe import drop_path, end_points
+from exporter.probe.gradients import PLAIN, pulled, pulled_taped, reached, small_graph, stops, taped
+from exporter.probe.hub_module import probe_hub
+from exporter.probe.reuse import network_key
 from exporter.processes.run import Say
-from exporter.same_network import network_key
 
 v1 = tf.compat.v1
 
@@ -37,12 +37,12 @@ _OF_FILE = ("signature/", "stored", "gradients/stops")
 def probe(request: dict[str, Any], report: Say) -> dict[str, Any]:
     """Loads ``request["path"]`` with ``hub.load`` and writes what it gives to the folder ``request["output"]``.
 
-    For the arrays of a TF1 Hub module see `exporter.hub_probe`. Those of a TF2 SavedModel: ``output`` on
+    For the arrays of a TF1 Hub module see `exporter.probe.hub_module`. Those of a TF2 SavedModel: ``output`` on
     `VERIFICATION_IMAGES` and ``output_single``, that of the function that was called, on the first of them alone;
     ``end_point/NAME`` of those found in the graph; ``signature/NAME/OUTPUT``, ``signature_inputs``;
-    ``regularization_loss``, ``l2/…`` (see `exporter.gradients.pulled`); ``names``, ``trainable`` and ``digests`` of
+    ``regularization_loss``, ``l2/…`` (see `exporter.probe.gradients.pulled`); ``names``, ``trainable`` and ``digests`` of
     ``obj.variables`` in order, ``stored`` (how many values the file has); ``after_inference`` digests; ``draws/…`` of
-    its random decisions (see `exporter.draws.arrays`); and, where those keep everything: ``training/output``, of the
+    its random decisions (see `exporter.probe.drop_path.arrays`); and, where those keep everything: ``training/output``, of the
     moving statistics ``before/NAME``, ``moved/NAME`` (one step with `TRAINING_MOMENTUM`), ``moved_by_default/NAME``
     (one more step), and ``gradients/names`` of the variables that a gradient reaches. ``gradients/stops`` are the
     operations that stop one.
@@ -157,7 +157,7 @@ def _network(loaded: Any, images: np.ndarray) -> Found:
 
 
 def _l2(loaded: Any) -> dict[str, Any]:
-    """``l2/…``, see `exporter.gradients.pulled`."""
+    """``l2/…``, see `exporter.probe.gradients.pulled`."""
     losses, handles = list(loaded.regularization_losses), _handles(loaded)
     functions = [function for loss in losses for function in loss.concrete_functions]
     if len(functions) != 1 or not end_points.reads_all(functions[0], handles):
@@ -183,7 +183,7 @@ def _training(loaded: Any, images: np.ndarray) -> Found:
 
 
 def _gradients(loaded: Any, images: np.ndarray) -> dict[str, Any]:
-    """``gradients/…``, see `exporter.gradients.reached`."""
+    """``gradients/…``, see `exporter.probe.gradients.reached`."""
     function, handles = _function(loaded, training=True), _handles(loaded)
     reads = end_points.reads(function, handles)
     if not {_name(variable) for variable in loaded.trainable_variables} <= set(reads):
@@ -202,8 +202,8 @@ def _gradients(loaded: Any, images: np.ndarray) -> dict[str, Any]:
 
 def _decisions(loaded: Any) -> Found:
     inference, training = (_function(loaded, training).graph for training in (False, True))
-    found = draws.sites(training)
-    yield from draws.arrays(found, draws.draw(training, found, DRAWS), len(draws.sites(inference))).items()
+    found = drop_path.sites(training)
+    yield from drop_path.arrays(found, drop_path.draw(training, found, DRAWS), len(drop_path.sites(inference))).items()
 
 
 def _function(loaded: Any, training: bool) -> Any:
@@ -223,8 +223,8 @@ def _keeping_all(path: Path, scratch: Path) -> Iterator[Path]:
     """
     saved_model = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
     for meta_graph in saved_model.meta_graphs:
-        draws.keep_all([meta_graph.graph_def], in_function=False)
-        draws.keep_all(meta_graph.graph_def.library.function, in_function=True)
+        drop_path.keep_all([meta_graph.graph_def], in_function=False)
+        drop_path.keep_all(meta_graph.graph_def.library.function, in_function=True)
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         copy = Path(folder)
         for part in path.iterdir():
