@@ -12,7 +12,6 @@ from absl import logging
 from exporter import errors
 from exporter.artifact import folder as artifact
 from exporter.checkpoint.source import Source
-from exporter.checks import Expected, Report
 from exporter.errors import ConfigError, VerificationError
 from exporter.fetch.published import opened
 from exporter.models.config import TASKS, Format, ModelConfig, Task, largest_task, resolve_version
@@ -20,7 +19,8 @@ from exporter.models.formats import DEFAULT_MOMENTUM, FIRST_MOMENTUM_VERSION, TR
 from exporter.processes import run
 from exporter.progress import SILENT, Listener, Say
 from exporter.settings import Settings
-from exporter.verification import Choices, Verifier
+from exporter.verification.checks import Expected, Report
+from exporter.verification.verify import Choices, Verifier
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporter import verification
 from exporter.artifact import folder
 from exporter.errors import ArtifactError, ConfigError
 from exporter.models.classes import IMAGENET_CLASSES
 from exporter.models.config import ModelConfig
+from exporter.verification import verify
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Classifier:
         folder.require_saved_model(path)
         if folder.read_metadata(path) is None:
             return cls(path, named, None)
-        expected, metadata = verification.expected_of(path)
+        expected, metadata = verify.expected_of(path)
         if expected.task != "classification":
             raise ArtifactError(
                 f"{path} is a {expected.task} artifact, which knows no classes: use {expected.config.name}'s of the "

@@ -8,9 +8,9 @@ import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from exporter.artifact import inspection, variable_names
-from exporter.departure import differences
 from exporter.errors import ArtifactError
 from exporter.processes.run import Say
+from exporter.verification.differences import differences
 
 #: What TensorFlow's reader of checkpoints raises; of a file that was cut, that an index is out of range.
 _UNREADABLE = (tf.errors.OpError, ValueError, RuntimeError, IndexError)

@@ -22,7 +22,7 @@ _ROOTS = (
     "exporter.artifact.export",
     "exporter.reference.computed",
     "exporter.probe.saved_model",
-    "exporter.comparison",
+    "exporter.verification.compare",
     "exporter.files.packing",
     "exporter.report_page",
     "exporter.model_page",

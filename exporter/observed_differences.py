@@ -8,8 +8,8 @@ import numpy as np
 from exporter.artifact import variable_names
 from exporter.compared import Comparison, equal, finite, largeness, sets
 from exporter.declared_differences import flat_signatures
-from exporter.departure import differences
 from exporter.models.formats import MOMENTUM_INPUT, TRAINING_MOMENTUM
+from exporter.verification.differences import differences
 
 #: Default momenta come out of two steps in float32, to some 1e-8; this is less than any two that anyone would set.
 _MOMENTUM_TOLERANCE = 1e-5

@@ -28,7 +28,7 @@ from exporter.processes.scheduler import Task
 from exporter.progress import SILENT, Listener
 from exporter.release_plan import Planned, Target, planned
 from exporter.settings import Settings
-from exporter.verification import Choices, Verifier
+from exporter.verification.verify import Choices, Verifier
 
 #: Where artifacts lie until they are whole; on the release's own file system, so that moving them is renaming them.
 PARTIAL = ".partial"

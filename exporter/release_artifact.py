@@ -11,13 +11,13 @@ from exporter import identity, model_page, report_page
 from exporter.artifact import folder as artifact
 from exporter.build import require_passed
 from exporter.checkpoint.source import Source
-from exporter.checks import Expected, Report
 from exporter.files.packing import pack
 from exporter.manifest import File, Place, Record, encoded
 from exporter.models.config import TASKS
 from exporter.progress import Say
 from exporter.release_plan import Planned, Target
-from exporter.verification import Verifier
+from exporter.verification.checks import Expected, Report
+from exporter.verification.verify import Verifier
 
 
 def complete(

@@ -8,11 +8,11 @@ from pathlib import Path, PurePosixPath
 from exporter import identity, release_files
 from exporter.artifact import folder, packed
 from exporter.checkpoint.source import sha256
-from exporter.checks import Check, count
 from exporter.errors import ArtifactError, NasexportError, ReleaseError
 from exporter.files import archive
 from exporter.manifest import INDEX_FILE, MANIFEST_FILE, PROVENANCE_FILE, SUMS_FILE, Record, read_manifest
 from exporter.release_plan import problems
+from exporter.verification.checks import Check, count
 
 
 def check(release: Path) -> list[Check]:

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from exporter.checks import Check, Report
 from exporter.release import Outcome
 from exporter.release_plan import Planned
+from exporter.verification.checks import Check, Report
 
 
 def plan(planned: Sequence[Planned]) -> str:

@@ -5,7 +5,6 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
-from exporter.checks import Expected, Report
 from exporter.errors import NasexportError
 from exporter.fetch import published
 from exporter.manifest import read_manifest
@@ -15,7 +14,8 @@ from exporter.processes.scheduler import Task
 from exporter.progress import SILENT, Listener
 from exporter.release import expected_memory, free_memory
 from exporter.settings import Settings
-from exporter.verification import Verifier, expected_of, require_checkpoint
+from exporter.verification.checks import Expected, Report
+from exporter.verification.verify import Verifier, expected_of, require_checkpoint
 
 
 def verify(

@@ -13,9 +13,9 @@ from typing import Any
 
 import exporter
 from exporter import pages, plots
-from exporter.checks import Check, Report
 from exporter.errors import ArtifactError, NasexportError
 from exporter.plots import Plot
+from exporter.verification.checks import Check, Report
 
 TEMPLATE = "report.html"
 

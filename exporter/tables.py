@@ -14,8 +14,8 @@ from exporter.settings import Settings
 if TYPE_CHECKING:
     # They import NumPy, which is a part of the time that `nasexport --help` takes.
     from exporter.build import Artifact
-    from exporter.checks import Report
     from exporter.difference import Difference
+    from exporter.verification.checks import Report
 
 
 def models(settings: Settings) -> list[dict[str, Any]]:

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from exporter.checks import Check, Report, output_checks, regularization_check, variables_checks
 from exporter.criteria import TOLERANCE
 from exporter.models.variables import VariableSpec
+from exporter.verification.checks import Check, Report, output_checks, regularization_check, variables_checks
 
 _outputs = arrays.arrays(
     np.float32,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.departure import explain, relative_difference
+from exporter.verification.differences import explain, relative_difference
 
 REFERENCE = {"Stem": np.array([[1.0, -4.0]]), "Cell_0": np.array([2.0]), "Logits": np.array([0.5, 0.5])}
 

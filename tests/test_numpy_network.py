@@ -17,7 +17,6 @@ from scipy import signal
 
 from exporter.checkpoint import synthetic
 from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
-from exporter.departure import explain
 from exporter.models.cells import FAMILIES
 from exporter.models.config import ModelConfig, model
 from exporter.models.variables import variables
@@ -31,6 +30,7 @@ from exporter.reference.numpy_network import (
     outputs,
     same_padding,
 )
+from exporter.verification.differences import explain
 from tests import networks
 from tests.conftest import TINY, TINY_PNASNET
 from tests.networks import CHECKOUT, TOLERANCE
@@ -79,7 +79,9 @@ def graph_outputs(config: ModelConfig, values: Mapping[str, Array]) -> dict[str,
 
 
 def test_importing_it_brings_no_part_of_the_graphs() -> None:
-    program = "import sys; import exporter.reference.numpy_network, exporter.departure; print(*sys.modules)"
+    program = (
+        "import sys; import exporter.reference.numpy_network, exporter.verification.differences; print(*sys.modules)"
+    )
     command = [sys.executable, "-c", program]
     loaded = set(subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout.split())
     own = {name for name in loaded if name.startswith("exporter.")}
@@ -89,7 +91,7 @@ def test_importing_it_brings_no_part_of_the_graphs() -> None:
         "exporter.errors",
         "exporter.resources",
         "exporter.reference.numpy_network",
-        "exporter.departure",
+        "exporter.verification.differences",
     }
     assert not {name.split(".")[0] for name in loaded} & {"tensorflow", "tf_slim", "keras", "tf_keras"}
 

@@ -511,7 +511,7 @@ def test_only_what_artifacts_come_out_of_is_their_code() -> None:
         "exporter.files.packing",
         "exporter.model_page",
         "exporter.report_page",
-        "exporter.checks",
+        "exporter.verification.checks",
     } <= modules
     assert not modules & {
         "exporter.serving",

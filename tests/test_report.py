@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from exporter import plots, report_page
-from exporter.checks import Check, Report
+from exporter.verification.checks import Check, Report
 from tests import browser, bundles
 from tests.command import CHECKOUT, Command, artifact_folder, files_below, peak_memory, refusal
 from tests.html_pages import Reader
@@ -197,7 +197,7 @@ def test_a_build_that_fails_its_verification_still_has_a_page(pages: _Pages) -> 
 
 def test_making_a_page_imports_no_tensorflow() -> None:
     program = (
-        "import sys; from exporter import report_page as r; from exporter.checks import Check, Report;"
+        "import sys; from exporter import report_page as r; from exporter.verification.checks import Check, Report;"
         "r.page([r.Subject(Report('x', (Check('one', 0, 0),)), {})]); print('tensorflow' in sys.modules)"
     )
     command = [sys.executable, "-c", program]

@@ -62,8 +62,9 @@ def verify(
     where there is one, or else with the TF-Slim graph run on the checkpoint; with --against also with an
     implementation that shares nothing with that graph.
     """
-    from exporter import report_page, verification
+    from exporter import report_page
     from exporter.progress import progress
+    from exporter.verification import verify as verification
 
     if version is not None and name is None:
         raise click.UsageError("--version goes with --model")
@@ -107,8 +108,8 @@ def reference_record(debug: bool, name: str, checkpoint: Path | None, output: Pa
 
     The file belongs to the checkpoint with exactly these bytes. verify and build use it in the place of a new run.
     """
-    from exporter import verification
     from exporter.progress import progress
+    from exporter.verification import verify as verification
 
     with progress(f"reference of {name}", None, warn) as listener:
         path = verification.record(model(name), checkpoint, settings, output, listener=listener, debug=debug)

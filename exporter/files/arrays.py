@@ -65,7 +65,7 @@ class LazyArrays(Mapping[str, np.ndarray]):
     """The arrays that `save` wrote into a folder, each read when it is asked for; not to be changed.
 
     Args:
-        prefix: what to take off the names of variables; see `exporter.comparison.variables_prefix`.
+        prefix: what to take off the names of variables; see `exporter.verification.compare.variables_prefix`.
     """
 
     def __init__(self, folder: Path, prefix: str = ""):

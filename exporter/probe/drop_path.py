@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from exporter.dropping import DROPOUT
+from exporter.verification.drop_path import DROPOUT
 
 v1 = tf.compat.v1
 

@@ -14,7 +14,6 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from exporter.artifact.hub_messages import ATTACHMENTS, attached_image_size
 from exporter.digests import digest
-from exporter.dropping import DRAWS
 from exporter.earlier import Earlier, listed
 from exporter.files.arrays import Found, by_variable
 from exporter.models.formats import IMAGE_INPUT, MOMENTUM_INPUT, TRAINING_MOMENTUM
@@ -23,6 +22,7 @@ from exporter.probe import drop_path
 from exporter.probe.gradients import PLAIN, pulled, reached, small_graph
 from exporter.probe.reuse import tensor_keys
 from exporter.progress import Say
+from exporter.verification.drop_path import DRAWS
 
 v1 = tf.compat.v1
 

@@ -16,7 +16,6 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
 from exporter.digests import digest
-from exporter.dropping import DRAWS
 from exporter.earlier import Earlier
 from exporter.errors import ArtifactError
 from exporter.files.arrays import Found, LazyArrays, save
@@ -27,6 +26,7 @@ from exporter.probe.gradients import PLAIN, pulled, pulled_taped, reached, small
 from exporter.probe.hub_module import probe_hub
 from exporter.probe.reuse import network_key
 from exporter.processes.run import Say
+from exporter.verification.drop_path import DRAWS
 
 v1 = tf.compat.v1
 

@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from exporter.checks import Arrays, statistics
 from exporter.errors import ArtifactError, CacheError
 from exporter.resources import resource
 from exporter.settings import Settings
+from exporter.verification.checks import Arrays, statistics
 
 #: End points that are small enough to be kept as they are.
 KEPT = ("global_pool", "Logits", "Predictions")

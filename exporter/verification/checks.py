@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from exporter.criteria import TOLERANCE
-from exporter.departure import chunks, relative_difference
 from exporter.files.arrays import by_variable
 from exporter.models.config import ModelConfig, Task
 from exporter.models.variables import VariableSpec, end_points, variables
+from exporter.verification.differences import chunks, relative_difference
 
 #: A sum of 10^8 squares in float32 differs by some 1e-6 from run to run, with the order in which threads add; less than
 #: this tells nothing of an artifact.
@@ -47,7 +47,7 @@ class Report:
     """All checks of one artifact. ``notes`` are facts worth knowing that do not decide.
 
     ``measured`` is what pictures of the comparison are drawn from, None where the artifact did not run or nobody asked;
-    see `exporter.comparison.measured`. It is too much for JSON.
+    see `exporter.verification.compare.measured`. It is too much for JSON.
     """
 
     path: str

@@ -4,8 +4,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from exporter import dropping
-from exporter.checks import (
+from exporter.criteria import TOLERANCE
+from exporter.models.formats import FIRST_SERVING_VERSION, SERVING_INPUT, SERVING_OUTPUTS, TRAINING_MOMENTUM
+from exporter.models.variables import variables
+from exporter.verification import drop_path
+from exporter.verification.checks import (
     Arrays,
     Check,
     Expected,
@@ -23,10 +26,7 @@ from exporter.checks import (
     stored_check,
     variables_checks,
 )
-from exporter.criteria import TOLERANCE
-from exporter.departure import Departure
-from exporter.models.formats import FIRST_SERVING_VERSION, SERVING_INPUT, SERVING_OUTPUTS, TRAINING_MOMENTUM
-from exporter.models.variables import variables
+from exporter.verification.differences import Departure
 
 
 def compare(expected: Expected, reference: Arrays, found: Arrays, findings: list[str]) -> list[Check]:
@@ -79,7 +79,7 @@ def _signatures(expected: Expected, output: np.ndarray, found: Arrays) -> Iterat
 
 
 def _training(expected: Expected, reference: Arrays, found: Arrays) -> Iterator[Check]:
-    yield from dropping.checks(expected, found)
+    yield from drop_path.checks(expected, found)
     yield from gradient_checks(expected, found)
     yield from change_checks(found, found["names"], found["digests"])
     statistics = statistics_of(found)

@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporter import comparison
 from exporter.artifact import folder as artifact
 from exporter.artifact import packed
 from exporter.checkpoint.source import Source
-from exporter.checks import Arrays, Check, Expected, Report
 from exporter.errors import ArtifactError, ConfigError, WorkerError
 from exporter.fetch.published import opened
 from exporter.files.arrays import LazyArrays
@@ -26,6 +24,8 @@ from exporter.progress import SILENT, Listener, Say
 from exporter.reference import keras_network
 from exporter.reference import recorded as references
 from exporter.settings import Settings
+from exporter.verification import compare
+from exporter.verification.checks import Arrays, Check, Expected, Report
 
 
 @dataclass(frozen=True)
@@ -145,15 +145,15 @@ class Verifier:
             return Report(str(path), (Check("loads and runs", float("nan"), 0, str(error)),), self._notes)
         output, result, reference = probed.output, probed.result, self._reference
         specs = variables(expected.config, expected.task)
-        prefix = comparison.variables_prefix(output, specs)
+        prefix = compare.variables_prefix(output, specs)
         found = LazyArrays(output, prefix)
-        checks = comparison.compare(expected, reference, found, result["findings"])
+        checks = compare.compare(expected, reference, found, result["findings"])
         for kind, arrays in self._others.items():
-            checks += comparison.against(kind, expected, arrays, found)
+            checks += compare.against(kind, expected, arrays, found)
         notes = (*self._notes, f"its variables' names begin with {prefix!r}") if prefix else self._notes
         measured = None
         if self._choices.measure:
-            measured = comparison.measured(expected, reference, found)
+            measured = compare.measured(expected, reference, found)
             measured |= {"tensorflow": result["tensorflow"], "source": self._source.provenance()}
         return Report(str(path), tuple(checks), notes, measured)
 

@@ -4,8 +4,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from exporter import dropping
-from exporter.checks import (
+from exporter.criteria import TOLERANCE
+from exporter.files.arrays import by_variable, stored
+from exporter.models.formats import FIRST_MOMENTUM_VERSION, HUB_COLLECTIONS, TRAINING_MOMENTUM, hub_signatures
+from exporter.models.variables import variables
+from exporter.verification import drop_path
+from exporter.verification.checks import (
     Arrays,
     Check,
     Expected,
@@ -23,11 +27,7 @@ from exporter.checks import (
     stored_check,
     variables_checks,
 )
-from exporter.criteria import TOLERANCE
-from exporter.departure import Departure
-from exporter.files.arrays import by_variable, stored
-from exporter.models.formats import FIRST_MOMENTUM_VERSION, HUB_COLLECTIONS, TRAINING_MOMENTUM, hub_signatures
-from exporter.models.variables import variables
+from exporter.verification.differences import Departure
 
 
 def compare(expected: Expected, reference: Arrays, found: Arrays, findings: list[str]) -> list[Check]:
@@ -124,7 +124,7 @@ def _inactive_in_inference(found: Arrays) -> Iterator[Check]:
 
 
 def _training(expected: Expected, reference: Arrays, found: Arrays) -> Iterator[Check]:
-    yield from dropping.checks(expected, found)
+    yield from drop_path.checks(expected, found)
     yield from gradient_checks(expected, found)
     statistics = statistics_of(found)
     missing = abs(int(found["update_ops"]) - len(statistics))

@@ -7,17 +7,17 @@ a user would (`exporter.probe.saved_model`). Each ran in a process of its own; w
 from pathlib import Path
 from typing import Any
 
-from exporter import hub_checks, saved_model_checks
 from exporter.artifact.variable_names import prefixes
-from exporter.checks import Arrays, Check, Expected, end_point_difference, end_point_names
 from exporter.criteria import TOLERANCE
-from exporter.departure import Departure
 from exporter.files.arrays import LazyArrays
 from exporter.models.config import Format
 from exporter.models.formats import SERVING_OUTPUTS
 from exporter.models.variables import VariableSpec
+from exporter.verification import hub_module, saved_model
+from exporter.verification.checks import Arrays, Check, Expected, end_point_difference, end_point_names
+from exporter.verification.differences import Departure
 
-_COMPARISONS = {"hub": hub_checks.compare, "saved_model_2": saved_model_checks.compare}
+_COMPARISONS = {"hub": hub_module.compare, "saved_model_2": saved_model.compare}
 #: Where the output for all images is, among what was found.
 _OUTPUTS = {"hub": "signature/default/default", "saved_model_2": "output"}
 

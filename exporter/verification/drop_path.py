@@ -6,10 +6,10 @@ from statistics import NormalDist
 
 import numpy as np
 
-from exporter.checks import Arrays, Check, Expected, count
 from exporter.models.cells import FAMILIES
 from exporter.models.config import ModelConfig, Task
 from exporter.models.variables import cells, variables
+from exporter.verification.checks import Arrays, Check, Expected, count
 
 #: How many draws of each decision are counted.
 DRAWS = 100_000
