@@ -14,7 +14,7 @@ from exporter.settings import Settings
 if TYPE_CHECKING:
     # They import NumPy, which is a part of the time that `nasexport --help` takes.
     from exporter.build import Artifact
-    from exporter.difference import Difference
+    from exporter.diff.diff import Difference
     from exporter.verification.checks import Report
 
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
 from exporter.checkpoint.synthetic_checkpoint import weights
-from exporter.criteria import TOLERANCE
+from exporter.diff.jobs import TOLERANCE
 from exporter.graph import network
 from exporter.models.config import ModelConfig, model
 from exporter.models.variables import variables

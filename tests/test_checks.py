@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from exporter.criteria import TOLERANCE
+from exporter.diff.jobs import TOLERANCE
 from exporter.models.variables import VariableSpec
 from exporter.verification.checks import Check, Report, output_checks, regularization_check, variables_checks
 

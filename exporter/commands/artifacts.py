@@ -19,7 +19,7 @@ from exporter.commands.options import (
     report_option,
     warn,
 )
-from exporter.criteria import ASPECTS, KINDS, TOLERANCE
+from exporter.diff.jobs import ASPECTS, KINDS, TOLERANCE
 from exporter.models.config import model
 from exporter.settings import Settings
 
@@ -187,7 +187,7 @@ def diff(
     Something that cannot be compared, such as a damaged artifact, is exit status 1 too, with a message on standard
     error and nothing on standard output.
     """
-    from exporter import difference
+    from exporter.diff import diff as difference
     from exporter.progress import progress
 
     with progress("diff", None, warn) as listener:

@@ -39,7 +39,7 @@ JOBS = {
     "reference": "exporter.reference.computed:reference",
     "probe": "exporter.probe.saved_model:probe",
     "inspect": "exporter.artifact.inspection:describe",
-    "compare_files": "exporter.file_difference:compare_files",
+    "compare_files": "exporter.diff.stored:compare_files",
     "inventory": "exporter.checkpoint.inventory:inventory",
     "independent": "exporter.reference.independent:independent",
     "predict": "exporter.prediction:predict",

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from exporter.criteria import TOLERANCE
+from exporter.diff.jobs import TOLERANCE
 from exporter.files.arrays import by_variable
 from exporter.models.config import ModelConfig, Task
 from exporter.models.variables import VariableSpec, end_points, variables

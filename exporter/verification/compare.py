@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter.artifact.variable_names import prefixes
-from exporter.criteria import TOLERANCE
+from exporter.diff.jobs import TOLERANCE
 from exporter.files.arrays import LazyArrays
 from exporter.models.config import Format
 from exporter.models.formats import SERVING_OUTPUTS

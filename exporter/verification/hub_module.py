@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from exporter.criteria import TOLERANCE
+from exporter.diff.jobs import TOLERANCE
 from exporter.files.arrays import by_variable, stored
 from exporter.models.formats import FIRST_MOMENTUM_VERSION, HUB_COLLECTIONS, TRAINING_MOMENTUM, hub_signatures
 from exporter.models.variables import variables

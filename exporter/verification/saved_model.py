@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from exporter.criteria import TOLERANCE
+from exporter.diff.jobs import TOLERANCE
 from exporter.models.formats import FIRST_SERVING_VERSION, SERVING_INPUT, SERVING_OUTPUTS, TRAINING_MOMENTUM
 from exporter.models.variables import variables
 from exporter.verification import drop_path

@@ -33,7 +33,7 @@ class Choices:
     """How to verify.
 
     ``model`` and ``version`` say what an artifact is that nasexport did not write. ``against`` names other
-    implementations, of `exporter.criteria.KINDS`. ``reference`` is a recorded one to use. ``time_limit`` is how long
+    implementations, of `exporter.diff.jobs.KINDS`. ``reference`` is a recorded one to use. ``time_limit`` is how long
     each process may take, in seconds. ``measure`` is whether a `Report` is to have ``measured``, which reads all end
     points once more.
     """

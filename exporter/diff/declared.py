@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from exporter.compared import SHOWN, Comparison, equal, largeness, listed, sets
+from exporter.diff.comparison import SHOWN, Comparison, equal, largeness, listed, sets
 
 
 def flat_signatures(facts: dict[str, Any]) -> dict[str, Any]:

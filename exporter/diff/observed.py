@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from exporter.artifact import variable_names
-from exporter.compared import Comparison, equal, finite, largeness, sets
-from exporter.declared_differences import flat_signatures
+from exporter.diff.comparison import Comparison, equal, finite, largeness, sets
+from exporter.diff.declared import flat_signatures
 from exporter.models.formats import MOMENTUM_INPUT, TRAINING_MOMENTUM
 from exporter.verification.differences import differences
 

@@ -1,7 +1,7 @@
 """Compares two artifacts with each other: what they are, what they hold, and what they do.
 
-Their files are read in one process (`exporter.file_difference`, `exporter.declared_differences`), and each is loaded
-and run in one of its own (`exporter.probe.saved_model`, `exporter.observed_differences`).
+Their files are read in one process (`exporter.diff.stored`, `exporter.diff.declared`), and each is loaded
+and run in one of its own (`exporter.probe.saved_model`, `exporter.diff.observed`).
 """
 
 import contextlib
@@ -13,12 +13,12 @@ from typing import Any
 
 from exporter.artifact import folder as artifact
 from exporter.artifact import packed
-from exporter.compared import Comparison
-from exporter.criteria import ASPECTS, FILE_ASPECTS, TOLERANCE
-from exporter.declared_differences import of_files
+from exporter.diff.comparison import Comparison
+from exporter.diff.declared import of_files
+from exporter.diff.jobs import ASPECTS, FILE_ASPECTS, TOLERANCE
+from exporter.diff.observed import PROBED, Side
 from exporter.errors import ArtifactError
 from exporter.files.arrays import LazyArrays
-from exporter.observed_differences import PROBED, Side
 from exporter.processes import run
 from exporter.progress import Say
 

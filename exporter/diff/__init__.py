@@ -1,0 +1,1 @@
+"""Two artifacts held against each other."""
