@@ -42,7 +42,7 @@ def evaluated(result: Mapping[str, Any], metadata: Mapping[str, Any]) -> Subject
     out.
 
     Args:
-        result: what `exporter.evaluation.Evaluation.result` gives.
+        result: what `exporter.evaluation.evaluation.Evaluation.result` gives.
         metadata: the artifact's ``nasexport.json``.
     """
     checks = [Check("images that could not be read", len(result["broken"]), 0, f"{result['images']:,} others")]

@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from exporter.accuracy import Tally, wilson
-from exporter.dataset import listed
 from exporter.errors import EvaluationError
+from exporter.evaluation.accuracy import Tally, wilson
+from exporter.evaluation.dataset import listed
 from exporter.models.classes import class_names
 from tests import pictures
 from tests.command import Command, artifact_folder, files_below, refusal, succeeded

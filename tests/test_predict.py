@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from exporter.evaluation.preprocessing import decoded, preprocessed
 from exporter.models.classes import class_names
-from exporter.preprocessing import decoded, preprocessed
 from tests import pictures
 from tests.command import Command, artifact_folder, refusal, succeeded
 

@@ -519,7 +519,7 @@ def test_only_what_artifacts_come_out_of_is_their_code() -> None:
         "exporter.cli",
         "exporter.fetch.published",
         "exporter.fetch.transfer",
-        "exporter.evaluation",
+        "exporter.evaluation.evaluation",
         "exporter.release",
     }
 

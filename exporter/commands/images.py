@@ -35,8 +35,8 @@ def predict(debug: bool, path: Path, images: Sequence[Path], top: int, model_nam
     of the published checkpoints: RGB, the central 87.5 % of height and width, bilinear resize. The orientation that a
     camera noted (EXIF) is not looked at.
     """
-    from exporter.classifier import Classifier
-    from exporter.images import require_image
+    from exporter.evaluation.classifier import Classifier
+    from exporter.evaluation.image_files import require_image
     from exporter.processes import run as worker
     from exporter.progress import progress
 
@@ -119,10 +119,11 @@ def evaluate(
 
     A stopped evaluation goes on where it was when the same command is given again; a finished one is kept.
     """
-    from exporter import evaluation, report_page
+    from exporter import report_page
     from exporter.artifact import folder as artifact
-    from exporter.classifier import Classifier
-    from exporter.dataset import listed
+    from exporter.evaluation import evaluation
+    from exporter.evaluation.classifier import Classifier
+    from exporter.evaluation.dataset import listed
     from exporter.progress import progress
 
     classifier = Classifier.of(path, _named(model_name))

@@ -42,8 +42,8 @@ JOBS = {
     "compare_files": "exporter.diff.stored:compare_files",
     "inventory": "exporter.checkpoint.inventory:inventory",
     "independent": "exporter.reference.independent:independent",
-    "predict": "exporter.prediction:predict",
-    "evaluate": "exporter.prediction:evaluate",
+    "predict": "exporter.evaluation.prediction:predict",
+    "evaluate": "exporter.evaluation.prediction:evaluate",
 }
 
 #: Those that run no network, and would only be larger for it.

@@ -8,7 +8,7 @@ RGB, values in [0, 1], central crop, bilinear resize. TF-Slim then brings the va
 import tensorflow as tf
 
 from exporter.errors import ImageError
-from exporter.images import CENTRAL_FRACTION, kind_of
+from exporter.evaluation.image_files import CENTRAL_FRACTION, kind_of
 
 #: More than any photograph; one file must not take all memory.
 MAX_PIXELS = 2**28

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from exporter.errors import EvaluationError
-from exporter.images import SUFFIXES
+from exporter.evaluation.image_files import SUFFIXES
 from exporter.models.classes import IMAGENET_CLASSES, class_of_wnid, described
 
 _WNID = re.compile(r"n\d{8}")

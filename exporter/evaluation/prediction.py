@@ -16,9 +16,9 @@ from tensorflow.python.lib.io.tf_record import tf_record_random_reader
 
 from exporter.artifact import hub_messages
 from exporter.errors import ArtifactError, ConfigError, EvaluationError, ImageError
+from exporter.evaluation.preprocessing import preprocessed
 from exporter.models.classes import IMAGENET_CLASSES, class_names
 from exporter.models.formats import HUB_MODULE_FILE, IMAGE_INPUT
-from exporter.preprocessing import preprocessed
 
 Size = tuple[int, int]
 Floats = NDArray[np.float64]
@@ -33,7 +33,7 @@ _BATCH = 16
 def predict(request: dict[str, Any], report: Callable[[str], None]) -> dict[str, Any]:
     """Classifies ``request["images"]``, paths of files.
 
-    ``request`` has what `exporter.classifier.Classifier.request` gives, too. The result has ``image_size`` as
+    ``request`` has what `exporter.evaluation.classifier.Classifier.request` gives, too. The result has ``image_size`` as
     [height, width] and for each image, in order, ``classes``: [index, probability] of the ``top`` likeliest ones.
 
     Raises:

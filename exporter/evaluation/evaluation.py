@@ -10,11 +10,11 @@ from typing import Any
 
 import filelock
 
-from exporter.accuracy import MAX_K, Tally
 from exporter.artifact import folder
-from exporter.classifier import Classifier
-from exporter.dataset import DataSet
 from exporter.errors import EvaluationError
+from exporter.evaluation.accuracy import MAX_K, Tally
+from exporter.evaluation.classifier import Classifier
+from exporter.evaluation.dataset import DataSet
 from exporter.processes import run as worker
 from exporter.processes.run import Say
 
