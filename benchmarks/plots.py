@@ -1,7 +1,7 @@
 """Plots as SVG files that stand alone: as a README or a page of a forge shows them, with no style from outside.
 
 They bring a light ground of their own, so that they can be read on a dark page as well. The same figures give the same
-text. (`exporter.plots` draws for pages, whose colours it takes.)
+text. (`exporter.report.verification_plots` draws for pages, whose colours it takes.)
 """
 
 import html

@@ -24,7 +24,7 @@ _ROOTS = (
     "exporter.probe.saved_model",
     "exporter.verification.compare",
     "exporter.files.packing",
-    "exporter.report_page",
+    "exporter.report.page",
     "exporter.model_page",
     "exporter.release_artifact",
 )

@@ -9,12 +9,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from exporter import pages, plots
 from exporter.artifact.folder import handle
 from exporter.manifest import INDEX_FILE, File, Place
 from exporter.models import cells, formats, variables
 from exporter.models.classes import IMAGENET_CLASSES
 from exporter.models.config import TASKS, ModelConfig, Task
+from exporter.report import templates, verification_plots
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def markdown(subject: Subject, released: Collection[str]) -> str:
         place = Place(handle(config, to, number))
         return f"../{to}/{number}.md" if place.handle in released and place != subject.place else None
 
-    return pages.markdown(
+    return templates.markdown(
         "model.md",
         subject=subject,
         config=config,
@@ -179,7 +179,9 @@ def markdown(subject: Subject, released: Collection[str]) -> str:
         end_points=_end_points(config, task),
         synthetic=", ".join(f"{key} {value}" for key, value in sorted((subject.source["synthetic"] or {}).items())),
         failed=[check for check in subject.checks if not check["passed"]],
-        figures=[(check, _figure(check["figure"]), plots.number(check["tolerance"])) for check in subject.checks],
+        figures=[
+            (check, _figure(check["figure"]), verification_plots.number(check["tolerance"])) for check in subject.checks
+        ],
         readers=CHANGES[max(number for number in CHANGES if number <= version)].readers,
         changes=[(number, CHANGES[number].changes, link(task, number)) for number in versions if number in CHANGES],
         sister=handle(config, _OTHER_TASK[task], version),
@@ -213,7 +215,7 @@ def html(text: str) -> str:
                 inner.attrSet("href", f"{address.removesuffix('.md')}.html")
     heading = next(token for token in tokens if token.type == "inline")
     title = "".join(inner.content for inner in heading.children or ())
-    return pages.html("model.html", title=title, content=parser.renderer.render(tokens, parser.options, {}))
+    return templates.html("model.html", title=title, content=parser.renderer.render(tokens, parser.options, {}))
 
 
 def _end_points(config: ModelConfig, task: Task) -> list[str]:
@@ -222,4 +224,4 @@ def _end_points(config: ModelConfig, task: Task) -> list[str]:
 
 
 def _figure(value: float | None) -> str:
-    return "not measured" if value is None else plots.number(value)
+    return "not measured" if value is None else verification_plots.number(value)

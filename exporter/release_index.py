@@ -6,10 +6,10 @@ Its links are relative, so it works from a folder and from any server. The same 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from exporter import pages
 from exporter.manifest import MANIFEST_FILE, PROVENANCE_FILE, SUMS_FILE, Record
 from exporter.models import formats, variables
 from exporter.models.config import FORMATS, TASKS, ModelConfig
+from exporter.report import templates
 
 
 def page(records: Iterable[Record], configs: Mapping[str, ModelConfig], tool: str) -> str:
@@ -29,7 +29,7 @@ def page(records: Iterable[Record], configs: Mapping[str, ModelConfig], tool: st
     shown = [record for own in by_model.values() for record in own]
     # Of each format, one of the newest version.
     examples = [max((r for r in shown if r.format == name), key=lambda r: r.version, default=None) for name in FORMATS]
-    return pages.html(
+    return templates.html(
         "index.html",
         sections=[_section(configs[name], own) for name, own in by_model.items() if own],
         artifacts=len(shown),

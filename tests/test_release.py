@@ -510,7 +510,7 @@ def test_only_what_artifacts_come_out_of_is_their_code() -> None:
         "exporter.models.variables",
         "exporter.files.packing",
         "exporter.model_page",
-        "exporter.report_page",
+        "exporter.report.page",
         "exporter.verification.checks",
     } <= modules
     assert not modules & {

@@ -62,8 +62,8 @@ def verify(
     where there is one, or else with the TF-Slim graph run on the checkpoint; with --against also with an
     implementation that shares nothing with that graph.
     """
-    from exporter import report_page
     from exporter.progress import progress
+    from exporter.report import page
     from exporter.verification import verify as verification
 
     if version is not None and name is None:
@@ -71,11 +71,11 @@ def verify(
     choices = verification.Choices(
         model(name) if name else None, version, against, reference, time_limit, report_file is not None
     )
-    with report_page.opened(report_file) as subjects:
+    with page.opened(report_file) as subjects:
         with progress("verify", None, warn) as listener:
             reports = verification.verify(paths, checkpoint, settings, choices, listener=listener, debug=debug)
         subjects += [
-            report_page.Subject(checked, _metadata(path) if report_file else {})
+            page.Subject(checked, _metadata(path) if report_file else {})
             for path, checked in zip(paths, reports, strict=True)
         ]
         if as_json:

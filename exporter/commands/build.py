@@ -70,9 +70,9 @@ def build_command(
     MODEL is a name that `nasexport models` lists, or the path of a .yaml file that describes a network of these
     families. Without --checkpoint the published archive is used, from the cache or downloaded.
     """
-    from exporter import report_page
     from exporter.build import Artifact, Options, build, steps
     from exporter.progress import progress
+    from exporter.report import page
 
     if report_file and no_verify:
         raise click.UsageError("--report shows the verification: it does not go with --no-verify")
@@ -80,11 +80,11 @@ def build_command(
         raise click.UsageError("--checkpoint goes with one MODEL: a checkpoint fits one network only")
     options = Options(format_, version, (task,) if task else TASKS, batch_norm_momentum, not no_verify, overwrite)
     configs = [model(name) for name in names]
-    with report_page.opened(report_file) as subjects:
+    with page.opened(report_file) as subjects:
 
         def judged(artifact: Artifact) -> None:
             assert artifact.report is not None
-            subjects.append(report_page.Subject(artifact.report, artifact.metadata))
+            subjects.append(page.Subject(artifact.report, artifact.metadata))
 
         for config in configs:
             with progress(config.name, steps(options), warn) as listener:

@@ -119,19 +119,19 @@ def evaluate(
 
     A stopped evaluation goes on where it was when the same command is given again; a finished one is kept.
     """
-    from exporter import report_page
     from exporter.artifact import folder as artifact
     from exporter.evaluation import evaluation
     from exporter.evaluation.classifier import Classifier
     from exporter.evaluation.dataset import listed
     from exporter.progress import progress
+    from exporter.report import page
 
     classifier = Classifier.of(path, _named(model_name))
     dataset = listed(folder, labels, classifier.classes, limit)
     for text in dataset.warnings:
         warn(text)
     with (
-        report_page.opened(report_file) as subjects,
+        page.opened(report_file) as subjects,
         evaluation.opened(classifier, dataset, settings.cache, state, restart) as run,
     ):
         if run.finished:
@@ -151,7 +151,7 @@ def evaluate(
                 )
                 raise
         result = run.result()
-        subjects.append(report_page.evaluated(result, artifact.read_metadata(path) or {}))
+        subjects.append(page.evaluated(result, artifact.read_metadata(path) or {}))
     if result["broken"]:
         warn(f"{len(result['broken'])} images could not be read and were left out; the first is {result['broken'][0]}")
     if as_json:

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from exporter import plots
+from exporter.report import verification_plots
 from exporter.resources import resource
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def _environment(kind: str) -> "jinja2.Environment":
     from markupsafe import Markup  # what is marked so is not escaped again
 
     def escaped(value: Any) -> Any:
-        return Markup(_MARKDOWN.sub(r"\\\1", plots.visible(value))) if type(value) is str else value
+        return Markup(_MARKDOWN.sub(r"\\\1", verification_plots.visible(value))) if type(value) is str else value
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(resource(_FOLDER)),
@@ -64,20 +64,20 @@ def _environment(kind: str) -> "jinja2.Environment":
 
 def _shown(value: Any) -> Any:
     """Text from outside with its invisible characters written out; the template escapes what is left."""
-    return plots.visible(value) if type(value) is str else value
+    return verification_plots.visible(value) if type(value) is str else value
 
 
 def _code(value: str) -> str:
     """A code span, within more backticks than the text has in a row."""
-    text = plots.visible(value)
+    text = verification_plots.visible(value)
     fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
     padding = " " if text.startswith(("`", " ")) or text.endswith(("`", " ")) else ""
     return f"{fence}{padding}{text}{padding}{fence}"
 
 
 def _python(value: str) -> str:
-    return json.dumps(plots.visible(value))
+    return json.dumps(verification_plots.visible(value))
 
 
 def _comment(value: str) -> str:
-    return re.sub("-(?=-)", "- ", plots.visible(value))
+    return re.sub("-(?=-)", "- ", verification_plots.visible(value))

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import exporter
-from exporter import pages, plots
 from exporter.errors import ArtifactError, NasexportError
-from exporter.plots import Plot
+from exporter.report import templates, verification_plots
+from exporter.report.verification_plots import Plot
 from exporter.verification.checks import Check, Report
 
 TEMPLATE = "report.html"
@@ -27,7 +27,7 @@ class Subject:
     Args:
         report: the checks of an artifact; its path is shown as it is.
         metadata: the artifact's ``nasexport.json``, which may hold anything.
-        evaluation: what `exporter.plots.evaluation` takes, where the artifact was evaluated as well.
+        evaluation: what `exporter.report.verification_plots.evaluation` takes, where the artifact was evaluated as well.
     """
 
     report: Report
@@ -104,13 +104,13 @@ def write(path: Path, subjects: Sequence[Subject]) -> None:
 def page(subjects: Sequence[Subject]) -> str:
     """The page of one or more subjects, in their order."""
     sections = [_section(f"a{index}", subject) for index, subject in enumerate(subjects, 1)]
-    return pages.html(
+    return templates.html(
         TEMPLATE,
         sections=sections,
         failed=[section for section in sections if not section["passed"]],
-        plot_style=plots.STYLE,
+        plot_style=verification_plots.STYLE,
         version=exporter.__version__,
-        number=plots.number,
+        number=verification_plots.number,
     )
 
 
@@ -119,7 +119,7 @@ def _section(key: str, subject: Subject) -> dict[str, Any]:
     drawn, undrawn = _plots(key, report.measured)
     synthetic = _listed(_mapping(metadata.get("source")).get("synthetic"))
     if subject.evaluation is not None:
-        drawn += plots.evaluation(key, subject.evaluation)
+        drawn += verification_plots.evaluation(key, subject.evaluation)
     return {
         "key": key,
         "path": report.path,
@@ -146,8 +146,8 @@ def _row(key: str, check: Check) -> dict[str, Any]:
     return {
         "key": key,
         "name": check.name,
-        "figure": plots.number(check.figure),
-        "tolerance": plots.number(check.tolerance),
+        "figure": verification_plots.number(check.figure),
+        "tolerance": verification_plots.number(check.tolerance),
         "passed": check.passed,
         "detail": check.detail,
     }
@@ -160,7 +160,7 @@ def _plots(key: str, measured: Mapping[str, Any] | None) -> tuple[list[Plot], li
     drawn, undrawn = [], []
     tolerance = measured["tolerance"]
     if measured["end_points"]:
-        drawn.append(plots.end_points(f"{key}-end-points", measured["end_points"], tolerance))
+        drawn.append(verification_plots.end_points(f"{key}-end-points", measured["end_points"], tolerance))
     else:
         undrawn.append(
             "There is no plot of the differences by end point: only the output of this artifact was compared, "
@@ -168,8 +168,8 @@ def _plots(key: str, measured: Mapping[str, Any] | None) -> tuple[list[Plot], li
         )
     if outputs := measured["outputs"]:
         compared = (outputs["name"], outputs["reference"], outputs["found"], tolerance)
-        drawn.append(plots.differences(f"{key}-differences", *compared))
-        drawn.append(plots.scatter(f"{key}-scatter", *compared))
+        drawn.append(verification_plots.differences(f"{key}-differences", *compared))
+        drawn.append(verification_plots.scatter(f"{key}-scatter", *compared))
     else:
         undrawn.append("There is no plot of the outputs: the artifact's have not the shape of the reference's.")
     return drawn, undrawn

@@ -1,0 +1,1 @@
+"""A verification or an evaluation as an HTML page with plots."""
