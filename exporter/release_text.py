@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from exporter.release import Outcome
-from exporter.release_plan import Planned
+from exporter.release.make import Outcome
+from exporter.release.plan import Planned
 from exporter.verification.checks import Check, Report
 
 

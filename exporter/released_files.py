@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from exporter.files.hashing import CHUNK
-from exporter.manifest import MANIFEST_FILE, read_manifest
+from exporter.release.manifest import MANIFEST_FILE, read_manifest
 from exporter.serving import Listed, Listing, listing
 
 

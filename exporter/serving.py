@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from urllib.parse import parse_qsl, unquote
 
-from exporter.manifest import INDEX_FILE, MANIFEST_FILE, PROVENANCE_FILE, SUMS_FILE, Record
+from exporter.release.manifest import INDEX_FILE, MANIFEST_FILE, PROVENANCE_FILE, SUMS_FILE, Record
 
 METHODS = ("GET", "HEAD")
 _FORMAT = "tf-hub-format"

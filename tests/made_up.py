@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from exporter.artifact.folder import handle
-from exporter.manifest import File, Place, Record
-from exporter.model_page import Subject
 from exporter.models.config import TASKS, ModelConfig, Task, models
+from exporter.release.manifest import File, Place, Record
+from exporter.release.model_page import Subject
 
 PUBLISHED = [config for config in models().values() if config.published]
 #: Every artifact that was published.

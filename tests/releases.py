@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from exporter.manifest import (
+from exporter.release.manifest import (
     INDEX_FILE,
     MANIFEST_FILE,
     PROVENANCE_FILE,

@@ -21,9 +21,9 @@ import click
 import pytest
 import yaml
 
-from exporter import release_plan
 from exporter.cli import main
 from exporter.models.config import models
+from exporter.release import plan
 from tests.command import CHECKOUT, Result, files_below
 from tests.releases import finish, write_release
 
@@ -187,7 +187,7 @@ def test_plan_of_the_release_workflow(tmp_path: Path, runner: Path) -> None:
         for task in ("classification", "feature_vector")
         for version in entry["versions"].split(",")
     ]
-    targets = release_plan.targets([config for config in models().values() if config.published])
+    targets = plan.targets([config for config in models().values() if config.published])
     assert sorted(made) == sorted((target.config.name, target.task, target.version) for target in targets)
 
 

@@ -17,9 +17,9 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from exporter import identity
 from exporter.cli import main
-from exporter.manifest import MANIFEST_FILE, Place, read_manifest
+from exporter.release import identity
+from exporter.release.manifest import MANIFEST_FILE, Place, read_manifest
 from tests.command import Command, Result, artifact_folder, files_below, refusal, succeeded
 from tests.conftest import TINY
 
@@ -509,7 +509,7 @@ def test_only_what_artifacts_come_out_of_is_their_code() -> None:
         "exporter.graph.canonical",
         "exporter.models.variables",
         "exporter.files.packing",
-        "exporter.model_page",
+        "exporter.release.model_page",
         "exporter.report.page",
         "exporter.verification.checks",
     } <= modules
@@ -520,7 +520,7 @@ def test_only_what_artifacts_come_out_of_is_their_code() -> None:
         "exporter.fetch.published",
         "exporter.fetch.transfer",
         "exporter.evaluation.evaluation",
-        "exporter.release",
+        "exporter.release.make",
     }
 
 

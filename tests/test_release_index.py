@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter import release_index
-from exporter.manifest import Record
 from exporter.models import variables as layout
 from exporter.models.config import FORMATS, TASKS, model, models
+from exporter.release import index_page
+from exporter.release.manifest import Record
 from exporter.report import verification_plots
 from tests import browser, environments, made_up
 from tests.html_pages import Reader
@@ -28,7 +28,7 @@ def _synthetic(record: Record) -> Record:
 
 @pytest.fixture(scope="module")
 def text() -> str:
-    return release_index.page(RECORDS, models(), "1.2.3")
+    return index_page.page(RECORDS, models(), "1.2.3")
 
 
 def test_models_and_artifacts_are_told_of(text: str) -> None:
@@ -67,7 +67,7 @@ def test_links_are_relative_and_lead_to_all_files(text: str) -> None:
 def test_each_archive_has_its_size_and_hash() -> None:
     archives = [replace(record.archive, size=5000 + n, sha256=f"{n:064x}") for n, record in enumerate(RECORDS)]
     records = [replace(record, archive=archive) for record, archive in zip(RECORDS, archives, strict=True)]
-    text = release_index.page(records, models(), "1.2.3")
+    text = index_page.page(records, models(), "1.2.3")
     for archive in archives:
         row = next(row for row in re.findall("<tr.*?</tr>", text) if archive.path in row)
         assert f"{archive.size:,} bytes" in row and archive.sha256 in row
@@ -75,18 +75,18 @@ def test_each_archive_has_its_size_and_hash() -> None:
 
 def test_synthetic_weights_are_told_loudly(text: str) -> None:
     assert "synthetic" not in text.lower().split("<body>")[1]
-    every = Reader(release_index.page(map(_synthetic, RECORDS), models(), "1")).text
+    every = Reader(index_page.page(map(_synthetic, RECORDS), models(), "1")).text
     assert "SYNTHETIC WEIGHTS. The artifacts have made-up weights" in every
-    one = Reader(release_index.page([_synthetic(RECORDS[0]), *RECORDS[1:]], models(), "1")).text
+    one = Reader(index_page.page([_synthetic(RECORDS[0]), *RECORDS[1:]], models(), "1")).text
     assert "SYNTHETIC WEIGHTS. 1 of the artifacts have" in one
     assert re.findall(r"(\S+) SYNTHETIC (?!WEIGHTS)", one) == ["classification/1"]
 
 
 def test_the_same_records_give_the_same_bytes_in_any_order(text: str) -> None:
-    assert release_index.page(reversed(RECORDS), models(), "1.2.3") == text
+    assert index_page.page(reversed(RECORDS), models(), "1.2.3") == text
     with pytest.raises(KeyError):
-        release_index.page(RECORDS, {}, "1.2.3")
-    empty = Reader(release_index.page([], models(), "1.2.3"))
+        index_page.page(RECORDS, {}, "1.2.3")
+    empty = Reader(index_page.page([], models(), "1.2.3"))
     assert "0 artifacts of 0 models, 0 bytes" in empty.text
 
 
@@ -97,7 +97,7 @@ def test_text_from_outside_is_never_markup(text: str) -> None:
     hostile = replace(config, title=text, checkpoint=text)
     record = made_up.record(config, task, version)
     page, plain = (
-        Reader(release_index.page([record], {config.name: shown}, tool))
+        Reader(index_page.page([record], {config.name: shown}, tool))
         for shown, tool in ((hostile, text), (replace(config, title="x", checkpoint="x"), "x"))
     )
     assert page.elements == plain.elements
@@ -117,7 +117,7 @@ def test_programs_run(format_: str, tiny: Path, tiny_artifacts: Path, hub_module
     config = model(str(tiny))
     records = [made_up.record(config, "classification", version) for version in config.versions]
     programs = re.findall(
-        r"<pre><code[^>]*>(.*?)</code></pre>", release_index.page(records, {config.name: config}, "1"), re.S
+        r"<pre><code[^>]*>(.*?)</code></pre>", index_page.page(records, {config.name: config}, "1"), re.S
     )
     assert len(programs) == 2
     folders = {"hub": hub_modules, "saved_model_2": tiny_artifacts}
@@ -136,7 +136,7 @@ def test_programs_run(format_: str, tiny: Path, tiny_artifacts: Path, hub_module
 def test_a_browser_shows_all_of_it(tab: browser.Page, tmp_path: Path, width: int, scheme: str) -> None:
     configs = {name: replace(config, checkpoint="long_" * 30) for name, config in models().items()}
     path = tmp_path / "index.html"
-    path.write_text(release_index.page(map(_synthetic, RECORDS), configs, "1.2.3"), encoding="utf-8")
+    path.write_text(index_page.page(map(_synthetic, RECORDS), configs, "1.2.3"), encoding="utf-8")
     tab.open(path, width, media={"prefers-color-scheme": scheme})
     browser.fits(tab, width)
     assert browser.is_dark(tab) == (scheme == "dark")

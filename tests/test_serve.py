@@ -27,7 +27,7 @@ from hypothesis import strategies
 from exporter.checkpoint.synthetic import ImageSet
 from exporter.errors import ServingError
 from exporter.http_server import MOST_CLIENTS, ReleaseServer
-from exporter.manifest import read_manifest
+from exporter.release.manifest import read_manifest
 from exporter.serving import Delivery, Listed, Listing, Reply, deliver, listing, route
 from tests import reading
 from tests.command import Command, artifact_folder, peak_memory, refusal

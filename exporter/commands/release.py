@@ -126,9 +126,10 @@ def release(
     """
     if context.invoked_subcommand:
         return
-    from exporter import release as library
-    from exporter import release_plan, release_text
+    from exporter import release_text
     from exporter.progress import progress
+    from exporter.release import make as library
+    from exporter.release import plan as release_plan
 
     _known(checkpoints, configs)
     targets = release_plan.targets(configs, versions)
@@ -162,8 +163,8 @@ def merge(parts: Sequence[Path], output: Path) -> None:
 
     Every byte of the parts is checked. Files are linked where the file system can do that.
     """
-    from exporter import release_merge
     from exporter.progress import progress
+    from exporter.release import merge as release_merge
 
     with progress("merge", None, warn) as listener:
         release_merge.merge(parts, output, listener=listener)
@@ -190,8 +191,10 @@ def verify(
     as_json: bool,
 ) -> None:
     """Check a release from disk: every hash, every archive, and what each model computes; exit 1 if any check fails."""
-    from exporter import release_check, release_text, release_verify
+    from exporter import release_text
     from exporter.progress import progress
+    from exporter.release import check as release_check
+    from exporter.release import verify as release_verify
 
     checks = release_check.check(folder)
     reports: list[Any] = []

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from exporter.files.hashing import CHUNK
-from exporter.manifest import File, Place
+from exporter.release.manifest import File, Place
 
 #: Of every member: the first time that zip files know, too. GNU tar warns of earlier ones.
 _TIME = 315532800

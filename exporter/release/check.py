@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
-from exporter import identity, release_files
 from exporter.artifact import folder, packed
 from exporter.checkpoint.source import sha256
 from exporter.errors import ArtifactError, NasexportError, ReleaseError
 from exporter.files import archive
-from exporter.manifest import INDEX_FILE, MANIFEST_FILE, PROVENANCE_FILE, SUMS_FILE, Record, read_manifest
-from exporter.release_plan import problems
+from exporter.release import finalize, identity
+from exporter.release.manifest import INDEX_FILE, MANIFEST_FILE, PROVENANCE_FILE, SUMS_FILE, Record, read_manifest
+from exporter.release.plan import problems
 from exporter.verification.checks import Check, count
 
 
@@ -42,7 +42,7 @@ def _bytes(release: Path, records: list[Record]) -> Iterator[str]:
     for record in records:
         yield from problems(release, record)
     known = {file.path for record in records for file in record.all_files}
-    known |= {record.place.record for record in records} | set(release_files.FILES)
+    known |= {record.place.record for record in records} | set(finalize.FILES)
     for path in sorted(release.rglob("*")):
         name = path.relative_to(release).as_posix()
         inside_artifact = any(name.startswith(f"{record.place.folder}/") for record in records)
@@ -78,7 +78,7 @@ def _provenance(release: Path, records: list[Record]) -> Iterator[str]:
 
 def _records(release: Path, records: list[Record]) -> Iterator[str]:
     try:
-        beside = {record.handle: record for record in release_files.records(release)}
+        beside = {record.handle: record for record in finalize.records(release)}
     except ReleaseError as error:
         yield str(error)
         return

@@ -25,8 +25,8 @@ _ROOTS = (
     "exporter.verification.compare",
     "exporter.files.packing",
     "exporter.report.page",
-    "exporter.model_page",
-    "exporter.release_artifact",
+    "exporter.release.model_page",
+    "exporter.release.artifact",
 )
 #: Fetching brings a checkpoint, whose hash counts, not how it came.
 _PASSED_OVER = {"exporter.fetch.published"}

@@ -9,9 +9,10 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import exporter
-from exporter import provenance, release_index
 from exporter.errors import ReleaseError
-from exporter.manifest import (
+from exporter.models.config import ModelConfig, models
+from exporter.release import index_page, provenance
+from exporter.release.manifest import (
     INDEX_FILE,
     MANIFEST_FILE,
     PROVENANCE_FILE,
@@ -22,8 +23,7 @@ from exporter.manifest import (
     manifest,
     read_record,
 )
-from exporter.models.config import ModelConfig, models
-from exporter.release_plan import problems
+from exporter.release.plan import problems
 
 #: In the order in which they are written: with a manifest, a release is whole.
 FILES = (INDEX_FILE, PROVENANCE_FILE, SUMS_FILE, MANIFEST_FILE)
@@ -75,7 +75,7 @@ def close(release: Path, known: Collection[str] = ()) -> None:
 def contents(found: list[Record]) -> dict[str, bytes]:
     """The content of each of `FILES`, from all records in the order of their handles."""
     contents = {MANIFEST_FILE: encoded(manifest(found, exporter.__version__))}
-    contents[INDEX_FILE] = release_index.page(found, _configs(found), exporter.__version__).encode()
+    contents[INDEX_FILE] = index_page.page(found, _configs(found), exporter.__version__).encode()
     contents[PROVENANCE_FILE] = encoded(provenance.statement(found, _sha256(contents[MANIFEST_FILE])))
     contents[SUMS_FILE] = _sums(found, contents)
     return contents

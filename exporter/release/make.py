@@ -15,7 +15,6 @@ from typing import Any
 
 import filelock
 
-from exporter import release_artifact, release_files
 from exporter.build import warn_of_surprises
 from exporter.checkpoint.source import Source
 from exporter.errors import FetchError, NasexportError, ReleaseError, WorkerError
@@ -26,7 +25,8 @@ from exporter.processes import run as worker
 from exporter.processes import scheduler
 from exporter.processes.scheduler import Task
 from exporter.progress import SILENT, Listener
-from exporter.release_plan import Planned, Target, planned
+from exporter.release import artifact, finalize
+from exporter.release.plan import Planned, Target, planned
 from exporter.settings import Settings
 from exporter.verification.verify import Choices, Verifier
 
@@ -143,7 +143,7 @@ def make(
             if todo := [each for each in plans if each.state != "done"]:
                 models.append(_Model(config, source, todo, release, settings, outcome, listener, debug))
         if models or outcome.failed:
-            release_files.open_again(release)
+            finalize.open_again(release)
         with contextlib.ExitStack() as verifiers:
             # The largest take longest: they begin.
             models.sort(key=lambda model: -variables.parameters(model.config, "classification"))
@@ -153,7 +153,7 @@ def make(
         outcome.made.sort(key=lambda made: order.index(made.handle))
         if not outcome.failed:
             listener.step("writing the manifest")
-            release_files.close(release, {made.handle for made in outcome.made})
+            finalize.close(release, {made.handle for made in outcome.made})
     outcome.seconds = time.monotonic() - began
     return outcome
 
@@ -372,9 +372,7 @@ class _Model:
             folder = self._folder(each.target)
             say = lambda said: self._step(f"{handle}: {said}")  # noqa: E731
             try:
-                release_artifact.complete(
-                    each, folder, self._release, self._verifier, self._source, self._exported, say
-                )
+                artifact.complete(each, folder, self._release, self._verifier, self._source, self._exported, say)
             except OSError as error:
                 raise ReleaseError(f"cannot write {error.filename or folder}: {error.strerror}") from error
             finally:

@@ -7,15 +7,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from exporter import identity, model_page
 from exporter.artifact import folder as artifact
 from exporter.build import require_passed
 from exporter.checkpoint.source import Source
 from exporter.files.packing import pack
-from exporter.manifest import File, Place, Record, encoded
 from exporter.models.config import TASKS
 from exporter.progress import Say
-from exporter.release_plan import Planned, Target
+from exporter.release import identity, model_page
+from exporter.release.manifest import File, Place, Record, encoded
+from exporter.release.plan import Planned, Target
 from exporter.report import page as report_page
 from exporter.verification.checks import Expected, Report
 from exporter.verification.verify import Verifier

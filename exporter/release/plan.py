@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from exporter import identity
 from exporter.artifact import folder as artifact
 from exporter.checkpoint.source import Source, sha256
 from exporter.errors import ConfigError, ReleaseError
-from exporter.manifest import File, Place, Record, read_record
 from exporter.models import variables
 from exporter.models.config import TASKS, Format, ModelConfig, Task
 from exporter.models.formats import DEFAULT_MOMENTUM, FIRST_MOMENTUM_VERSION, TRAINING_DECAY
+from exporter.release import identity
+from exporter.release.manifest import File, Place, Record, read_record
 from exporter.settings import Settings
 
 #: "unknown" is one that is there while its checkpoint is not, so that nobody can tell what it should be.

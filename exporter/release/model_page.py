@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from exporter.artifact.folder import handle
-from exporter.manifest import INDEX_FILE, File, Place
 from exporter.models import cells, formats, variables
 from exporter.models.classes import IMAGENET_CLASSES
 from exporter.models.config import TASKS, ModelConfig, Task
+from exporter.release.manifest import INDEX_FILE, File, Place
 from exporter.report import templates, verification_plots
 
 
@@ -123,7 +123,7 @@ class Subject:
         task: what it was packaged for.
         version: a version of ``config``.
         tool: the versions it was written with, by package, as its ``nasexport.json`` has them.
-        options: as in `exporter.manifest.Record`, ``batch_norm_momentum`` among them.
+        options: as in `exporter.release.manifest.Record`, ``batch_norm_momentum`` among them.
         source: as there: the checkpoint, its hashes, and in ``synthetic`` how its weights were made up, if they were.
         checks: as there; what a verification found.
         size: of the unpacked artifact, in bytes.

@@ -6,9 +6,9 @@ Its links are relative, so it works from a folder and from any server. The same 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from exporter.manifest import MANIFEST_FILE, PROVENANCE_FILE, SUMS_FILE, Record
 from exporter.models import formats, variables
 from exporter.models.config import FORMATS, TASKS, ModelConfig
+from exporter.release.manifest import MANIFEST_FILE, PROVENANCE_FILE, SUMS_FILE, Record
 from exporter.report import templates
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from exporter.errors import NasexportError
 from exporter.fetch import published
-from exporter.manifest import read_manifest
 from exporter.models.config import largest_task
 from exporter.processes import scheduler
 from exporter.processes.scheduler import Task
 from exporter.progress import SILENT, Listener
-from exporter.release import expected_memory, free_memory
+from exporter.release.make import expected_memory, free_memory
+from exporter.release.manifest import read_manifest
 from exporter.settings import Settings
 from exporter.verification.checks import Expected, Report
 from exporter.verification.verify import Verifier, expected_of, require_checkpoint

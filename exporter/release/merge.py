@@ -5,12 +5,12 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from exporter import release_artifact, release_files
 from exporter.errors import ReleaseError
-from exporter.manifest import Record, encoded, read_manifest
 from exporter.progress import SILENT, Listener
-from exporter.release import held
-from exporter.release_plan import problems
+from exporter.release import artifact, finalize
+from exporter.release.make import held
+from exporter.release.manifest import Record, encoded, read_manifest
+from exporter.release.plan import problems
 
 
 def merge(parts: Sequence[Path], release: Path, *, listener: Listener = SILENT) -> list[str]:
@@ -29,15 +29,15 @@ def merge(parts: Sequence[Path], release: Path, *, listener: Listener = SILENT) 
                 raise ReleaseError(f"{part} is damaged: {problem}\nmake that part again")
             _add(chosen, part, record)
     with held(release):
-        present = {record.handle: record for record in release_files.records(release)}
+        present = {record.handle: record for record in finalize.records(release)}
         for record in present.values():
             _add(chosen, release, record)
-        release_files.open_again(release)
+        finalize.open_again(release)
         for handle, (part, record) in chosen.items():
             if handle not in present:
                 listener.step(f"joining {handle}")
                 _copy(part, release, record)
-        release_files.close(release)
+        finalize.close(release)
     return sorted(chosen)
 
 
@@ -54,7 +54,7 @@ def _add(chosen: dict[str, tuple[Path, Record]], part: Path, record: Record) -> 
 
 def _copy(part: Path, release: Path, record: Record) -> None:
     """Brings an artifact into the release, its record last."""
-    release_artifact.remove(release, record.place)
+    artifact.remove(release, record.place)
     try:
         for file in record.all_files:
             target = release / file.path

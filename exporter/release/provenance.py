@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import exporter
-from exporter.manifest import MANIFEST_FILE, Record
+from exporter.release.manifest import MANIFEST_FILE, Record
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"

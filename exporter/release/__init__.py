@@ -1,0 +1,1 @@
+"""All artifacts of a release: planned, made, merged, checked."""
