@@ -514,8 +514,8 @@ def test_only_what_artifacts_come_out_of_is_their_code() -> None:
         "exporter.verification.checks",
     } <= modules
     assert not modules & {
-        "exporter.serving",
-        "exporter.http_server",
+        "exporter.hosting.routes",
+        "exporter.hosting.server",
         "exporter.cli",
         "exporter.fetch.published",
         "exporter.fetch.transfer",

@@ -26,9 +26,9 @@ from hypothesis import strategies
 
 from exporter.checkpoint.synthetic import ImageSet
 from exporter.errors import ServingError
-from exporter.http_server import MOST_CLIENTS, ReleaseServer
+from exporter.hosting.routes import Delivery, Listed, Listing, Reply, deliver, listing, route
+from exporter.hosting.server import MOST_CLIENTS, ReleaseServer
 from exporter.release.manifest import read_manifest
-from exporter.serving import Delivery, Listed, Listing, Reply, deliver, listing, route
 from tests import reading
 from tests.command import Command, artifact_folder, peak_memory, refusal
 from tests.networks import TOLERANCE, difference

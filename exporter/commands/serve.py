@@ -24,7 +24,7 @@ def serve(folder: Path, host: str, port: int) -> None:
     hub.load("http://127.0.0.1:8000/google/imagenet/...") loads from here what it loaded from the hub. Prints the
     address to standard output, and a line for each answer to standard error. Ctrl-C or SIGTERM ends it.
     """
-    from exporter.http_server import ReleaseServer
+    from exporter.hosting.server import ReleaseServer
 
     with (
         ReleaseServer(folder, host, port, lambda line: click.echo(line, err=True)) as server,

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from exporter.files.hashing import CHUNK
+from exporter.hosting.routes import Listed, Listing, listing
 from exporter.release.manifest import MANIFEST_FILE, read_manifest
-from exporter.serving import Listed, Listing, listing
 
 
 class UnavailableError(Exception):

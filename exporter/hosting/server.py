@@ -15,8 +15,8 @@ from typing import Any
 
 import exporter
 from exporter.errors import ReleaseError, ServingError
-from exporter.released_files import OpenFile, ReleasedFiles, UnavailableError
-from exporter.serving import Delivery, Listed, Reply, deliver, method_refused, nothing, route, unavailable
+from exporter.hosting.released_files import OpenFile, ReleasedFiles, UnavailableError
+from exporter.hosting.routes import Delivery, Listed, Reply, deliver, method_refused, nothing, route, unavailable
 
 #: Seconds that a client may take to ask, and that it may take no byte of what it is sent.
 PATIENCE = 60.0

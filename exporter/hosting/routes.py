@@ -2,7 +2,7 @@
 
 tensorflow-hub asks for ``HANDLE?tf-hub-format=compressed`` and takes a ``.tar.gz``; people open ``HANDLE`` and get the
 model page. Only what the manifest lists has an address: an address is looked up in a table, and is never made into a
-path. Nothing here reads or sends: `exporter.released_files` and `exporter.http_server` do.
+path. Nothing here reads or sends: `exporter.hosting.released_files` and `exporter.hosting.server` do.
 """
 
 import re
