@@ -1,6 +1,6 @@
 """``python -m exporter`` and the ``nasexport`` command."""
 
-from exporter.cli import main
+from exporter.cli.main import main
 
 
 def run() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from exporter.cli import main
+from exporter.cli.main import main
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "commands.md"
 #: Columns of the help; fixed, so that the page does not depend on a terminal.

@@ -21,7 +21,7 @@ import click
 import pytest
 import yaml
 
-from exporter.cli import main
+from exporter.cli.main import main
 from exporter.models.config import models
 from exporter.release import plan
 from tests.command import CHECKOUT, Result, files_below

@@ -253,7 +253,7 @@ def test_an_image_beyond_all_bounds_is_refused(cli: Command, artifact: Path, tmp
 def test_the_commands_own_process_stays_small(cli: Command, artifact: Path, tmp_path: Path) -> None:
     paths = [pictures.written(tmp_path / f"{seed}.png", pictures.picture(seed, 600, 600)) for seed in range(20)]
     program = (
-        "import sys\nfrom exporter.cli import main\nmain(standalone_mode=False)\n"
+        "import sys\nfrom exporter.cli.main import main\nmain(standalone_mode=False)\n"
         "peak = [line for line in open('/proc/self/status') if line.startswith('VmHWM')][0].split()[1]\n"
         "print(peak, 'tensorflow' in sys.modules, file=sys.stderr)"
     )

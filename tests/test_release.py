@@ -17,7 +17,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from exporter.cli import main
+from exporter.cli.main import main
 from exporter.release import identity
 from exporter.release.manifest import MANIFEST_FILE, Place, read_manifest
 from tests.command import Command, Result, artifact_folder, files_below, refusal, succeeded
@@ -516,7 +516,7 @@ def test_only_what_artifacts_come_out_of_is_their_code() -> None:
     assert not modules & {
         "exporter.hosting.routes",
         "exporter.hosting.server",
-        "exporter.cli",
+        "exporter.cli.main",
         "exporter.fetch.published",
         "exporter.fetch.transfer",
         "exporter.evaluation.evaluation",

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from exporter import tables
-from exporter.commands.options import (
+from exporter.cli import text
+from exporter.cli.options import (
     archived_models,
     cache_options,
     fetching_options,
@@ -113,7 +113,7 @@ def cache_list(settings: Settings, as_json: bool) -> None:
     if as_json:
         print_json(facts)
     else:
-        click.echo(tables.cache_text(facts))
+        click.echo(text.cache_text(facts))
 
 
 @cache.command("verify")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from exporter.commands.options import fetching_options, json_option, path_type, print_json, warn
+from exporter.cli.options import fetching_options, json_option, path_type, print_json, warn
 from exporter.models.config import ModelConfig, model
 from exporter.models.config import models as known_models
 from exporter.settings import Settings
@@ -126,7 +126,7 @@ def release(
     """
     if context.invoked_subcommand:
         return
-    from exporter import release_text
+    from exporter.cli import release_text
     from exporter.progress import progress
     from exporter.release import make as library
     from exporter.release import plan as release_plan
@@ -191,7 +191,7 @@ def verify(
     as_json: bool,
 ) -> None:
     """Check a release from disk: every hash, every archive, and what each model computes; exit 1 if any check fails."""
-    from exporter import release_text
+    from exporter.cli import release_text
     from exporter.progress import progress
     from exporter.release import check as release_check
     from exporter.release import verify as release_verify

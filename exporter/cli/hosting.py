@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from exporter.commands.options import path_type, warn
+from exporter.cli.options import path_type, warn
 
 
 @click.command()

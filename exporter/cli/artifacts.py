@@ -7,18 +7,10 @@ from typing import Any
 
 import click
 
-from exporter import tables
 from exporter.artifact import folder as artifact
 from exporter.artifact import packed
-from exporter.commands.options import (
-    fetching_options,
-    json_option,
-    model_type,
-    path_type,
-    print_json,
-    report_option,
-    warn,
-)
+from exporter.cli import text
+from exporter.cli.options import fetching_options, json_option, model_type, path_type, print_json, report_option, warn
 from exporter.diff.jobs import ASPECTS, KINDS, TOLERANCE
 from exporter.models.config import model
 from exporter.settings import Settings
@@ -82,7 +74,7 @@ def verify(
             print_json([report.to_dict() for report in reports])
         else:
             for checked in reports:
-                click.echo(tables.report_text(checked))
+                click.echo(text.report_text(checked))
     if not all(checked.passed for checked in reports):
         raise click.exceptions.Exit(1)
 
@@ -135,7 +127,7 @@ def inspect(debug: bool, path: Path, as_json: bool) -> None:
     if as_json:
         print_json(facts)
     else:
-        click.echo(tables.inspection_text(facts))
+        click.echo(text.inspection_text(facts))
 
 
 def _aspects(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
@@ -197,6 +189,6 @@ def diff(
     if as_json:
         print_json(found.to_dict())
     else:
-        click.echo(tables.difference_text(found))
+        click.echo(text.difference_text(found))
     if not found.same:
         raise click.exceptions.Exit(1)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from exporter import tables
-from exporter.commands.options import (
+from exporter.cli import text
+from exporter.cli.options import (
     cache_options,
     fetching_options,
     json_option,
@@ -31,11 +31,11 @@ def _momentum(_context: click.Context, _parameter: click.Parameter, value: float
 @json_option
 def models(settings: Settings, as_json: bool) -> None:
     """List every model, what was published of it, and whether its checkpoint is in the cache."""
-    rows = tables.models(settings)
+    rows = text.models(settings)
     if as_json:
         print_json(rows)
     else:
-        click.echo(tables.models_text(rows))
+        click.echo(text.models_text(rows))
 
 
 @click.command("build")
@@ -99,5 +99,5 @@ def build_command(
                     debug=debug,
                 )
             for artifact in built:
-                click.echo(tables.built_text(artifact), err=True)
+                click.echo(text.built_text(artifact), err=True)
                 click.echo(artifact.path)

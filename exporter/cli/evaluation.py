@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from exporter.commands.options import cache_options, json_option, model_type, path_type, print_json, report_option, warn
+from exporter.cli.options import cache_options, json_option, model_type, path_type, print_json, report_option, warn
 from exporter.models.classes import described
 from exporter.models.config import ModelConfig, model
 from exporter.settings import Settings

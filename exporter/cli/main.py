@@ -8,12 +8,12 @@ import click
 from absl import flags, logging
 
 import exporter
-from exporter.commands.artifacts import diff, inspect, reference, verify
-from exporter.commands.build import build_command, models
-from exporter.commands.checkpoints import cache, fetch, lock, synth
-from exporter.commands.images import evaluate, predict
-from exporter.commands.release import release
-from exporter.commands.serve import serve
+from exporter.cli.artifacts import diff, inspect, reference, verify
+from exporter.cli.build import build_command, models
+from exporter.cli.checkpoints import cache, fetch, lock, synth
+from exporter.cli.evaluation import evaluate, predict
+from exporter.cli.hosting import serve
+from exporter.cli.release import release
 from exporter.errors import NasexportError
 from exporter.settings import read_config
 

@@ -1,0 +1,1 @@
+"""Options in, a call of the library, text or JSON out."""
