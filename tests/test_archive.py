@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exporter.checkpoint.source import CHECKPOINT
 from exporter.errors import CheckpointError
 from exporter.files import archive
 from tests.command import Command, files_below, refusal
@@ -51,7 +52,7 @@ def inside(tmp_path: Path) -> Path:
 def _refused(path: Path, inside: Path) -> str:
     before = files_below(inside.parent)
     with pytest.raises(CheckpointError) as caught:
-        archive.unpack(path, inside)
+        archive.unpack(path, inside, CHECKPOINT)
     message = str(caught.value)
     assert str(path) in message
     assert 1 <= len(message.splitlines()) <= 2
@@ -68,7 +69,7 @@ def test_a_whole_archive_is_unpacked_with_its_folders(tmp_path: Path, inside: Pa
         _add(tar, folder + "README.md", b"passed over")
         _add(tar, folder + "graph.pbtxt", b"passed over")
 
-    archive.unpack(_archive(tmp_path / "a.tar.gz", fill), inside)
+    archive.unpack(_archive(tmp_path / "a.tar.gz", fill), inside, CHECKPOINT)
     for name, content in CONTENT.items():
         assert (inside / folder / name).read_bytes() == content
     assert len([path for path in inside.rglob("*") if path.is_file()]) == len(CONTENT)
@@ -130,7 +131,7 @@ def test_a_file_where_another_member_needs_a_folder_is_refused(tmp_path: Path, i
 def test_too_many_members_are_refused(tmp_path: Path, inside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = _archive(tmp_path / "a.tar.gz", _whole, *(lambda tar: _add(tar, "note.txt"),) * 3)
     monkeypatch.setattr(archive, "MAX_MEMBERS", 5)
-    archive.unpack(path, inside)
+    archive.unpack(path, inside, CHECKPOINT)
     monkeypatch.setattr(archive, "MAX_MEMBERS", 4)
     again = tmp_path / "again" / "inside"
     again.mkdir(parents=True)
@@ -198,7 +199,7 @@ def test_a_flipped_bit_never_changes_what_is_unpacked(
     inside.mkdir()
     # A refusal is one of nasexport's own; anything else that is raised fails the test.
     with contextlib.suppress(CheckpointError):
-        archive.unpack(path, inside)
+        archive.unpack(path, inside, CHECKPOINT)
         # Only gzip's own header (a time stamp, the name of the packing system) may change without being noticed.
         assert {name: (inside / name).read_bytes() for name in CONTENT if (inside / name).exists()} == CONTENT
 

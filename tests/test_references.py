@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exporter.checkpoint.source import sha256
+from exporter.files.hashing import sha256
 from exporter.models.config import models
 from exporter.reference import recorded as references
 from tests import bundles

@@ -12,8 +12,9 @@ from typing import Any
 import filelock
 
 import exporter
-from exporter.checkpoint.source import Source, sha256
+from exporter.checkpoint.source import Source
 from exporter.errors import ArtifactError
+from exporter.files.hashing import sha256
 from exporter.models.config import ModelConfig, Task
 
 #: The file beside the model that tells how it was made.

@@ -1,7 +1,6 @@
 """From what a user points at to a checkpoint on disk, and what can be said of where it came from."""
 
 import contextlib
-import hashlib
 import re
 import tempfile
 from collections.abc import Iterator
@@ -9,12 +8,28 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from exporter.errors import CheckpointError
+from exporter.errors import CacheError, CheckpointError
 from exporter.files import archive
-from exporter.files.hashing import CHUNK
+from exporter.files.archive import Contents
+from exporter.files.hashing import sha256
 
 _DATA_FILE = re.compile(r"(?P<prefix>.+)\.data-\d{5}-of-(?P<shards>\d{5})")
 _STATE_ENTRY = re.compile(r'^\s*model_checkpoint_path:\s*"(?P<path>[^"]*)"', re.MULTILINE)
+
+
+def is_checkpoint_file(name: str) -> bool:
+    """Whether a file name is one that a checkpoint consists of: ``*.index``, ``*.data-*-of-*`` or ``checkpoint``."""
+    return name == "checkpoint" or name.endswith(".index") or ".data-" in name
+
+
+#: What an archive is unpacked for here.
+CHECKPOINT = Contents(
+    noun="checkpoint",
+    expected="a model.ckpt.index and its data file",
+    belongs=lambda path: is_checkpoint_file(path.name),
+    refused=CheckpointError,
+    unusable=CacheError,
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +69,7 @@ def opened(path: Path, scratch: Path | None = None) -> Iterator[Source]:
         yield described(find_prefix(path))
         return
     with tempfile.TemporaryDirectory(prefix="nasexport-", dir=scratch) as folder:
-        archive.unpack(path, Path(folder))
+        archive.unpack(path, Path(folder), CHECKPOINT)
         yield described(find_prefix(Path(folder), shown_as=path), path.name, sha256(path))
 
 
@@ -132,15 +147,6 @@ def described(prefix: Path, archive_name: str | None = None, archive_sha256: str
     """The checkpoint at ``prefix`` with its files' hashes, and the archive that it came out of, if any."""
     files = {file.name: sha256(file) for file in (_index(prefix), *_data_files(prefix))}
     return Source(prefix, archive_name, archive_sha256, files)
-
-
-def sha256(path: Path) -> str:
-    """The file's sha256 in hexadecimal."""
-    with open(path, "rb") as file:
-        digest = hashlib.sha256()
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _index(prefix: Path) -> Path:

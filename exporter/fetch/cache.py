@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporter.checkpoint.source import sha256
+from exporter.checkpoint.source import is_checkpoint_file
 from exporter.errors import CacheError
 from exporter.fetch.lock import LockedArchive
-from exporter.files.archive import is_checkpoint_file
+from exporter.files.hashing import sha256
 from exporter.progress import Listener
 
 RECORD = "record.json"

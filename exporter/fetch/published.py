@@ -16,7 +16,7 @@ from exporter.fetch.cache import RECORD, Cache, Entry, read_record
 from exporter.fetch.lock import LockedArchive, locked_archive, locked_archives
 from exporter.fetch.partial import forget
 from exporter.fetch.sources import local_path, shown
-from exporter.files import archive
+from exporter.files import archive, hashing
 from exporter.models.config import ModelConfig
 from exporter.processes import run as worker
 from exporter.progress import SILENT, Listener
@@ -193,7 +193,7 @@ class Fetching:
         if entry is None:
             return None
         self._listener.note(f"checking {entry.path.name} in the cache")
-        found = source.sha256(entry.path)
+        found = hashing.sha256(entry.path)
         if found == entry.sha256:
             return entry
         if set_aside:
@@ -211,9 +211,9 @@ class Fetching:
         if not isinstance(files, dict):
             return False
         files = {**files, **self._locked.files}
-        paths = {path: folder / path for path in files if archive.is_checkpoint_file(Path(path).name)}
+        paths = {path: folder / path for path in files if source.is_checkpoint_file(Path(path).name)}
         return bool(paths) and all(
-            place.is_file() and source.sha256(place) == files[path] for path, place in paths.items()
+            place.is_file() and hashing.sha256(place) == files[path] for path, place in paths.items()
         )
 
     def _unpack(self, file: Path, sha256: str) -> None:
@@ -227,7 +227,7 @@ class Fetching:
 
     def unpack_to(self, file: Path, folder: Path) -> dict[str, str]:
         """Unpacks an archive into a folder; the sha256 of each file in it, which are those that are pinned, if any."""
-        files = archive.unpack(file, folder)
+        files = archive.unpack(file, folder, source.CHECKPOINT)
         self._require_files(files, file)
         return files
 

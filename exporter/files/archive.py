@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from exporter.errors import CacheError, CheckpointError, NasexportError
+from exporter.errors import NasexportError
 from exporter.files.hashing import CHUNK
 
 #: The largest published archive unpacks to some 360 MB; a whole training run of that model leaves 1.5 GB.
@@ -19,11 +19,6 @@ MAX_MEMBERS = 1000
 
 def is_archive(path: Path) -> bool:
     return path.name.endswith((".tar.gz", ".tgz"))
-
-
-def is_checkpoint_file(name: str) -> bool:
-    """Whether a file name is one that a checkpoint consists of: ``*.index``, ``*.data-*-of-*`` or ``checkpoint``."""
-    return name == "checkpoint" or name.endswith(".index") or ".data-" in name
 
 
 @dataclass(frozen=True)
@@ -41,16 +36,7 @@ class Contents:
     unusable: type[NasexportError]
 
 
-CHECKPOINT = Contents(
-    noun="checkpoint",
-    expected="a model.ckpt.index and its data file",
-    belongs=lambda path: is_checkpoint_file(path.name),
-    refused=CheckpointError,
-    unusable=CacheError,
-)
-
-
-def unpack(archive: Path, folder: Path, contents: Contents = CHECKPOINT) -> dict[str, str]:
+def unpack(archive: Path, folder: Path, contents: Contents) -> dict[str, str]:
     """Unpacks the files of ``archive`` that belong to ``contents`` into the existing ``folder``, in their subfolders.
 
     Other regular files are passed over. Nothing is ever written outside of ``folder``.

@@ -3,6 +3,7 @@
 Those of a large network are over 1 GB, and every signature of a TF1 Hub module gives the same end points again.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -11,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from exporter.digests import digest
 
 #: Names and arrays, as they are found; in the place of one that was written before, its file (`LazyArrays.file`).
 Found = Iterable[tuple[str, Any]]
@@ -114,3 +113,20 @@ def stored(arrays: Mapping[str, np.ndarray], name: str) -> str:
 def by_variable(arrays: Mapping[str, np.ndarray], names: str, values: str) -> dict[str, Any]:
     """Two of the arrays, of which one has the names of variables and the other something of each."""
     return dict(zip(arrays[names].tolist(), arrays[values].tolist(), strict=True))
+
+
+def digest(value: np.ndarray) -> str:
+    """The sha256 of an array's bytes, in hexadecimal."""
+    return hashlib.sha256(np.ascontiguousarray(value).data).hexdigest()
+
+
+Arrays = Mapping[str, np.ndarray]
+
+#: Elements that are looked at together.
+_CHUNK = 2**16
+
+
+def chunks(value: np.ndarray) -> Iterator[np.ndarray]:
+    """An array in parts that fit into a processor's cache: steps over all of a large one spend their time in memory."""
+    flat = np.ravel(value)
+    return (flat[start : start + _CHUNK] for start in range(0, flat.size, _CHUNK))

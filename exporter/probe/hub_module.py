@@ -13,9 +13,8 @@ from tensorflow.core.framework import variable_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
 from exporter.artifact.hub_messages import ATTACHMENTS, attached_image_size
-from exporter.digests import digest
 from exporter.earlier import Earlier, listed
-from exporter.files.arrays import Found, by_variable
+from exporter.files.arrays import Found, by_variable, digest
 from exporter.models.formats import IMAGE_INPUT, MOMENTUM_INPUT, TRAINING_MOMENTUM
 from exporter.models.variables import STATISTICS
 from exporter.probe import drop_path

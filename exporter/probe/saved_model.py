@@ -15,10 +15,9 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
 from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
-from exporter.digests import digest
 from exporter.earlier import Earlier
 from exporter.errors import ArtifactError
-from exporter.files.arrays import Found, LazyArrays, save
+from exporter.files.arrays import Found, LazyArrays, digest, save
 from exporter.graph import compatibility
 from exporter.models.formats import HUB_MODULE_FILE, TRAINING_MOMENTUM
 from exporter.probe import drop_path, end_points

@@ -12,8 +12,7 @@ import tensorflow as tf
 
 from exporter.checkpoint.reader import Checkpoint
 from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
-from exporter.digests import digest
-from exporter.files.arrays import save
+from exporter.files.arrays import digest, save
 from exporter.graph import network
 from exporter.models.config import ModelConfig, Task
 from exporter.models.variables import VariableSpec, variables

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 from exporter.artifact import folder, packed
-from exporter.checkpoint.source import sha256
 from exporter.errors import ArtifactError, NasexportError, ReleaseError
 from exporter.files import archive
+from exporter.files.hashing import sha256
 from exporter.release import finalize, identity
 from exporter.release.manifest import INDEX_FILE, MANIFEST_FILE, PROVENANCE_FILE, SUMS_FILE, Record, read_manifest
 from exporter.release.plan import problems

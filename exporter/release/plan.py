@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from exporter.artifact import folder as artifact
-from exporter.checkpoint.source import Source, sha256
+from exporter.checkpoint.source import Source
 from exporter.errors import ConfigError, ReleaseError
+from exporter.files.hashing import sha256
 from exporter.models import variables
 from exporter.models.config import TASKS, Format, ModelConfig, Task
 from exporter.models.formats import DEFAULT_MOMENTUM, FIRST_MOMENTUM_VERSION, TRAINING_DECAY

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from exporter.diff.jobs import TOLERANCE
-from exporter.files.arrays import by_variable
+from exporter.files.arrays import by_variable, chunks
 from exporter.models.config import ModelConfig, Task
 from exporter.models.variables import VariableSpec, end_points, variables
-from exporter.verification.differences import chunks, relative_difference
+from exporter.verification.differences import relative_difference
 
 #: A sum of 10^8 squares in float32 differs by some 1e-6 from run to run, with the order in which threads add; less than
 #: this tells nothing of an artifact.

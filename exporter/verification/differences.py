@@ -1,14 +1,12 @@
 """Where two implementations of a network part: the end point at which a difference begins."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-Arrays = Mapping[str, np.ndarray]
-#: Elements that are looked at together.
-_CHUNK = 2**16
+from exporter.files.arrays import Arrays, chunks
 
 
 @dataclass(frozen=True)
@@ -82,9 +80,3 @@ def differences(reference: np.ndarray, found: np.ndarray) -> tuple[float, float]
             return 0.0, 0.0
         largest = np.max([np.abs(chunk).max() for chunk in chunks(reference)], initial=0.0)
         return absolute, float(np.float64(absolute) / largest)
-
-
-def chunks(value: np.ndarray) -> Iterator[np.ndarray]:
-    """An array in parts that fit into a processor's cache: steps over all of a large one spend their time in memory."""
-    flat = np.ravel(value)
-    return (flat[start : start + _CHUNK] for start in range(0, flat.size, _CHUNK))
