@@ -12,14 +12,14 @@ from absl import logging
 from exporter import errors
 from exporter.artifact import folder as artifact
 from exporter.checkpoint.source import Source
-from exporter.errors import ConfigError, VerificationError
+from exporter.errors import ConfigError
 from exporter.fetch.published import opened
-from exporter.models.config import TASKS, Format, ModelConfig, Task, largest_task, resolve_version
+from exporter.models.config import TASKS, Format, ModelConfig, Task, handle, largest_task, resolve_version
 from exporter.models.formats import DEFAULT_MOMENTUM, FIRST_MOMENTUM_VERSION, TRAINING_DECAY
 from exporter.processes import run
 from exporter.progress import SILENT, Listener, Say
 from exporter.settings import Settings
-from exporter.verification.checks import Expected, Report
+from exporter.verification.results import Expected, Report, require_passed
 from exporter.verification.verify import Choices, Verifier
 
 
@@ -112,12 +112,12 @@ def build(
                 checked = verifier.verify(staging[task], wanted, listener.step)
                 checked = dataclasses.replace(checked, path=str(target))
                 if judged:
-                    judged(Artifact(target, artifact.handle(config, task, version), metadata, checked))
+                    judged(Artifact(target, handle(config, task, version), metadata, checked))
                 require_passed(checked, target)
                 metadata["verification"] = checked.verdict()
             artifact.write_metadata(staging[task], metadata)
             folders[task].close()
-            built.append(Artifact(target, artifact.handle(config, task, version), metadata, checked))
+            built.append(Artifact(target, handle(config, task, version), metadata, checked))
         return built
 
 
@@ -158,10 +158,3 @@ def warn_of_surprises(checkpoint_source: Source, exported: dict[str, Any], warn:
         warn(f"{name} holds {len(unexpected)} variables that the model does not know, left out: {shown}")
     if exported["unaveraged"]:
         warn(f"{name} has averages for some trained variables but not for {exported['unaveraged']} others")
-
-
-def require_passed(report: Report, target: Path | str) -> None:
-    """Raises VerificationError with the checks that failed, if any did."""
-    if not report.passed:
-        failed = "\n".join(str(check) for check in report.checks if not check.passed)
-        raise VerificationError(f"{target} was not written: its verification failed\n{failed}")

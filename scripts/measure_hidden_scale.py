@@ -13,11 +13,11 @@ import tensorflow as tf
 
 from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
 from exporter.checkpoint.synthetic_checkpoint import weights
-from exporter.diff.jobs import TOLERANCE
 from exporter.graph import network
 from exporter.models.config import ModelConfig, model
 from exporter.models.variables import variables
 from exporter.verification.differences import relative_difference
+from exporter.verification.results import TOLERANCE
 
 #: A scale at which the difference is far above float32's noise, and still in proportion.
 _SCALE = 1e-3

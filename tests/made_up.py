@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from exporter.artifact.folder import handle
-from exporter.models.config import TASKS, ModelConfig, Task, models
-from exporter.release.manifest import File, Place, Record
+from exporter.files.hashing import File
+from exporter.models.config import TASKS, ModelConfig, Task, handle, models
+from exporter.release.manifest import Place, Record
 from exporter.release.model_page import Subject
 
 PUBLISHED = [config for config in models().values() if config.published]

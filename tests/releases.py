@@ -5,12 +5,12 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from exporter.files.hashing import File
 from exporter.release.manifest import (
     INDEX_FILE,
     MANIFEST_FILE,
     PROVENANCE_FILE,
     SUMS_FILE,
-    File,
     Place,
     Record,
     encoded,

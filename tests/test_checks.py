@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from exporter.diff.jobs import TOLERANCE
 from exporter.models.variables import VariableSpec
-from exporter.verification.checks import Check, Report, output_checks, regularization_check, variables_checks
+from exporter.verification.checks import output_checks, regularization_check, variables_checks
+from exporter.verification.results import TOLERANCE, Check, Report
 
 _outputs = arrays.arrays(
     np.float32,

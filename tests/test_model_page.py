@@ -18,12 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from exporter.artifact.folder import handle
+from exporter.files.hashing import File
 from exporter.models import formats
 from exporter.models import variables as layout
-from exporter.models.config import TASKS, ModelConfig, Task, model
+from exporter.models.config import TASKS, ModelConfig, Task, handle, model
 from exporter.release import model_page
-from exporter.release.manifest import File, Place
+from exporter.release.manifest import Place
 from exporter.report import verification_plots
 from tests import browser, environments, made_up
 from tests.command import artifact_folder

@@ -15,7 +15,7 @@ import pytest
 
 from exporter.report import page as report_page
 from exporter.report import verification_plots
-from exporter.verification.checks import Check, Report
+from exporter.verification.results import Check, Report
 from tests import browser, bundles
 from tests.command import CHECKOUT, Command, artifact_folder, files_below, peak_memory, refusal
 from tests.html_pages import Reader

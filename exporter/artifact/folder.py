@@ -15,18 +15,13 @@ import exporter
 from exporter.checkpoint.source import Source
 from exporter.errors import ArtifactError
 from exporter.files.hashing import sha256
-from exporter.models.config import ModelConfig, Task
+from exporter.models.config import ModelConfig, Task, handle
 
 #: The file beside the model that tells how it was made.
 METADATA_FILE = "nasexport.json"
 METADATA_SCHEMA = 1
 #: What decides what a reader makes of an artifact.
 _MODEL_FILES = ("*.pb", "variables/*", "assets/*")
-
-
-def handle(config: ModelConfig, task: Task, version: int) -> str:
-    """The name an artifact was published under, for example ``google/imagenet/nasnet_large/classification/4``."""
-    return f"google/imagenet/{config.name}/{task}/{version}"
 
 
 def destination(output: Path, config: ModelConfig, task: Task, version: int) -> Path:

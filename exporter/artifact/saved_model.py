@@ -16,13 +16,12 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from tensorflow.python.ops.resource_variable_ops import UninitializedVariable
 
 from exporter.artifact import session_graph
-from exporter.artifact.folder import handle
 from exporter.artifact.objects import Objects, Trace
 from exporter.checkpoint import bundle
 from exporter.graph import compatibility, layers, network, nodes
 from exporter.graph.canonical import canonicalize
 from exporter.graph.downgrade import downgrade
-from exporter.models.config import ModelConfig, Task
+from exporter.models.config import ModelConfig, Task, handle
 from exporter.models.formats import DEFAULT_MOMENTUM, FIRST_SERVING_VERSION, SERVING_INPUT, SERVING_OUTPUTS
 from exporter.models.variables import VariableSpec, variables
 

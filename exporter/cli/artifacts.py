@@ -11,9 +11,11 @@ from exporter.artifact import folder as artifact
 from exporter.artifact import packed
 from exporter.cli import text
 from exporter.cli.options import fetching_options, json_option, model_type, path_type, print_json, report_option, warn
-from exporter.diff.jobs import ASPECTS, KINDS, TOLERANCE
+from exporter.diff.jobs import ASPECTS
 from exporter.models.config import model
+from exporter.reference.jobs import KINDS
 from exporter.settings import Settings
+from exporter.verification.results import TOLERANCE
 
 
 @click.command()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from exporter.release.make import Outcome
 from exporter.release.plan import Planned
-from exporter.verification.checks import Check, Report
+from exporter.verification.results import Check, Report
 
 
 def plan(planned: Sequence[Planned]) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     # They import NumPy, which is a part of the time that `nasexport --help` takes.
     from exporter.build import Artifact
     from exporter.diff.diff import Difference
-    from exporter.verification.checks import Report
+    from exporter.verification.results import Report
 
 
 def models(settings: Settings) -> list[dict[str, Any]]:

@@ -15,12 +15,13 @@ from exporter.artifact import folder as artifact
 from exporter.artifact import packed
 from exporter.diff.comparison import Comparison
 from exporter.diff.declared import of_files
-from exporter.diff.jobs import ASPECTS, FILE_ASPECTS, TOLERANCE
+from exporter.diff.jobs import ASPECTS, FILE_ASPECTS
 from exporter.diff.observed import PROBED, Side
 from exporter.errors import ArtifactError
 from exporter.files.arrays import LazyArrays
 from exporter.processes import run
 from exporter.progress import Say
+from exporter.verification.results import TOLERANCE
 
 #: Of images, where nothing says how large they are: that of most image networks.
 USUAL_IMAGE_SIZE = 224

@@ -7,8 +7,7 @@ import zlib
 from pathlib import Path
 from typing import IO, Any
 
-from exporter.files.hashing import CHUNK
-from exporter.release.manifest import File, Place
+from exporter.files.hashing import CHUNK, File
 
 #: Of every member: the first time that zip files know, too. GNU tar warns of earlier ones.
 _TIME = 315532800
@@ -16,13 +15,13 @@ _TIME = 315532800
 _BLOCK = 65535
 
 
-def pack(folder: Path, target: Path, place: Place) -> tuple[tuple[File, ...], File]:
+def pack(folder: Path, target: Path, folder_name: str, archive_name: str) -> tuple[tuple[File, ...], File]:
     """Writes ``target``, with the files of ``folder`` at the root of the archive; both are hashed on the way.
 
     Order, owner, mode and time are always the same.
 
     Returns:
-        The files of the folder and the archive, as files of a release at ``place``.
+        The files of the folder, below ``folder_name``, and the archive, under ``archive_name``.
 
     Raises:
         OSError: it cannot be written.
@@ -49,9 +48,9 @@ def pack(folder: Path, target: Path, place: Place) -> tuple[tuple[File, ...], Fi
                 with open(path, "rb") as content:
                     hashed = _Hashing(content)
                     members.addfile(member, hashed)
-                files.append(File(f"{place.folder}/{name}", member.size, hashed.digest.hexdigest()))
+                files.append(File(f"{folder_name}/{name}", member.size, hashed.digest.hexdigest()))
         stored.close()
-        return tuple(files), File(place.archive, file.tell(), stored.digest.hexdigest())
+        return tuple(files), File(archive_name, file.tell(), stored.digest.hexdigest())
 
 
 class _Hashing:

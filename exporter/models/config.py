@@ -189,3 +189,8 @@ def resolve_version(config: ModelConfig, format_: Format | None, version: int | 
         have = ", ".join(f"{number} ({name})" for number, name in sorted(config.versions.items()))
         raise ConfigError(f"{config.name} has no {wanted}: it has versions {have}")
     return version, config.versions[version]
+
+
+def handle(config: ModelConfig, task: Task, version: int) -> str:
+    """The name an artifact was published under, for example ``google/imagenet/nasnet_large/classification/4``."""
+    return f"google/imagenet/{config.name}/{task}/{version}"

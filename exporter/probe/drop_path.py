@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from exporter.verification.drop_path import DROPOUT
+from exporter.probe.jobs import DROPOUT
 
 v1 = tf.compat.v1
 

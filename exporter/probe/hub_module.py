@@ -19,9 +19,9 @@ from exporter.models.formats import IMAGE_INPUT, MOMENTUM_INPUT, TRAINING_MOMENT
 from exporter.models.variables import STATISTICS
 from exporter.probe import drop_path
 from exporter.probe.gradients import PLAIN, pulled, reached, small_graph
+from exporter.probe.jobs import DRAWS
 from exporter.probe.reuse import tensor_keys
 from exporter.progress import Say
-from exporter.verification.drop_path import DRAWS
 
 v1 = tf.compat.v1
 

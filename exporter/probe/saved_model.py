@@ -23,9 +23,9 @@ from exporter.models.formats import HUB_MODULE_FILE, TRAINING_MOMENTUM
 from exporter.probe import drop_path, end_points
 from exporter.probe.gradients import PLAIN, pulled, pulled_taped, reached, small_graph, stops, taped
 from exporter.probe.hub_module import probe_hub
+from exporter.probe.jobs import DRAWS
 from exporter.probe.reuse import network_key
 from exporter.processes.run import Say
-from exporter.verification.drop_path import DRAWS
 
 v1 = tf.compat.v1
 

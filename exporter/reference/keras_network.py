@@ -11,8 +11,6 @@ import numpy as np
 
 from exporter.models.config import ModelConfig
 
-Arrays = Mapping[str, np.ndarray]
-
 #: Keras pads the input of these poolings of reduction cells with zeros, and pools without padding; in the original, a
 #: pooling looks at real pixels alone. Zeros change the largest value and the average along the borders.
 PADDED_POOLINGS = re.compile(r"reduction_(left2|left3|right5)_")

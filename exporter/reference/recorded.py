@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 
 from exporter.errors import ArtifactError, CacheError
+from exporter.files.arrays import Arrays, chunks
 from exporter.resources import resource
 from exporter.settings import Settings
-from exporter.verification.checks import Arrays, statistics
 
 #: End points that are small enough to be kept as they are.
 KEPT = ("global_pool", "Logits", "Predictions")
@@ -102,3 +102,12 @@ def load(path: Path, model: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]
     if found != model:
         raise ArtifactError(f"{path} is a reference of {found}, not of {model}")
     return arrays, facts
+
+
+def statistics(value: np.ndarray) -> np.ndarray:
+    """Mean, standard deviation and largest magnitude, float64 [3]: what is recorded of an end point."""
+    size = np.size(value)
+    mean = sum(float(chunk.sum(dtype=np.float64)) for chunk in chunks(value)) / size
+    squares = sum(float(np.square(chunk.astype(np.float64) - mean).sum()) for chunk in chunks(value))
+    largest = np.max([np.abs(chunk).max() for chunk in chunks(value)])
+    return np.array([mean, np.sqrt(squares / size), largest], np.float64)

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from exporter.artifact import folder as artifact
-from exporter.build import require_passed
 from exporter.checkpoint.source import Source
+from exporter.files.hashing import File
 from exporter.files.packing import pack
-from exporter.models.config import TASKS
+from exporter.models.config import TASKS, handle
 from exporter.progress import Say
 from exporter.release import identity, model_page
-from exporter.release.manifest import File, Place, Record, encoded
+from exporter.release.manifest import Place, Record, encoded
 from exporter.release.plan import Planned, Target
 from exporter.report import page as report_page
-from exporter.verification.checks import Expected, Report
+from exporter.verification.results import Expected, Report, require_passed
 from exporter.verification.verify import Verifier
 
 
@@ -99,7 +99,8 @@ class _Staged:
         return File(path, len(content), hashlib.sha256(content).hexdigest())
 
     def pack(self) -> tuple[tuple[File, ...], File]:
-        return pack(self._folder, self._waiting(self._place.archive), self._place)
+        place = self._place
+        return pack(self._folder, self._waiting(place.archive), place.folder, place.archive)
 
     def _move(self, path: str) -> None:
         os.replace(self._waiting(path), self._release / path)
@@ -130,5 +131,5 @@ def _page(target: Target, metadata: dict[str, Any], checked: Report, size: int, 
         size=size,
         archive=archive,
     )
-    handles = {artifact.handle(target.config, task, version) for task in TASKS for version in target.config.versions}
+    handles = {handle(target.config, task, version) for task in TASKS for version in target.config.versions}
     return model_page.markdown(subject, handles)

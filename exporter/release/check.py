@@ -12,7 +12,7 @@ from exporter.files.hashing import sha256
 from exporter.release import finalize, identity
 from exporter.release.manifest import INDEX_FILE, MANIFEST_FILE, PROVENANCE_FILE, SUMS_FILE, Record, read_manifest
 from exporter.release.plan import problems
-from exporter.verification.checks import Check, count
+from exporter.verification.results import Check, count
 
 
 def check(release: Path) -> list[Check]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter.errors import ReleaseError
+from exporter.files.hashing import File
 from exporter.resources import resource
 
 SCHEMA = 1
@@ -29,7 +30,7 @@ PROVENANCE_FILE = "provenance.json"
 class Place:
     """Where the files of one artifact lie, relative to the release.
 
-    ``handle`` is that of `exporter.artifact.folder.handle`.
+    ``handle`` is that of `exporter.models.config.handle`.
     """
 
     handle: str
@@ -65,21 +66,12 @@ class Place:
 
 
 @dataclass(frozen=True)
-class File:
-    """One file of a release: its path there, with slashes, its size in bytes, and its sha256 in hexadecimal."""
-
-    path: str
-    size: int
-    sha256: str
-
-
-@dataclass(frozen=True)
 class Record:
     """What is known of one released artifact.
 
     ``inputs`` is all that its bytes depend on, and ``identity`` the sha256 of that. ``source`` is what
     ``nasexport.json`` says of the checkpoint, ``synthetic`` included. ``checks`` are those of the verification, as
-    `exporter.verification.checks.Check.to_dict` gives them. ``files`` are those of the folder; ``archive``, ``page``, ``page_html``
+    `exporter.verification.results.Check.to_dict` gives them. ``files`` are those of the folder; ``archive``, ``page``, ``page_html``
     and ``report`` those beside it.
     """
 

@@ -9,11 +9,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from exporter.artifact.folder import handle
+from exporter.files.hashing import File
 from exporter.models import cells, formats, variables
 from exporter.models.classes import IMAGENET_CLASSES
-from exporter.models.config import TASKS, ModelConfig, Task
-from exporter.release.manifest import INDEX_FILE, File, Place
+from exporter.models.config import TASKS, ModelConfig, Task, handle
+from exporter.release.manifest import INDEX_FILE, Place
 from exporter.report import templates, verification_plots
 
 

@@ -7,15 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from exporter.artifact import folder as artifact
 from exporter.checkpoint.source import Source
 from exporter.errors import ConfigError, ReleaseError
-from exporter.files.hashing import sha256
+from exporter.files.hashing import File, sha256
 from exporter.models import variables
-from exporter.models.config import TASKS, Format, ModelConfig, Task
+from exporter.models.config import TASKS, Format, ModelConfig, Task, handle
 from exporter.models.formats import DEFAULT_MOMENTUM, FIRST_MOMENTUM_VERSION, TRAINING_DECAY
 from exporter.release import identity
-from exporter.release.manifest import File, Place, Record, read_record
+from exporter.release.manifest import Place, Record, read_record
 from exporter.settings import Settings
 
 #: "unknown" is one that is there while its checkpoint is not, so that nobody can tell what it should be.
@@ -32,7 +31,7 @@ class Target:
 
     @property
     def place(self) -> Place:
-        return Place(artifact.handle(self.config, self.task, self.version))
+        return Place(handle(self.config, self.task, self.version))
 
     @property
     def format(self) -> Format:

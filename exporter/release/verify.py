@@ -14,7 +14,7 @@ from exporter.progress import SILENT, Listener
 from exporter.release.make import expected_memory, free_memory
 from exporter.release.manifest import read_manifest
 from exporter.settings import Settings
-from exporter.verification.checks import Expected, Report
+from exporter.verification.results import Expected, Report
 from exporter.verification.verify import Verifier, expected_of, require_checkpoint
 
 

@@ -15,7 +15,7 @@ import exporter
 from exporter.errors import ArtifactError, NasexportError
 from exporter.report import templates, verification_plots
 from exporter.report.verification_plots import Plot
-from exporter.verification.checks import Check, Report
+from exporter.verification.results import Check, Report
 
 TEMPLATE = "report.html"
 

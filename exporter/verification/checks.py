@@ -1,88 +1,19 @@
 """What a check is, and the checks that artifacts of both formats share."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 
-from exporter.diff.jobs import TOLERANCE
-from exporter.files.arrays import by_variable, chunks
+from exporter.files.arrays import Arrays, by_variable
 from exporter.models.config import ModelConfig, Task
 from exporter.models.variables import VariableSpec, end_points, variables
+from exporter.reference.recorded import statistics
 from exporter.verification.differences import relative_difference
+from exporter.verification.results import TOLERANCE, Check, Expected, count
 
 #: A sum of 10^8 squares in float32 differs by some 1e-6 from run to run, with the order in which threads add; less than
 #: this tells nothing of an artifact.
 _SUM_RESOLUTION = 1e-5
-Arrays = Mapping[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Check:
-    """One comparison. ``figure`` is what was measured, and passes where it is at most ``tolerance``."""
-
-    name: str
-    figure: float
-    tolerance: float
-    detail: str = ""
-
-    @property
-    def passed(self) -> bool:
-        return bool(self.figure <= self.tolerance)  # a NaN is at most nothing
-
-    def __str__(self) -> str:
-        verdict = "ok  " if self.passed else "FAIL"
-        measured = f"{self.figure:.3g}, at most {self.tolerance:.3g}"
-        return f"{verdict} {self.name}: {measured}" + (f" ({self.detail})" if self.detail else "")
-
-    def to_dict(self) -> dict[str, Any]:
-        # JSON has no NaN and no infinity.
-        figure = self.figure if np.isfinite(self.figure) else None
-        return {**asdict(self), "figure": figure, "passed": self.passed}
-
-
-@dataclass(frozen=True)
-class Report:
-    """All checks of one artifact. ``notes`` are facts worth knowing that do not decide.
-
-    ``measured`` is what pictures of the comparison are drawn from, None where the artifact did not run or nobody asked;
-    see `exporter.verification.compare.measured`. It is too much for JSON.
-    """
-
-    path: str
-    checks: tuple[Check, ...]
-    notes: tuple[str, ...] = field(default=())
-    measured: dict[str, Any] | None = field(default=None, repr=False, compare=False)
-
-    @property
-    def passed(self) -> bool:
-        return bool(self.checks) and all(check.passed for check in self.checks)
-
-    def verdict(self) -> list[dict[str, Any]]:
-        """The checks without what was measured, which depends on the processor: what goes into an artifact."""
-        return [{"name": check.name, "tolerance": check.tolerance, "passed": check.passed} for check in self.checks]
-
-    def to_dict(self) -> dict[str, Any]:
-        checks = [check.to_dict() for check in self.checks]
-        return {"path": self.path, "passed": self.passed, "checks": checks, "notes": list(self.notes)}
-
-
-@dataclass(frozen=True)
-class Expected:
-    """What is to be checked: a network, and the version and options of the artifact."""
-
-    config: ModelConfig
-    task: Task
-    version: int
-    momentum: float
-    #: Whether the variables must come in the order of the checkpoint, as they do in what nasexport writes.
-    ordered: bool = True
-
-
-def count(name: str, wrong: int, detail: str) -> Check:
-    """A check that passes when nothing is wrong."""
-    return Check(name, wrong, 0, detail)
 
 
 def gate_check(findings: list[str]) -> Check:
@@ -179,15 +110,6 @@ def end_point_difference(reference: Arrays, prefix: str, name: str, found: np.nd
         own = np.full(3, np.nan) if found is None else statistics(found)
         differences.append(float(np.abs(own - recorded).max() / recorded[2]))
     return float(np.max(differences))
-
-
-def statistics(value: np.ndarray) -> np.ndarray:
-    """Mean, standard deviation and largest magnitude, float64 [3]: what is recorded of an end point."""
-    size = np.size(value)
-    mean = sum(float(chunk.sum(dtype=np.float64)) for chunk in chunks(value)) / size
-    squares = sum(float(np.square(chunk.astype(np.float64) - mean).sum()) for chunk in chunks(value))
-    largest = np.max([np.abs(chunk).max() for chunk in chunks(value)])
-    return np.array([mean, np.sqrt(squares / size), largest], np.float64)
 
 
 def statistics_of(found: Arrays) -> list[str]:

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from exporter.artifact.variable_names import prefixes
-from exporter.diff.jobs import TOLERANCE
-from exporter.files.arrays import LazyArrays
+from exporter.files.arrays import Arrays, LazyArrays
 from exporter.models.config import Format
 from exporter.models.formats import SERVING_OUTPUTS
 from exporter.models.variables import VariableSpec
 from exporter.verification import hub_module, saved_model
-from exporter.verification.checks import Arrays, Check, Expected, end_point_difference, end_point_names
+from exporter.verification.checks import end_point_difference, end_point_names
 from exporter.verification.differences import Departure
+from exporter.verification.results import TOLERANCE, Check, Expected
 
 _COMPARISONS = {"hub": hub_module.compare, "saved_model_2": saved_model.compare}
 #: Where the output for all images is, among what was found.

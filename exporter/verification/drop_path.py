@@ -6,16 +6,15 @@ from statistics import NormalDist
 
 import numpy as np
 
+from exporter.files.arrays import Arrays
 from exporter.models.cells import FAMILIES
 from exporter.models.config import ModelConfig, Task
 from exporter.models.variables import cells, variables
-from exporter.verification.checks import Arrays, Check, Expected, count
+from exporter.probe.jobs import DRAWS, DROPOUT
+from exporter.verification.results import Check, Expected, count
 
-#: How many draws of each decision are counted.
-DRAWS = 100_000
 #: The probability that a right artifact fails for bad luck, over all of its decisions.
 ERROR_RATE = 1e-6
-DROPOUT = "dropout"
 
 
 def decisions(config: ModelConfig, task: Task) -> dict[str, float]:

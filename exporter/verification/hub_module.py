@@ -4,17 +4,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from exporter.diff.jobs import TOLERANCE
-from exporter.files.arrays import by_variable, stored
+from exporter.files.arrays import Arrays, by_variable, stored
 from exporter.models.formats import FIRST_MOMENTUM_VERSION, HUB_COLLECTIONS, TRAINING_MOMENTUM, hub_signatures
 from exporter.models.variables import variables
 from exporter.verification import drop_path
 from exporter.verification.checks import (
-    Arrays,
-    Check,
-    Expected,
     change_checks,
-    count,
     end_point_difference,
     end_point_names,
     gate_check,
@@ -28,6 +23,7 @@ from exporter.verification.checks import (
     variables_checks,
 )
 from exporter.verification.differences import Departure
+from exporter.verification.results import TOLERANCE, Check, Expected, count
 
 
 def compare(expected: Expected, reference: Arrays, found: Arrays, findings: list[str]) -> list[Check]:

@@ -15,7 +15,7 @@ from exporter.artifact import packed
 from exporter.checkpoint.source import Source
 from exporter.errors import ArtifactError, ConfigError, WorkerError
 from exporter.fetch.published import opened
-from exporter.files.arrays import LazyArrays
+from exporter.files.arrays import Arrays, LazyArrays
 from exporter.models.config import TASKS, ModelConfig, Task, largest_task, models
 from exporter.models.formats import DEFAULT_MOMENTUM, FIRST_MOMENTUM_VERSION, FIRST_SERVING_VERSION, TRAINING_DECAY
 from exporter.models.variables import variables
@@ -25,7 +25,7 @@ from exporter.reference import keras_network
 from exporter.reference import recorded as references
 from exporter.settings import Settings
 from exporter.verification import compare
-from exporter.verification.checks import Arrays, Check, Expected, Report
+from exporter.verification.results import Check, Expected, Report
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Choices:
     """How to verify.
 
     ``model`` and ``version`` say what an artifact is that nasexport did not write. ``against`` names other
-    implementations, of `exporter.diff.jobs.KINDS`. ``reference`` is a recorded one to use. ``time_limit`` is how long
+    implementations, of `exporter.reference.jobs.KINDS`. ``reference`` is a recorded one to use. ``time_limit`` is how long
     each process may take, in seconds. ``measure`` is whether a `Report` is to have ``measured``, which reads all end
     points once more.
     """

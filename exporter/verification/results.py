@@ -1,0 +1,87 @@
+"""What a check found, and the verdict on an artifact; without NumPy, as the command line imports it."""
+
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from exporter.errors import VerificationError
+from exporter.models.config import ModelConfig, Task
+
+#: Largest difference allowed, as a part of the largest magnitude in the reference. Graphs of the same weights differ
+#: by up to 5e-5 of it between TensorFlow versions; a kernel that is 2 % off differs by far more.
+TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison. ``figure`` is what was measured, and passes where it is at most ``tolerance``."""
+
+    name: str
+    figure: float
+    tolerance: float
+    detail: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return bool(self.figure <= self.tolerance)  # a NaN is at most nothing
+
+    def __str__(self) -> str:
+        verdict = "ok  " if self.passed else "FAIL"
+        measured = f"{self.figure:.3g}, at most {self.tolerance:.3g}"
+        return f"{verdict} {self.name}: {measured}" + (f" ({self.detail})" if self.detail else "")
+
+    def to_dict(self) -> dict[str, Any]:
+        # JSON has no NaN and no infinity.
+        figure = self.figure if math.isfinite(self.figure) else None
+        return {**asdict(self), "figure": figure, "passed": self.passed}
+
+
+@dataclass(frozen=True)
+class Report:
+    """All checks of one artifact. ``notes`` are facts worth knowing that do not decide.
+
+    ``measured`` is what pictures of the comparison are drawn from, None where the artifact did not run or nobody asked;
+    see `exporter.verification.compare.measured`. It is too much for JSON.
+    """
+
+    path: str
+    checks: tuple[Check, ...]
+    notes: tuple[str, ...] = field(default=())
+    measured: dict[str, Any] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def passed(self) -> bool:
+        return bool(self.checks) and all(check.passed for check in self.checks)
+
+    def verdict(self) -> list[dict[str, Any]]:
+        """The checks without what was measured, which depends on the processor: what goes into an artifact."""
+        return [{"name": check.name, "tolerance": check.tolerance, "passed": check.passed} for check in self.checks]
+
+    def to_dict(self) -> dict[str, Any]:
+        checks = [check.to_dict() for check in self.checks]
+        return {"path": self.path, "passed": self.passed, "checks": checks, "notes": list(self.notes)}
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What is to be checked: a network, and the version and options of the artifact."""
+
+    config: ModelConfig
+    task: Task
+    version: int
+    momentum: float
+    #: Whether the variables must come in the order of the checkpoint, as they do in what nasexport writes.
+    ordered: bool = True
+
+
+def count(name: str, wrong: int, detail: str) -> Check:
+    """A check that passes when nothing is wrong."""
+    return Check(name, wrong, 0, detail)
+
+
+def require_passed(report: Report, target: Path | str) -> None:
+    """Raises VerificationError with the checks that failed, if any did."""
+    if not report.passed:
+        failed = "\n".join(str(check) for check in report.checks if not check.passed)
+        raise VerificationError(f"{target} was not written: its verification failed\n{failed}")
