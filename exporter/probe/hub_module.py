@@ -13,14 +13,13 @@ from tensorflow.core.framework import variable_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
 from exporter.artifact.hub_messages import ATTACHMENTS, attached_image_size
-from exporter.earlier import Earlier, listed
 from exporter.files.arrays import Found, by_variable, digest
 from exporter.models.formats import IMAGE_INPUT, MOMENTUM_INPUT, TRAINING_MOMENTUM
 from exporter.models.variables import STATISTICS
 from exporter.probe import drop_path
 from exporter.probe.gradients import PLAIN, pulled, reached, small_graph
 from exporter.probe.jobs import DRAWS
-from exporter.probe.reuse import tensor_keys
+from exporter.probe.reuse import Earlier, listed, tensor_keys
 from exporter.progress import Say
 
 v1 = tf.compat.v1

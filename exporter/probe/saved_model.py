@@ -15,7 +15,6 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
 from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
-from exporter.earlier import Earlier
 from exporter.errors import ArtifactError
 from exporter.files.arrays import Found, LazyArrays, digest, save
 from exporter.graph import compatibility
@@ -24,7 +23,7 @@ from exporter.probe import drop_path, end_points
 from exporter.probe.gradients import PLAIN, pulled, pulled_taped, reached, small_graph, stops, taped
 from exporter.probe.hub_module import probe_hub
 from exporter.probe.jobs import DRAWS
-from exporter.probe.reuse import network_key
+from exporter.probe.reuse import Earlier, network_key
 from exporter.processes.run import Say
 
 v1 = tf.compat.v1
