@@ -20,7 +20,7 @@ from exporter.processes import run
 from exporter.progress import SILENT, Listener, Say
 from exporter.settings import Settings
 from exporter.verification.results import Expected, Report, require_passed
-from exporter.verification.verify import Choices, Verifier
+from exporter.verification.verifier import Choices, Verifier
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ import tensorflow as tf
 from exporter.artifact import folder as artifact
 from exporter.artifact import hub_module, saved_model
 from exporter.artifact.export import WRITERS
-from exporter.checkpoint import reader
+from exporter.checkpoint import names, reader
 from exporter.graph import batch_norm, network
 from exporter.models.config import ModelConfig, Task
 from exporter.models.formats import DEFAULT_MOMENTUM
@@ -581,7 +581,7 @@ def _write(good: Path, prefix: Path, output: Path, numbers: list[int]) -> None:
 
 
 def _variables(prefix: Path, config: ModelConfig, averages: bool) -> Held:
-    with mock.patch.object(reader, "AVERAGE", reader.AVERAGE if averages else "/None"):
+    with mock.patch.object(reader, "AVERAGE", names.AVERAGE if averages else "/None"):
         read = reader.Checkpoint(prefix, config, variables(config, "classification"))
         return read.tensors()
 

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exporter.checkpoint.reader import AVERAGE, map_names
-from exporter.checkpoint.synthetic import MARKER
+from exporter.checkpoint.names import AVERAGE, MARKER, map_names
 from exporter.errors import CheckpointError
 from exporter.models.config import model
 from exporter.models.variables import all_variables, variables

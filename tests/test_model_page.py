@@ -24,7 +24,7 @@ from exporter.models import variables as layout
 from exporter.models.config import TASKS, ModelConfig, Task, handle, model
 from exporter.release import model_page
 from exporter.release.manifest import Place
-from exporter.report import verification_plots
+from exporter.report import templates
 from tests import browser, environments, made_up
 from tests.command import artifact_folder
 from tests.html_pages import Reader
@@ -206,23 +206,23 @@ def _elements() -> list[tuple[str, dict[str, str]]]:
 @settings(deadline=None)
 @given(st.text(min_size=1, max_size=30) | st.text("`|\\<>&*_[]()!#-~ \n\ta", min_size=1, max_size=20))
 def test_text_from_outside_is_never_markup(text: str) -> None:
-    if not verification_plots.visible(text).strip():
+    if not templates.visible(text).strip():
         text += "x"
     subject = _hostile(text)
     written = model_page.markdown(subject, made_up.HANDLES)
     page = _read(written)
     assert page.elements == _elements()
     # It is shown as it is, with what is invisible written out.
-    expected = " ".join(verification_plots.visible(text).split())
+    expected = " ".join(templates.visible(text).split())
     cells = page.text.split("where it comes from")[1]
-    assert " ".join(f"checkpoint archive {verification_plots.visible(text)}, sha256".split()) in cells
+    assert " ".join(f"checkpoint archive {templates.visible(text)}, sha256".split()) in cells
     assert page.text.count(expected) >= 10
 
 
 def test_hostile_text_is_shown_and_does_nothing() -> None:
     written = model_page.markdown(_hostile(HOSTILE), ())
     page = _read(written)
-    assert verification_plots.visible(HOSTILE).replace("  ", " ") in page.text
+    assert templates.visible(HOSTILE).replace("  ", " ") in page.text
     names = {name for name, _ in page.elements}
     assert not names & {"script", "img", "iframe", "base", "form", "object"}
     assert not [address for address in _links(page) if ".example" in address]

@@ -14,7 +14,7 @@ from exporter.models import variables as layout
 from exporter.models.config import FORMATS, TASKS, model, models
 from exporter.release import index_page
 from exporter.release.manifest import Record
-from exporter.report import verification_plots
+from exporter.report import templates
 from tests import browser, environments, made_up
 from tests.html_pages import Reader
 from tests.reading import FOR_TINY_NETWORKS
@@ -101,7 +101,7 @@ def test_text_from_outside_is_never_markup(text: str) -> None:
         for shown, tool in ((hostile, text), (replace(config, title="x", checkpoint="x"), "x"))
     )
     assert page.elements == plain.elements
-    assert " ".join(verification_plots.visible(text).split()) in page.text
+    assert " ".join(templates.visible(text).split()) in page.text
 
 
 def test_the_page_needs_nothing_else(text: str) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from exporter.report import evaluation_plots, templates, verification_plots
 from exporter.report import page as report_page
-from exporter.report import verification_plots
 from exporter.verification.results import Check, Report
 from tests import browser, bundles
 from tests.command import CHECKOUT, Command, artifact_folder, files_below, peak_memory, refusal
@@ -97,8 +97,8 @@ def test_verdicts_checks_and_provenance_are_on_the_page(pages: _Pages) -> None:
         rows = [own for own in page.having("tr") if own.get("id", "").startswith(f"{key}-c")]
         assert [own.get("class") == "failed" for own in rows] == [not check["passed"] for check in report["checks"]]
         for check in report["checks"]:
-            assert verification_plots.visible(check["name"]) in page.text
-            assert " ".join(verification_plots.visible(check["detail"]).split()) in page.text
+            assert templates.visible(check["name"]) in page.text
+            assert " ".join(templates.visible(check["detail"]).split()) in page.text
     assert f"PASSED all {len(good['checks'])} checks passed" in page.text
     failed = sum(not check["passed"] for check in wrong["checks"])
     assert failed > 4
@@ -275,7 +275,7 @@ def test_what_did_not_run_has_no_plots_and_says_so(made: Path) -> None:
 
 def test_reliability_and_accuracies_are_drawn(made: Path) -> None:
     page = Reader(made.read_text(encoding="utf-8"))
-    reliability, top_k = verification_plots.evaluation("k", EVALUATION)
+    reliability, top_k = evaluation_plots.evaluation("k", EVALUATION)
     filled = [row for row in EVALUATION["bins"] if row["count"]]
     assert reliability.svg.count("<circle") == len(filled) == 9
     assert top_k.svg.count('class="bar"') == 3
@@ -285,7 +285,7 @@ def test_reliability_and_accuracies_are_drawn(made: Path) -> None:
     error = sum(row["count"] * abs(row["confidence"] - row["accuracy"]) for row in filled) / images
     assert f"{images:,} images in 9 bins" in page.text
     assert f"are {100 * error:.1f} percentage points apart" in page.text
-    empty = verification_plots.evaluation("k", {"bins": [], "top_k": [], "published": {}})
+    empty = evaluation_plots.evaluation("k", {"bins": [], "top_k": [], "published": {}})
     assert [Reader(plot.svg).having("circle") for plot in empty] == [[], []]
 
 

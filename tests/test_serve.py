@@ -26,7 +26,8 @@ from hypothesis import strategies
 
 from exporter.checkpoint.synthetic import ImageSet
 from exporter.errors import ServingError
-from exporter.hosting.routes import Delivery, Listed, Listing, Reply, deliver, listing, route
+from exporter.hosting.responses import Delivery, deliver
+from exporter.hosting.routes import Listed, Listing, Reply, listing, route
 from exporter.hosting.server import MOST_CLIENTS, ReleaseServer
 from exporter.release.manifest import read_manifest
 from tests import reading

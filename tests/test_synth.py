@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.checkpoint.synthetic import MARKER, ImageSet, base_value
+from exporter.checkpoint.names import MARKER
+from exporter.checkpoint.synthetic import ImageSet, base_value
 from exporter.models.config import model
 from exporter.models.variables import VariableSpec, all_variables
 from tests import bundles

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from exporter.checkpoint.reader import Checkpoint, without_slot
+from exporter.checkpoint.names import without_slot
+from exporter.checkpoint.reader import Checkpoint
 from exporter.errors import CheckpointError
 from exporter.models.config import ModelConfig
 from exporter.models.variables import all_variables, variables

@@ -16,8 +16,6 @@ from exporter.resources import resource
 
 Floats = NDArray[np.float32]
 
-#: A string variable of this name, holding a JSON object, marks every synthetic checkpoint.
-MARKER = "nasexport/synthetic"
 #: The seed whose weights have recorded reference outputs.
 RECORDED_SEED = 0
 #: Variances of the calibration are at least this, so that no channel is blown up.

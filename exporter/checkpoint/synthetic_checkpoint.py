@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from exporter.checkpoint import synthetic
-from exporter.checkpoint.reader import AVERAGE
+from exporter.checkpoint import names, synthetic
+from exporter.checkpoint.bundle import save
+from exporter.checkpoint.names import AVERAGE
 from exporter.checkpoint.synthetic import Floats
 from exporter.files.archive import is_archive
 from exporter.graph import network
@@ -36,13 +37,13 @@ def synthesize(request: dict[str, Any], report: Say) -> dict[str, Any]:
     tensors: dict[str, Any] = dict(LAYOUTS[layout](values))
     count = len(tensors)
     marker = {"model": config.name, "seed": seed, "layout": layout}
-    tensors[synthetic.MARKER] = np.array(json.dumps(marker, sort_keys=True).encode())
+    tensors[names.MARKER] = np.array(json.dumps(marker, sort_keys=True).encode())
 
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".nasexport-", dir=output.parent) as folder:
         report("writing the checkpoint")
         prefix = Path(folder) / ("model.ckpt" if is_archive(output) else output.name)
-        _save(prefix, tensors)
+        save(prefix, tensors)
         files = sorted(Path(folder).iterdir())
         if is_archive(output):
             report("packing the archive")
@@ -121,16 +122,6 @@ def _training(values: dict[VariableSpec, Floats]) -> Iterator[tuple[str, Any]]:
 
 
 LAYOUTS = {"plain": _plain, "averages": _averages, "training": _training}
-
-
-def _save(prefix: Path, tensors: dict[str, Any]) -> None:
-    names = sorted(tensors)
-    tf.raw_ops.SaveV2(
-        prefix=str(prefix),
-        tensor_names=names,
-        shape_and_slices=[""] * len(names),
-        tensors=[tf.convert_to_tensor(tensors.pop(name)) for name in names],
-    )
 
 
 def _pack(files: list[Path], target: Path) -> None:

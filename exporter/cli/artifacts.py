@@ -15,6 +15,7 @@ from exporter.diff.jobs import ASPECTS
 from exporter.models.config import model
 from exporter.reference.jobs import KINDS
 from exporter.settings import Settings
+from exporter.verification import verifier
 from exporter.verification.results import TOLERANCE
 
 
@@ -62,7 +63,7 @@ def verify(
 
     if version is not None and name is None:
         raise click.UsageError("--version goes with --model")
-    choices = verification.Choices(
+    choices = verifier.Choices(
         model(name) if name else None, version, against, reference, time_limit, report_file is not None
     )
     with page.opened(report_file) as subjects:

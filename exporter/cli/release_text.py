@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from exporter.release.make import Outcome
 from exporter.release.plan import Planned
+from exporter.release.tasks import Outcome
 from exporter.verification.results import Check, Report
 
 

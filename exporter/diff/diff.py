@@ -16,7 +16,8 @@ from exporter.artifact import packed
 from exporter.diff.comparison import Comparison
 from exporter.diff.declared import of_files
 from exporter.diff.jobs import ASPECTS, FILE_ASPECTS
-from exporter.diff.observed import PROBED, Side
+from exporter.diff.observed import PROBED
+from exporter.diff.side import Side
 from exporter.errors import ArtifactError
 from exporter.files.arrays import LazyArrays
 from exporter.processes import run

@@ -23,7 +23,8 @@ def compare_files(request: dict[str, Any], report: Say) -> dict[str, Any]:
     One variable of each is in memory at a time.
 
     Returns:
-        ``a`` and ``b``, what `exporter.artifact.inspection.describe` says of them; ``prefixes``, what to take off the names of
+        ``a`` and ``b``, what `exporter.artifact.inspection.describe` says of them; ``prefixes``, what to take off the
+        names of
         either's variables so that they meet. With ``request["values"]`` also ``variables``: names ``only_in_a`` and
         ``only_in_b``, the number ``in_both``, and those that have another ``shape`` (or type) or another ``value``,
         each with what differs; figures that are no finite number are None.

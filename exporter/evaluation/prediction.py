@@ -8,20 +8,14 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_hub as hub
 from google.protobuf.message import DecodeError
-from numpy.typing import NDArray
-from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.lib.io.tf_record import tf_record_random_reader
 
-from exporter.artifact import hub_messages
-from exporter.errors import ArtifactError, ConfigError, EvaluationError, ImageError
+from exporter.errors import EvaluationError, ImageError
+from exporter.evaluation.loaded_model import Floats, LoadedModel
 from exporter.evaluation.preprocessing import preprocessed
 from exporter.models.classes import IMAGENET_CLASSES, class_names
-from exporter.models.formats import HUB_MODULE_FILE, IMAGE_INPUT
 
-Size = tuple[int, int]
-Floats = NDArray[np.float64]
 Item = dict[str, Any]
 
 #: Images that are decoded at once, beside the batch that is being classified.
@@ -33,14 +27,14 @@ _BATCH = 16
 def predict(request: dict[str, Any], report: Callable[[str], None]) -> dict[str, Any]:
     """Classifies ``request["images"]``, paths of files.
 
-    ``request`` has what `exporter.evaluation.classifier.Classifier.request` gives, too. The result has ``image_size`` as
-    [height, width] and for each image, in order, ``classes``: [index, probability] of the ``top`` likeliest ones.
+    ``request`` has what `exporter.evaluation.classifier.Classifier.request` gives, too. The result has ``image_size``
+    as [height, width] and for each image, in order, ``classes``: [index, probability] of the ``top`` likeliest ones.
 
     Raises:
         ImageError: an image cannot be read.
         ArtifactError: the artifact does not load, or does not classify.
     """
-    model = _Model(request, report)
+    model = LoadedModel(request, report)
     report(f"classifying {len(request['images'])} images" if len(request["images"]) > 1 else "classifying the image")
     items = [{"file": path, "offset": None, "label": None} for path in request["images"]]
     found = []
@@ -65,7 +59,7 @@ def evaluate(request: dict[str, Any], report: Callable[[Any], None]) -> dict[str
         EvaluationError: a record has no label, or a wrong one.
         ArtifactError: the artifact does not load, or does not classify.
     """
-    model = _Model(request, report)
+    model = LoadedModel(request, report)
     report("classifying the first images")
     for batch in _batches(request["items"], request["batch_size"], model, request["skip_broken"]):
         outcome: dict[str, Any] = {"done": batch.done, "broken": batch.broken, "ranks": [], "confidences": []}
@@ -89,85 +83,6 @@ def _ranks(logits: Floats, labels: Sequence[int]) -> list[int]:
     return ((logits > true) | ((logits == true) & earlier)).sum(axis=1).tolist()
 
 
-class _Model:
-    """A loaded artifact of any format, as a function from images to logits."""
-
-    def __init__(self, request: dict[str, Any], report: Callable[[str], None]):
-        self._path = Path(request["path"])
-        self.classes: int = request["classes"]
-        report("loading the artifact")
-        is_hub = (self._path / HUB_MODULE_FILE).exists()
-        try:
-            loaded = hub.load(str(self._path), tags=[] if is_hub else None)
-        except Exception as error:
-            raise ArtifactError(f"{self._path} does not load with hub.load: {_reason(error)}") from error
-        self._call, found = _hub_function(loaded, self._path) if is_hub else _function(loaded, self._path)
-        wanted = request["image_size"]
-        if wanted and found and found != (wanted, wanted):
-            raise ConfigError(
-                f"{self._path} takes images of {found[1]} x {found[0]} pixels, the model named {wanted} x {wanted}: "
-                f"leave out --model, or name the right one"
-            )
-        if not wanted and not found:
-            raise ConfigError(f"{self._path} does not say which image size it takes: name its model with --model")
-        self.size: Size = (wanted, wanted) if wanted else found  # type: ignore[assignment]
-
-    def logits(self, images: tf.Tensor) -> Floats:
-        """What the network gives for images as `preprocessed` makes them: [batch, classes]."""
-        try:
-            logits = np.asarray(self._call(images), np.float64)
-        except (AttributeError, TypeError, ValueError, tf.errors.OpError) as error:
-            raise ArtifactError(f"{self._path} cannot be called with images: {_reason(error)}") from error
-        if logits.shape != (len(images), self.classes):
-            values = " x ".join(map(str, logits.shape[1:])) or "no"
-            raise ArtifactError(
-                f"{self._path} gives {values} values for an image, expected the logits of {self.classes} classes: "
-                f"is it a feature vector?"
-            )
-        if not np.isfinite(logits).all():
-            raise ArtifactError(f"{self._path} gives values that are not finite: its weights are damaged")
-        return logits
-
-
-def _hub_function(loaded: Any, path: Path) -> tuple[Callable[[tf.Tensor], Any], Size | None]:
-    """The classification of a TF1 Hub module, and the image size that is attached to it."""
-    signature = loaded.signatures.get("image_classification") or loaded.signatures.get("default")
-    if signature is None:
-        raise ArtifactError(f"{path} has no signature image_classification: it is no module for images")
-    try:
-        saved_model = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
-        attached = [
-            hub_messages.attached_image_size(value)
-            for value in saved_model.meta_graphs[0].collection_def[hub_messages.ATTACHMENTS].bytes_list.value
-        ]
-    except DecodeError as error:
-        raise ArtifactError(f"{path / 'saved_model.pb'} is damaged: its attachments cannot be read") from error
-    size = next(filter(None, attached), None) or _static_size(signature)
-    return lambda images: signature(**{IMAGE_INPUT: images})["default"], size
-
-
-def _function(loaded: Any, path: Path) -> tuple[Callable[[tf.Tensor], Any], Size | None]:
-    """The function of a TF2 SavedModel: the object itself, or else its serving signature."""
-    signature = loaded.signatures.get("serving_default")
-    if callable(loaded):
-        traces = getattr(loaded.__call__, "concrete_functions", [])
-        return loaded, next(filter(None, map(_static_size, [*traces, *([signature] if signature else [])])), None)
-    if signature is None or len(signature.structured_outputs) != 1:
-        raise ArtifactError(f"{path} cannot be called and has no serving signature with one output")
-    (argument,) = signature.structured_input_signature[1]
-    (output,) = signature.structured_outputs
-    return lambda images: signature(**{argument: images})[output], _static_size(signature)
-
-
-def _static_size(function: Any) -> Size | None:
-    """Height and width of the first image input, where they are fixed."""
-    for spec in tf.nest.flatten(function.structured_input_signature):
-        shape = getattr(spec, "shape", None)
-        if shape is not None and shape.rank == 4 and shape[1] and shape[2]:
-            return int(shape[1]), int(shape[2])
-    return None
-
-
 class _Batch:
     """What came of a row of items: the images and labels of the whole ones, the names of the broken ones."""
 
@@ -183,7 +98,7 @@ class _Batch:
         return tf.stack(self._images)
 
 
-def _batches(items: Sequence[Item], size: int, model: _Model, skip_broken: bool) -> Iterator[_Batch]:
+def _batches(items: Sequence[Item], size: int, model: LoadedModel, skip_broken: bool) -> Iterator[_Batch]:
     """Reads the next batch while the last one is used, so that memory holds two of them."""
 
     def read(item: Item) -> tuple[tf.Tensor, int] | str:
@@ -243,7 +158,3 @@ def _record(item: Item, classes: int) -> tuple[bytes, int, str]:
         )
     filename = b"".join(features["image/filename"].bytes_list.value).decode(errors="replace")
     return encoded[0], label, f"{filename} ({name})" if filename else name
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: " + " ".join(str(error).split())[:300]

@@ -15,7 +15,7 @@ from exporter.errors import CacheError, CheckpointError, ConfigError, FetchError
 from exporter.fetch.cache import RECORD, Cache, Entry, read_record
 from exporter.fetch.lock import LockedArchive, locked_archive, locked_archives
 from exporter.fetch.partial import forget
-from exporter.fetch.sources import local_path, shown
+from exporter.fetch.sources import shown, sources
 from exporter.files import archive, hashing
 from exporter.models.config import ModelConfig
 from exporter.processes import run as worker
@@ -114,23 +114,6 @@ def _require_locked_source(named: Source, locked: LockedArchive, shown: Path) ->
                 f"--frozen refuses {shown}: {name} has sha256 {digest},\n"
                 f"but {locked.lock_file} says {pinned.get(name, 'nothing of such a file')}"
             )
-
-
-def sources(locked: LockedArchive, settings: Settings) -> list[str]:
-    """Where to ask for an archive, in order: each mirror, then the published address; offline, only what is local.
-
-    Raises:
-        ConfigError: one of them is of a kind that cannot be asked.
-    """
-    found = [_join(mirror, locked.file_name) for mirror in settings.mirrors] + [locked.url]
-    for url in found:
-        if local_path(url) is None and not url.lower().startswith(("http://", "https://")):
-            raise ConfigError(f"cannot fetch from {shown(url)}: expected an http, https or file URL, or a folder")
-    return [url for url in found if not settings.offline or local_path(url) is not None]
-
-
-def _join(mirror: str, file_name: str) -> str:
-    return mirror.rstrip("/") + "/" + file_name
 
 
 def inventory(config: ModelConfig, folder: Path, listener: Listener) -> dict[str, Any]:

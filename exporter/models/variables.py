@@ -1,7 +1,7 @@
 """Every variable of a network, in order of creation, without TensorFlow.
 
-This is what a checkpoint must hold. The graph (`exporter.graph.network`) asks for its variables by name and shape and gets
-only those listed here, so the two cannot drift apart unnoticed; tests compare both with inventories recorded from
+This is what a checkpoint must hold. The graph (`exporter.graph.network`) asks for its variables by name and shape and
+gets only those listed here, so the two cannot drift apart unnoticed; tests compare both with inventories recorded from
 the original networks.
 """
 

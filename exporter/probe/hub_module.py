@@ -40,8 +40,9 @@ def probe_hub(path: Path, images: np.ndarray, earlier: Earlier, report: Say) -> 
     ``trainable``, ``regularization_loss``, ``update_ops`` (their number), ``gradients/…``, and of the moving statistics
     ``before/NAME``, ``moved/NAME`` (one run of the update operations at `TRAINING_MOMENTUM`, where that can be set),
     ``moved_by_default/NAME`` (one more). ``tag_sets`` and ``collections`` list what the file has, ``draws/…`` its
-    random decisions (`exporter.probe.drop_path.arrays`). ``image_sizes`` are those attached in each tag set, [height, width] or
-    zeros; ``l2/…`` is as in `exporter.probe.saved_model`. ``keys``, ``train/keys``, ``updates/keys`` and ``gradients/keys`` tell
+    random decisions (`exporter.probe.drop_path.arrays`). ``image_sizes`` are those attached in each tag set, [height,
+    width] or zeros; ``l2/…`` is as in `exporter.probe.saved_model`. ``keys``, ``train/keys``, ``updates/keys`` and
+    ``gradients/keys`` tell
     what these depend on (`exporter.probe.reuse.tensor_keys`): what an ``earlier`` module gave is not run again.
 
     Where a tag set is missing, there are the first two lists, and ``names`` is empty.

@@ -113,7 +113,9 @@ def listed(keys: Mapping[str, str]) -> np.ndarray:
 
 
 class Earlier:
-    """The arrays of probes (`exporter.probe.hub_module.probe_hub`), with their keys (`exporter.probe.reuse.tensor_keys`)."""
+    """The arrays of probes (`exporter.probe.hub_module.probe_hub`), with their keys
+    (`exporter.probe.reuse.tensor_keys`).
+    """
 
     def __init__(self, probes: Sequence[LazyArrays] = ()):
         self._probes = probes

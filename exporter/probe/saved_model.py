@@ -2,7 +2,6 @@
 
 import contextlib
 import gc
-import itertools
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,84 +10,30 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tensorflow_hub as hub
-from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
-from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
 from exporter.errors import ArtifactError
-from exporter.files.arrays import Found, LazyArrays, digest, save
-from exporter.graph import compatibility
-from exporter.models.formats import HUB_MODULE_FILE, TRAINING_MOMENTUM
+from exporter.files.arrays import Found, LazyArrays, digest
+from exporter.models.formats import TRAINING_MOMENTUM
 from exporter.probe import drop_path, end_points
-from exporter.probe.gradients import PLAIN, pulled, pulled_taped, reached, small_graph, stops, taped
-from exporter.probe.hub_module import probe_hub
+from exporter.probe.gradients import PLAIN, pulled, pulled_taped, reached, small_graph, taped
 from exporter.probe.jobs import DRAWS
-from exporter.probe.reuse import Earlier, network_key
 from exporter.processes.run import Say
 
 v1 = tf.compat.v1
 
+
 #: Arrays that are about the file and not about the network.
-_OF_FILE = ("signature/", "stored", "gradients/stops")
+OF_FILE = ("signature/", "stored", "gradients/stops")
 
 
-def probe(request: dict[str, Any], report: Say) -> dict[str, Any]:
-    """Loads ``request["path"]`` with ``hub.load`` and writes what it gives to the folder ``request["output"]``.
-
-    For the arrays of a TF1 Hub module see `exporter.probe.hub_module`. Those of a TF2 SavedModel: ``output`` on
-    `VERIFICATION_IMAGES` and ``output_single``, that of the function that was called, on the first of them alone;
-    ``end_point/NAME`` of those found in the graph; ``signature/NAME/OUTPUT``, ``signature_inputs``;
-    ``regularization_loss``, ``l2/…`` (see `exporter.probe.gradients.pulled`); ``names``, ``trainable`` and ``digests`` of
-    ``obj.variables`` in order, ``stored`` (how many values the file has); ``after_inference`` digests; ``draws/…`` of
-    its random decisions (see `exporter.probe.drop_path.arrays`); and, where those keep everything: ``training/output``, of the
-    moving statistics ``before/NAME``, ``moved/NAME`` (one step with `TRAINING_MOMENTUM`), ``moved_by_default/NAME``
-    (one more step), and ``gradients/names`` of the variables that a gradient reaches. ``gradients/stops`` are the
-    operations that stop one.
-
-    ``request["earlier"]`` may have folders that earlier probes wrote, and the ``network`` that each told of: where one
-    of them has the same values of variables, what follows from what it has in common with this one is linked. A
-    SavedModel of the same `network_key` is loaded, called and asked for its signatures, and no more.
-
-    The result lists the findings of the gate, and has the ``network``: for SavedModels its key.
-    """
-    path = Path(request["path"])
-    report("loading the artifact")
-    images = VERIFICATION_IMAGES.at(request["image_size"])
-    output = Path(request["output"])
-    try:
-        saved_model = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
-    except DecodeError as error:
-        raise ArtifactError(f"{path} does not load with hub.load: its saved_model.pb is damaged") from error
-    hub_module = (path / HUB_MODULE_FILE).exists()
-    network = HUB_MODULE_FILE if hub_module else network_key(saved_model)
-    earlier = [LazyArrays(Path(found)) for found, other in request.get("earlier", {}).items() if other == network]
-    if hub_module:
-        arrays = _probed_hub(path, images, report, Earlier(earlier))
-    else:
-        arrays = _probed(path, images, report, output.parent, earlier)
-    save(output, itertools.chain(arrays, _of_file(path, saved_model)))
-    findings = [str(finding) for finding in compatibility.check(saved_model)]
-    return {"findings": findings, "tensorflow": tf.__version__, "network": network}
-
-
-def _of_file(path: Path, saved_model: Any) -> Found:
-    stored = tf.train.load_checkpoint(str(path / "variables" / "variables")).get_variable_to_shape_map()
-    yield "stored", np.array(len(set(stored) - {"_CHECKPOINTABLE_OBJECT_GRAPH"}))
-    yield "gradients/stops", np.array(stops(saved_model), str)
-
-
-def _probed_hub(path: Path, images: np.ndarray, report: Say, earlier: Earlier) -> Found:
-    try:
-        yield from probe_hub(path, images, earlier, report)
-    except Exception as error:
-        raise ArtifactError(f"{path} cannot be used as a TF1 Hub module: {_reason(error)}") from error
-
-
-def _probed(path: Path, images: np.ndarray, report: Say, scratch: Path, earlier: Sequence[LazyArrays]) -> Found:
+def probe_saved_model(
+    path: Path, images: np.ndarray, report: Say, scratch: Path, earlier: Sequence[LazyArrays]
+) -> Found:
     try:
         loaded = hub.load(str(path))
     except Exception as error:
-        raise ArtifactError(f"{path} does not load with hub.load: {_reason(error)}") from error
+        raise ArtifactError(f"{path} does not load with hub.load: {reason(error)}") from error
     try:
         # Before anything ran that could change them.
         held = {"digests": _digests(loaded), "names": np.array([_name(variable) for variable in loaded.variables])}
@@ -97,7 +42,7 @@ def _probed(path: Path, images: np.ndarray, report: Say, scratch: Path, earlier:
             report("running the artifact, but not the network, which ran before")
             own = held | dict(_called(loaded, images)) | {"after_inference": _digests(loaded)}
             # It may have other signatures.
-            of_network = (name for name in before if name not in own and not name.startswith(_OF_FILE))
+            of_network = (name for name in before if name not in own and not name.startswith(OF_FILE))
             yield from own.items()
             yield from ((name, before.file(name)) for name in of_network)
             return
@@ -113,10 +58,10 @@ def _probed(path: Path, images: np.ndarray, report: Say, scratch: Path, earlier:
         with _keeping_all(path, scratch) as copy:
             yield from _training(hub.load(str(copy)), images)
     except (AttributeError, TypeError, ValueError, tf.errors.OpError) as error:
-        raise ArtifactError(f"{path} cannot be used as a reusable SavedModel: {_reason(error)}") from error
+        raise ArtifactError(f"{path} cannot be used as a reusable SavedModel: {reason(error)}") from error
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     return f"{type(error).__name__}: " + " ".join(str(error).split())[:300]
 
 

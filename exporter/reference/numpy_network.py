@@ -1,6 +1,7 @@
 """The forward pass of both networks once more, in NumPy alone: the arbiter between two graphs that disagree.
 
-It shares the table of cells and the fields of a configuration with `exporter.graph.network`, and nothing else: no TensorFlow,
+It shares the table of cells and the fields of a configuration with `exporter.graph.network`, and nothing else: no
+TensorFlow,
 no TF-Slim, and names, padding and matching of states worked out a second time. A mistake made once in the graphs is
 therefore not made here as well, and what TensorFlow computes is compared with arithmetic that can be read.
 
@@ -36,7 +37,8 @@ def outputs(
     """Every end point of a classification network in inference, in the order of the network.
 
     Args:
-        variables: the values by their names in the checkpoint; those of `exporter.models.variables.variables`, of which none is
+        variables: the values by their names in the checkpoint; those of `exporter.models.variables.variables`, of
+        which none is
             left out and no other is read.
         images: float32 [batch, size, size, 3], RGB in [0, 1], of at least one image.
         dtype: float32, or float64 to tell which of two float32 implementations is nearer to the truth.

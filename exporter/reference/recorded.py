@@ -6,7 +6,8 @@ package (``configs/references/``).
 
 Arrays: ``end_point/NAME`` of the logits, predictions and features; ``statistics/NAME`` of every end point: mean,
 standard deviation, largest magnitude; and, in a whole one, the same below ``training/``, and all else that
-`exporter.reference.computed.reference` writes. ``facts`` is JSON: ``model``, ``recorded_with``, ``files`` (their sha256).
+`exporter.reference.computed.reference` writes. ``facts`` is JSON: ``model``, ``recorded_with``, ``files`` (their
+sha256).
 """
 
 import hashlib

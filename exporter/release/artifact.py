@@ -18,7 +18,7 @@ from exporter.release.manifest import Place, Record, encoded
 from exporter.release.plan import Planned, Target
 from exporter.report import page as report_page
 from exporter.verification.results import Expected, Report, require_passed
-from exporter.verification.verify import Verifier
+from exporter.verification.verifier import Verifier
 
 
 def complete(

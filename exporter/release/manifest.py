@@ -71,8 +71,8 @@ class Record:
 
     ``inputs`` is all that its bytes depend on, and ``identity`` the sha256 of that. ``source`` is what
     ``nasexport.json`` says of the checkpoint, ``synthetic`` included. ``checks`` are those of the verification, as
-    `exporter.verification.results.Check.to_dict` gives them. ``files`` are those of the folder; ``archive``, ``page``, ``page_html``
-    and ``report`` those beside it.
+    `exporter.verification.results.Check.to_dict` gives them. ``files`` are those of the folder; ``archive``, ``page``,
+    ``page_html`` and ``report`` those beside it.
     """
 
     handle: str

@@ -8,7 +8,7 @@ from pathlib import Path
 from exporter.errors import ReleaseError
 from exporter.progress import SILENT, Listener
 from exporter.release import artifact, finalize
-from exporter.release.make import held
+from exporter.release.folder import held
 from exporter.release.manifest import Record, encoded, read_manifest
 from exporter.release.plan import problems
 

@@ -14,7 +14,7 @@ from exporter.models import cells, formats, variables
 from exporter.models.classes import IMAGENET_CLASSES
 from exporter.models.config import TASKS, ModelConfig, Task, handle
 from exporter.release.manifest import INDEX_FILE, Place
-from exporter.report import templates, verification_plots
+from exporter.report import templates
 
 
 @dataclass(frozen=True)
@@ -179,9 +179,7 @@ def markdown(subject: Subject, released: Collection[str]) -> str:
         end_points=_end_points(config, task),
         synthetic=", ".join(f"{key} {value}" for key, value in sorted((subject.source["synthetic"] or {}).items())),
         failed=[check for check in subject.checks if not check["passed"]],
-        figures=[
-            (check, _figure(check["figure"]), verification_plots.number(check["tolerance"])) for check in subject.checks
-        ],
+        figures=[(check, _figure(check["figure"]), templates.number(check["tolerance"])) for check in subject.checks],
         readers=CHANGES[max(number for number in CHANGES if number <= version)].readers,
         changes=[(number, CHANGES[number].changes, link(task, number)) for number in versions if number in CHANGES],
         sister=handle(config, _OTHER_TASK[task], version),
@@ -224,4 +222,4 @@ def _end_points(config: ModelConfig, task: Task) -> list[str]:
 
 
 def _figure(value: float | None) -> str:
-    return "not measured" if value is None else verification_plots.number(value)
+    return "not measured" if value is None else templates.number(value)

@@ -9,13 +9,14 @@ from exporter.errors import NasexportError
 from exporter.fetch import published
 from exporter.models.config import largest_task
 from exporter.processes import scheduler
+from exporter.processes.memory import expected_memory, free_memory
 from exporter.processes.scheduler import Task
 from exporter.progress import SILENT, Listener
-from exporter.release.make import expected_memory, free_memory
 from exporter.release.manifest import read_manifest
 from exporter.settings import Settings
 from exporter.verification.results import Expected, Report
-from exporter.verification.verify import Verifier, expected_of, require_checkpoint
+from exporter.verification.verifier import Verifier
+from exporter.verification.verify import expected_of, require_checkpoint
 
 
 def verify(

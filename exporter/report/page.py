@@ -13,8 +13,8 @@ from typing import Any
 
 import exporter
 from exporter.errors import ArtifactError, NasexportError
-from exporter.report import templates, verification_plots
-from exporter.report.verification_plots import Plot
+from exporter.report import evaluation_plots, svg, templates, verification_plots
+from exporter.report.svg import Plot
 from exporter.verification.results import Check, Report
 
 TEMPLATE = "report.html"
@@ -27,7 +27,7 @@ class Subject:
     Args:
         report: the checks of an artifact; its path is shown as it is.
         metadata: the artifact's ``nasexport.json``, which may hold anything.
-        evaluation: what `exporter.report.verification_plots.evaluation` takes, where the artifact was evaluated as well.
+        evaluation: what `exporter.report.evaluation_plots.evaluation` takes, where the artifact was evaluated as well.
     """
 
     report: Report
@@ -108,9 +108,9 @@ def page(subjects: Sequence[Subject]) -> str:
         TEMPLATE,
         sections=sections,
         failed=[section for section in sections if not section["passed"]],
-        plot_style=verification_plots.STYLE,
+        plot_style=svg.STYLE,
         version=exporter.__version__,
-        number=verification_plots.number,
+        number=templates.number,
     )
 
 
@@ -119,7 +119,7 @@ def _section(key: str, subject: Subject) -> dict[str, Any]:
     drawn, undrawn = _plots(key, report.measured)
     synthetic = _listed(_mapping(metadata.get("source")).get("synthetic"))
     if subject.evaluation is not None:
-        drawn += verification_plots.evaluation(key, subject.evaluation)
+        drawn += evaluation_plots.evaluation(key, subject.evaluation)
     return {
         "key": key,
         "path": report.path,
@@ -146,8 +146,8 @@ def _row(key: str, check: Check) -> dict[str, Any]:
     return {
         "key": key,
         "name": check.name,
-        "figure": verification_plots.number(check.figure),
-        "tolerance": verification_plots.number(check.tolerance),
+        "figure": templates.number(check.figure),
+        "tolerance": templates.number(check.tolerance),
         "passed": check.passed,
         "detail": check.detail,
     }

@@ -7,11 +7,12 @@ the same bytes.
 
 import functools
 import json
+import math
 import re
+import unicodedata
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from exporter.report import verification_plots
 from exporter.resources import resource
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def _environment(kind: str) -> "jinja2.Environment":
     from markupsafe import Markup  # what is marked so is not escaped again
 
     def escaped(value: Any) -> Any:
-        return Markup(_MARKDOWN.sub(r"\\\1", verification_plots.visible(value))) if type(value) is str else value
+        return Markup(_MARKDOWN.sub(r"\\\1", visible(value))) if type(value) is str else value
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(resource(_FOLDER)),
@@ -64,20 +65,35 @@ def _environment(kind: str) -> "jinja2.Environment":
 
 def _shown(value: Any) -> Any:
     """Text from outside with its invisible characters written out; the template escapes what is left."""
-    return verification_plots.visible(value) if type(value) is str else value
+    return visible(value) if type(value) is str else value
 
 
 def _code(value: str) -> str:
     """A code span, within more backticks than the text has in a row."""
-    text = verification_plots.visible(value)
+    text = visible(value)
     fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
     padding = " " if text.startswith(("`", " ")) or text.endswith(("`", " ")) else ""
     return f"{fence}{padding}{text}{padding}{fence}"
 
 
 def _python(value: str) -> str:
-    return json.dumps(verification_plots.visible(value))
+    return json.dumps(visible(value))
 
 
 def _comment(value: str) -> str:
-    return re.sub("-(?=-)", "- ", verification_plots.visible(value))
+    return re.sub("-(?=-)", "- ", visible(value))
+
+
+def visible(text: str) -> str:
+    r"""The text in a line, with what cannot be seen, or turns other text around, written out: ``\x1b``, ``\u202e``."""
+    return "".join(map(_visible_character, " ".join(text.splitlines())))
+
+
+def _visible_character(character: str) -> str:
+    hidden = unicodedata.category(character) in ("Cc", "Cf", "Cs")  # control, format, surrogate
+    return character.encode("unicode_escape").decode() if hidden else character
+
+
+def number(value: float) -> str:
+    """A number as the tables and texts have it, to three digits."""
+    return "not a number" if math.isnan(value) else f"{value:.3g}"

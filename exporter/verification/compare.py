@@ -1,7 +1,9 @@
 """Compares what an artifact does with the reference, check by check.
 
-The reference is the TF-Slim graph run straight from the checkpoint (`exporter.reference.computed`); the artifact was loaded as
-a user would (`exporter.probe.saved_model`). Each ran in a process of its own; what they wrote down meets here, in NumPy.
+The reference is the TF-Slim graph run straight from the checkpoint (`exporter.reference.computed`); the artifact was
+loaded as
+a user would (`exporter.probe.saved_model`). Each ran in a process of its own; what they wrote down meets here, in
+NumPy.
 """
 
 from pathlib import Path

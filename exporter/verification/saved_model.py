@@ -31,7 +31,7 @@ def compare(expected: Expected, reference: Arrays, found: Arrays, findings: list
 
     Args:
         reference: arrays of `exporter.reference.computed.reference`.
-        found: arrays of `exporter.probe.saved_model.probe`, of an artifact in this format.
+        found: arrays of `exporter.probe.run.probe`, of an artifact in this format.
         findings: what the gate says of the file.
     """
     name = "Logits" if expected.task == "classification" else "global_pool"
