@@ -33,7 +33,7 @@ test: $(BIN)/.installed lint ## Install, then run the linters and all tests
 	$(PYTEST)
 
 test-compat: $(BIN)/.installed ## Install, then run the tests with old readers and writers (`make test` runs them too)
-	$(PYTEST) tests/test_readers.py tests/test_hub_modules.py tests/test_writers.py
+	$(PYTEST) tests/compatibility
 
 # `make bench BENCH="--only load --runs 5"` measures less, or more often; docs/performance.md says what there is.
 bench: $(BIN)/.installed ## Install, then measure speed, memory and size beside others: takes more than an hour

@@ -153,7 +153,7 @@ class Workspace:
         """Python 3.7 with TensorFlow 1.15.5 and tensorflow-hub 0.12, as the tests find or make it."""
         import pytest
 
-        from tests import environments
+        from tests.support import environments
 
         if "python" not in self._seen:
             self.report("looking for TensorFlow 1.15 (it is installed where it is missing)")

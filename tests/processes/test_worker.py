@@ -1,0 +1,145 @@
+"""Processes that are forked from one that imported TensorFlow do what new ones do, and come to the same ends."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from exporter.errors import NasexportError, WorkerError
+from exporter.processes import run
+from tests.support.command import CHECKOUT, artifact_folder
+from tests.support.command import Command as Cli
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux only")
+
+#: The number of threads without and with the modules of all jobs. OpenBLAS may have some, which outlive a fork.
+THREADS = """
+import contextlib, os
+import numpy
+with contextlib.suppress(ImportError):
+    import scipy.linalg
+before = len(os.listdir("/proc/self/task"))
+import importlib
+from exporter import worker
+for job in worker.JOBS.values():
+    importlib.import_module(job.split(":")[0])
+print(before, len(os.listdir("/proc/self/task")))
+"""
+
+
+@pytest.fixture
+def path(tiny_artifacts: Path) -> Path:
+    return artifact_folder(tiny_artifacts, "tiny_nasnet", "feature_vector", 5)
+
+
+@pytest.fixture
+def imported_once() -> Iterator[None]:
+    with run.imported_once():
+        yield
+
+
+def _server() -> psutil.Process:
+    (server,) = [each for each in psutil.Process().children() if "worker.fork_for" in "".join(each.cmdline())]
+    return server
+
+
+def _inspected(path: Path) -> dict[str, object]:
+    facts = run.run("inspect", {"path": str(path)})
+    assert facts.pop("peak_memory") > 0
+    return facts
+
+
+def test_one_import_serves_all_and_ends_with_the_last_user(path: Path) -> None:
+    alone = _inspected(path)
+    assert not psutil.Process().children()
+    with run.imported_once():
+        assert not psutil.Process().children()  # none was needed yet
+        with run.imported_once():
+            assert _inspected(path) == alone
+            server = _server()
+        assert _inspected(path) == alone
+        assert _server() == server
+    assert not server.is_running()
+
+
+@pytest.mark.usefixtures("imported_once")
+def test_errors_and_side_by_side(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(NasexportError, match=r"not an artifact|no saved_model"):
+        run.run("inspect", {"path": str(tmp_path)})
+    found: list[object] = []
+    threads = [threading.Thread(target=lambda: found.append(_inspected(path))) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [_inspected(path)] * 6
+
+
+@pytest.mark.usefixtures("imported_once")
+def test_whoever_is_killed_the_others_go_on(path: Path, tmp_path: Path) -> None:
+    expected = _inspected(path)
+    server = _server()
+
+    def kill(_: object) -> None:
+        for process in server.children():
+            process.kill()
+
+    request = {"path": str(path), "image_size": 32, "output": str(tmp_path / "found")}
+    with pytest.raises(WorkerError, match="killed by signal 9"):
+        run.run("probe", request, kill)
+    assert _inspected(path) == expected
+    assert _server() == server
+
+    def kill_all(_: object) -> None:
+        children = server.children()
+        server.kill()
+        for child in children:
+            child.kill()
+
+    with pytest.raises(WorkerError, match="nobody knows how"):
+        run.run("probe", request, kill_all)
+    assert _inspected(path) == expected  # in a process that was not forked
+
+
+@pytest.mark.usefixtures("imported_once")
+def test_time_limit_and_interruption(path: Path, tmp_path: Path) -> None:
+    _inspected(path)
+    began = time.monotonic()
+    request = {"path": str(path), "image_size": 32, "output": str(tmp_path / "found")}
+    with pytest.raises(WorkerError, match=r"took longer than 0\.5 s"):
+        run.run("probe", request, time_limit=0.5)
+    assert time.monotonic() - began < 20
+    # A terminal's Ctrl-C reaches all processes of the command: the server stays for as long as its parent does.
+    _server().send_signal(signal.SIGINT)
+    with pytest.raises(WorkerError, match="KeyboardInterrupt"):
+        run.run("probe", request, lambda _: _server().children()[0].send_signal(signal.SIGINT))
+    _inspected(path)
+
+
+def test_a_killed_parent_takes_all_with_it(own_cli: Cli, path: Path, tiny_checkpoint: Path) -> None:
+    command = [sys.executable, "-m", "exporter", "verify", path, "--checkpoint", tiny_checkpoint]
+    with subprocess.Popen(
+        list(map(str, command)), cwd=own_cli.cwd, env=own_cli.env, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr
+        next(line for line in process.stderr if "running the artifact" in line)
+        all_of_them = psutil.Process(process.pid).children(recursive=True)
+        assert len(all_of_them) == 2
+        process.kill()
+        process.wait()
+        assert not psutil.wait_procs(all_of_them, timeout=30)[1]
+
+
+def test_importing_the_jobs_starts_no_thread() -> None:
+    """Threads do not survive a fork, and what they hold then is held for ever."""
+    result = subprocess.run(
+        [sys.executable, "-c", THREADS], cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=True
+    )
+    before, after = result.stdout.split()
+    assert before == after

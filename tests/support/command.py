@@ -1,0 +1,141 @@
+"""Runs the command line as its users do: in a process of its own, in a folder of its own."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+#: No command of the tests takes a tenth of this; it ends a test that hangs.
+TIMEOUT = 600
+
+Result = subprocess.CompletedProcess[str]
+
+
+@dataclass(frozen=True)
+class Command:
+    """``nasexport`` with an own working folder, home, cache and folder for temporary files, all below ``folder``."""
+
+    folder: Path
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def cwd(self) -> Path:
+        return self._made("work")
+
+    @property
+    def temporary(self) -> Path:
+        """Where the command puts its temporary files; whatever is in it afterwards was left behind."""
+        return self._made("temporary")
+
+    @property
+    def cache(self) -> Path:
+        return self.folder / "cache"
+
+    @property
+    def env(self) -> dict[str, str]:
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("NASEXPORT_", "XDG_")) and not name.lower().endswith("_proxy")
+        }
+        return {
+            **kept,
+            "PYTHONPATH": str(CHECKOUT),
+            "HOME": str(self._made("home")),
+            "TMPDIR": str(self.temporary),
+            "NASEXPORT_CACHE_DIR": str(self.cache),
+            # oneDNN can crash in the gradients of networks as tiny as the tests' are; see the README.
+            "TF_ENABLE_ONEDNN_OPTS": "0",
+            **self.variables,
+        }
+
+    def with_variables(self, **variables: str) -> "Command":
+        """The same command with more environment variables."""
+        return Command(self.folder, {**self.variables, **variables})
+
+    def arguments(self, *args: object) -> list[str]:
+        return [sys.executable, "-m", "exporter", *map(str, args)]
+
+    def __call__(self, *args: object, cwd: Path | None = None) -> Result:
+        """Runs it to its end, whatever that is."""
+        return subprocess.run(
+            self.arguments(*args),
+            cwd=cwd or self.cwd,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
+
+    def start(self, *args: object, **options: Any) -> subprocess.Popen[str]:
+        """Starts it and returns at once."""
+        return subprocess.Popen(
+            self.arguments(*args),
+            cwd=self.cwd,
+            env=self.env,
+            **{
+                "stdin": subprocess.DEVNULL,
+                "stdout": subprocess.PIPE,
+                "stderr": subprocess.PIPE,
+                "text": True,
+                # A shell that starts a job in the background makes it deaf to Ctrl-C, and tests may run in one.
+                "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+                **options,
+            },
+        )
+
+    def _made(self, name: str) -> Path:
+        path = self.folder / name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+
+def succeeded(result: Result) -> Result:
+    """The result, of a command that must have worked."""
+    assert result.returncode == 0, f"exit {result.returncode}\n{result.stdout}\n{result.stderr}"
+    return result
+
+
+def refusal(result: Result, status: int = 1) -> str:
+    """The message of a command that must have refused: exit 1, one or two lines on standard error, no traceback.
+
+    What comes before the message are lines of progress and warnings.
+    """
+    assert result.returncode == status, f"exit {result.returncode}\n{result.stdout}\n{result.stderr}"
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    marker = "nasexport: error: "
+    assert result.stderr.count(marker) == 1, result.stderr
+    message = result.stderr.split(marker)[1].rstrip("\n")
+    assert 1 <= len(message.splitlines()) <= 2, message
+    return message
+
+
+def artifact_folder(output: Path, name: str, task: str, version: int) -> Path:
+    """Where an artifact lies below the folder that was named with ``--output``."""
+    return output / "google" / "imagenet" / name / task / str(version)
+
+
+def files_below(folder: Path) -> list[str]:
+    """Every file and folder below ``folder``, hidden ones too; empty where it does not exist."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*")) if folder.exists() else []
+
+
+def peak_memory(pid: int) -> int:
+    """The largest resident set since a process's program began, in bytes; wait4 would count its parent's too.
+
+    0 where the system does not tell, or the process has ended.
+    """
+    try:
+        match = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    except OSError:
+        return 0
+    return int(match[1]) * 1024 if match else 0

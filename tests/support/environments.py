@@ -1,0 +1,160 @@
+"""The interpreters that artifacts are read with: the current one, and older ones with the readers of their time."""
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import filelock
+import pytest
+
+from tests.support.command import CHECKOUT
+
+#: Names the folder that keeps the environments between runs; it defaults to ``.venv-readers`` in the checkout.
+FOLDER_VARIABLE = "NASEXPORT_TEST_ENVS"
+
+
+@dataclass(frozen=True)
+class Reader:
+    """An interpreter with one TensorFlow and what it needs beside it."""
+
+    python: str
+    tensorflow: str
+    hub: str
+    packages: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return f"python{self.python}-tensorflow{self.tensorflow}"
+
+    @property
+    def versions(self) -> str:
+        return f"{self.python} {self.tensorflow} {self.hub}"
+
+    @property
+    def requirements(self) -> list[str]:
+        return [f"tensorflow=={self.tensorflow}", f"tensorflow-hub=={self.hub}", *self.packages]
+
+
+#: What the published pages name as the oldest reader.
+OLDEST = Reader("3.7", "1.15.5", "0.12.0", ("protobuf==3.20.3", "numpy<1.19"))
+#: The last TensorFlow with which tensorflow-hub still has ``hub.Module``.
+LAST_WITH_HUB_MODULE = Reader("3.11", "2.15.1", "0.15.0", ("setuptools<81",))
+#: The oldest TensorFlow that may write.
+OLDEST_WRITER = Reader(
+    "3.11",
+    "2.16.2",
+    "0.16.1",
+    (
+        "tf-keras==2.16.0",
+        "setuptools<81",
+        *("absl-py", "click", "filelock", "platformdirs", "pyyaml", "requests", "rich", "tf-slim"),
+    ),
+)
+
+_PRINT_VERSIONS = (
+    "import sys, tensorflow as tf, tensorflow_hub as hub\n"
+    "print('%d.%d' % sys.version_info[:2], tf.__version__, hub.__version__)"
+)
+
+
+def current() -> Path:
+    return Path(sys.executable)
+
+
+def old() -> Path:
+    """Python 3.7 with TensorFlow 1.15.5 and tensorflow-hub 0.12.0."""
+    return reader(OLDEST)
+
+
+def last_with_hub_module() -> Path:
+    """Python 3.11 with TensorFlow 2.15.1 and tensorflow-hub 0.15.0."""
+    return reader(LAST_WITH_HUB_MODULE)
+
+
+def oldest_writer() -> Path:
+    """A Python with the oldest TensorFlow that ``pyproject.toml`` allows to write, and all else that the tool needs."""
+    return reader(OLDEST_WRITER)
+
+
+@functools.cache
+def reader(wanted: Reader) -> Path:
+    """The reader's interpreter, made where it is not there yet.
+
+    Without a Python of that version the test that asks is skipped: that reader stays untested, which the summary says.
+    """
+    folder = Path(os.environ.get(FOLDER_VARIABLE) or CHECKOUT / ".venv-readers")
+    folder.mkdir(parents=True, exist_ok=True)
+    return reader_in(folder, wanted)
+
+
+def old_in(folder: Path) -> Path:
+    """The oldest reader, in a given folder."""
+    return reader_in(folder, OLDEST)
+
+
+def reader_in(folder: Path, wanted: Reader) -> Path:
+    """A reader in a given folder; a half-made one, of a run that was cut off, is made again."""
+    environment = folder / wanted.name
+    python = environment / "bin" / "python"
+    with filelock.FileLock(folder / f"{wanted.name}.lock"):
+        if _versions(python) != wanted.versions:
+            base = _python(wanted.python) or _skip(wanted)
+            shutil.rmtree(environment, ignore_errors=True)
+            _run(base, "-m", "venv", environment)
+            _run(python, "-m", "pip", "install", "--quiet", "--upgrade", "pip")
+            _run(python, "-m", "pip", "install", "--quiet", *wanted.requirements)
+            assert _versions(python) == wanted.versions
+    return python
+
+
+def clean_variables() -> dict[str, str]:
+    """The variables of this process without those that lead another interpreter to this one's packages."""
+    misleading = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYENV_VERSION", "__PYVENV_LAUNCHER__")
+    return {name: value for name, value in os.environ.items() if name not in misleading}
+
+
+def _skip(wanted: Reader) -> NoReturn:
+    pytest.skip(f"NOT TESTED with TensorFlow {wanted.tensorflow}: there is no Python {wanted.python} on PATH")
+
+
+def _python(version: str) -> Path | None:
+    major, minor = version.split(".")
+    program = f"import sys; print(sys.executable) if sys.version_info[:2] == ({major}, {minor}) else sys.exit(1)"
+    for name, variables in _candidates(version):
+        found = subprocess.run(
+            [name, "-c", program], env={**clean_variables(), **variables}, capture_output=True, text=True, check=False
+        )
+        if found.returncode == 0:
+            return Path(found.stdout.strip())
+    return None
+
+
+def _candidates(version: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Commands that may be that Python, each with the variables it needs."""
+    if python := shutil.which(f"python{version}"):
+        yield python, {}
+        if pyenv := shutil.which("pyenv"):  # whose commands do nothing until they are told which one
+            listed = subprocess.run([pyenv, "versions", "--bare"], capture_output=True, text=True, check=False)
+            for full in listed.stdout.split():
+                if full.startswith(f"{version}."):
+                    yield python, {"PYENV_VERSION": full}
+
+
+def _versions(python: Path) -> str | None:
+    if not python.exists():
+        return None
+    found = subprocess.run(
+        [python, "-c", _PRINT_VERSIONS], env=clean_variables(), capture_output=True, text=True, check=False
+    )
+    return found.stdout.strip() if found.returncode == 0 else None
+
+
+def _run(*command: object) -> None:
+    process = subprocess.run([*map(str, command)], env=clean_variables(), capture_output=True, text=True, check=False)
+    assert process.returncode == 0, f"{' '.join(map(str, command))}\n{process.stdout}\n{process.stderr}"

@@ -1,0 +1,65 @@
+"""Reads artifacts with the scripts in ``tests/readers``, each in a process of a chosen interpreter."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.support import environments
+
+SCRIPTS = Path(__file__).parent / "readers"
+
+#: Readers by name: the newest TensorFlow at hand, and the oldest that the published pages promise.
+READERS: Mapping[str, Callable[[], Path]] = {"current": environments.current, "tensorflow_1_15": environments.old}
+
+#: Without TensorFlow's oneDNN kernels. Those of 2.21 write past their memory in the gradient of a strided 1x1
+#: convolution with 4 or 8 channels, which only networks as tiny as those of the tests have; any program that has one
+#: crashes there.
+FOR_TINY_NETWORKS = {"TF_ENABLE_ONEDNN_OPTS": "0"}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a reader found: ``facts`` it printed, ``arrays`` it wrote."""
+
+    facts: dict[str, Any]
+    arrays: dict[str, Any]
+
+
+def read(
+    reader: str, script: str, artifact: Path, images: Any, folder: Path, variables: Mapping[str, str] | None = None
+) -> Reading:
+    """Runs a script on an artifact; ``folder`` is for the files that they exchange.
+
+    Raises:
+        AssertionError: the script failed; the message has the end of what it printed.
+    """
+    python = READERS[reader]()
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez(folder / "input.npz", images=images)
+    process = run(python, script, artifact, folder, variables=variables)
+    assert process.returncode == 0, f"exit {process.returncode} of {script} with {reader}\n{process.stderr[-4000:]}"
+    output = folder / "output.npz"
+    arrays = {}
+    if output.exists():
+        with np.load(output) as file:
+            arrays = {key: file[key] for key in file.files}
+    return Reading(json.loads(process.stdout.splitlines()[-1]), arrays)
+
+
+def run(
+    python: Path, script: str, *arguments: object, variables: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [python, SCRIPTS / f"{script}.py", *map(str, arguments)],
+        env={**environments.clean_variables(), "TF_CPP_MIN_LOG_LEVEL": "2", **(variables or {})},
+        cwd=os.path.dirname(SCRIPTS),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
