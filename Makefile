@@ -46,6 +46,7 @@ lint: $(BIN)/.installed ## Check style, format and types, and the files for CI a
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/shellcheck .ci/*
 	$(BIN)/actionlint -shellcheck $(BIN)/shellcheck .github/workflows/*.yml
 	$(BIN)/zizmor --offline --quiet .github/workflows

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from exporter.models.config import ModelConfig
+from exporter.reference.jobs import KERAS_NETWORKS
 
 #: Keras pads the input of these poolings of reduction cells with zeros, and pools without padding; in the original, a
 #: pooling looks at real pixels alone. Zeros change the largest value and the average along the borders.
@@ -17,7 +18,6 @@ PADDED_POOLINGS = re.compile(r"reduction_(left2|left3|right5)_")
 PADDING = re.compile(r"reduction_pad_1_")
 #: Three in each of the two stem cells and two reduction cells.
 POOLINGS = 3 * 4
-MODELS = {"nasnet_mobile": "NASNetMobile", "nasnet_large": "NASNetLarge"}
 
 _CELL = re.compile(r"_(stem_\d|reduce_\d+|\d+)$")
 _SEPARABLE = re.compile(r"separable_conv_(\d)(_bn)?_(normal|reduction)_(left|right)(\d)$")
@@ -103,9 +103,9 @@ def outputs(
     """
     import keras
 
-    if config.name not in MODELS:
+    if config.name not in KERAS_NETWORKS:
         raise ValueError(f"Keras Applications has no {config.name}")
-    kind = getattr(keras.applications, MODELS[config.name])
+    kind = getattr(keras.applications, KERAS_NETWORKS[config.name])
     network = kind(weights=None, classes=config.num_classes, classifier_activation=None)
     if corrected:
         network, count = _corrected(network)

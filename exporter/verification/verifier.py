@@ -16,8 +16,8 @@ from exporter.models.config import ModelConfig, Task
 from exporter.models.variables import variables
 from exporter.processes import run
 from exporter.progress import Say
-from exporter.reference import keras_network
 from exporter.reference import recorded as references
+from exporter.reference.jobs import KERAS_NETWORKS
 from exporter.settings import Settings
 from exporter.verification import compare
 from exporter.verification.results import Check, Expected, Report
@@ -122,7 +122,7 @@ class Verifier:
             # What the original network gave counts for more than what ours gives.
             self._reference = ChainMap(recorded, computed)  # type: ignore[arg-type]
         for kind in self._choices.against:
-            if kind == "keras" and self._config.name not in keras_network.MODELS:
+            if kind == "keras" and self._config.name not in KERAS_NETWORKS:
                 raise ConfigError(f"Keras Applications has no {self._config.name}: compare it with --against numpy")
             self._others[kind] = self._computed("independent", {"kind": kind}, report)
 
