@@ -1,11 +1,9 @@
 """What the bytes of a released artifact depend on, and the hash of it that tells whether one is still right."""
 
-import ast
 import functools
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +15,10 @@ from exporter.reference import recorded as references
 from exporter.resources import resource
 from exporter.settings import Settings
 
-#: Where the code begins that an artifact, its verification and its pages come out of.
-_ROOTS = (
-    "exporter.artifact.export",
-    "exporter.reference.computed",
-    "exporter.probe.saved_model",
-    "exporter.verification.compare",
-    "exporter.files.packing",
-    "exporter.report.page",
-    "exporter.release.model_page",
-    "exporter.release.artifact",
-)
-#: Fetching brings a checkpoint, whose hash counts, not how it came.
-_PASSED_OVER = {"exporter.fetch.published"}
+#: The folders of code that an artifact, its verification and its pages come out of. Fetching brings a checkpoint, whose
+#: hash counts, not how it came.
+_FOLDERS = ("models", "files", "graph", "checkpoint", "artifact", "reference", "probe", "verification", "report")
+_MODULES = ("release/artifact.py", "release/manifest.py", "release/model_page.py")
 #: Packages that have a say in what is written.
 _PACKAGES = ("tensorflow", "tensorflow-hub", "tf-slim", "tf-keras", "numpy", "protobuf", "jinja2", "markdown-it-py")
 _PACKAGE_FOLDER = Path(exporter.__file__).parent
@@ -76,38 +65,19 @@ def packages() -> dict[str, str]:
 
 @functools.cache
 def code() -> str:
-    """The sha256 of the modules that artifacts come out of, by name and content, and of the data that ships with them.
-
-    Modules count where one of the first imports them, directly or not: a change to fetching or serving changes nothing
-    that is written.
-    """
+    """The sha256 of `files`, by name and content."""
     digest = hashlib.sha256()
-    data = (path for path in resource("data").rglob("*") if path.is_file())
-    for path in sorted([*map(_path, modules()), *data]):
+    for path in files():
         digest.update(f"{path.relative_to(_PACKAGE_FOLDER).as_posix()}\0".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 
 
-def modules() -> list[str]:
-    """The modules that `code` hashes, by their full names."""
-    found: set[str] = set()
-    waiting = set(_ROOTS)
-    while waiting:
-        name = waiting.pop()
-        found.add(name)
-        waiting |= set(_imported(_path(name))) - found
-    return sorted(found)
+def files() -> list[Path]:
+    """The code and the data of the package that artifacts come out of; a change to fetching or serving is none to them.
 
-
-def _path(module: str) -> Path:
-    return _PACKAGE_FOLDER.parent.joinpath(*module.split(".")).with_suffix(".py")
-
-
-def _imported(path: Path) -> Iterator[str]:
-    """The modules of this package that a file imports anywhere."""
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        names: list[str] = []
-        if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith("exporter."):
-            names = [f"{node.module}", *(f"{node.module}.{alias.name}" for alias in node.names)]
-        yield from (name for name in names if name not in _PASSED_OVER and _path(name).is_file())
+    Data that lies in the checkout beside the package, as configurations do, counts in `inputs` where it is used.
+    """
+    code = (path for folder in _FOLDERS for path in (_PACKAGE_FOLDER / folder).rglob("*.py"))
+    data = (path for path in resource("data").rglob("*") if path.is_file())
+    return sorted([*code, *(_PACKAGE_FOLDER / module for module in _MODULES), *data])
