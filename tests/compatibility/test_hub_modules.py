@@ -14,8 +14,9 @@ from exporter.models import formats
 from exporter.models.config import Task, model
 from exporter.models.variables import variables
 from tests.support import environments
-from tests.support.command import CHECKOUT, Command, artifact_folder, refusal, succeeded
+from tests.support.command import Command, artifact_folder, refusal, succeeded
 from tests.support.networks import TOLERANCE, difference
+from tests.support.reading import SCRIPTS
 
 MODULE_READERS = {"TensorFlow 1.15.5": environments.old, "TensorFlow 2.15.1": environments.last_with_hub_module}
 Read = tuple[dict[str, Any], dict[str, Any]]
@@ -30,7 +31,7 @@ def _read(script: str, python: Path, artifact: Path, folder: Path, size: int) ->
     """Runs a reader on an artifact: its facts, and its arrays."""
     folder.mkdir(parents=True)
     np.savez(folder / "input.npz", images=ImageSet(count=4, seed=5).at(size))
-    command = [str(python), str(CHECKOUT / "tests" / "readers" / f"{script}.py"), str(artifact), str(folder)]
+    command = [str(python), str(SCRIPTS / f"{script}.py"), str(artifact), str(folder)]
     variables = {**environments.clean_variables(), "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
     process = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr[-4000:]

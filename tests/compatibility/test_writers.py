@@ -12,6 +12,7 @@ from exporter.checkpoint.synthetic import ImageSet
 from tests.support import environments
 from tests.support.command import CHECKOUT, Command, artifact_folder, succeeded
 from tests.support.networks import TOLERANCE, difference
+from tests.support.reading import SCRIPTS
 
 VERSIONS = (3, 4)
 TASK = "feature_vector"
@@ -74,7 +75,7 @@ def test_old_readers_find_no_difference(reader: Callable[[], Path], written: dic
         folder.mkdir()
         np.savez(folder / "input.npz", images=ImageSet(count=2, seed=5).at(224))
         paths = [str(artifact_folder(output, "nasnet_mobile", TASK, version)) for version in VERSIONS]
-        script = str(CHECKOUT / "tests" / "readers" / "both_formats.py")
+        script = str(SCRIPTS / "both_formats.py")
         process = subprocess.run(
             [str(reader()), script, *paths, str(folder)],
             env={**environments.clean_variables(), "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"},

@@ -26,8 +26,8 @@ with contextlib.suppress(ImportError):
     import scipy.linalg
 before = len(os.listdir("/proc/self/task"))
 import importlib
-from exporter import worker
-for job in worker.JOBS.values():
+from exporter.processes import run
+for job in run.JOBS.values():
     importlib.import_module(job.split(":")[0])
 print(before, len(os.listdir("/proc/self/task")))
 """
@@ -45,7 +45,7 @@ def imported_once() -> Iterator[None]:
 
 
 def _server() -> psutil.Process:
-    (server,) = [each for each in psutil.Process().children() if "worker.fork_for" in "".join(each.cmdline())]
+    (server,) = [each for each in psutil.Process().children() if "run.fork_for" in "".join(each.cmdline())]
     return server
 
 

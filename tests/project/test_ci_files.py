@@ -159,8 +159,8 @@ def test_tests_run_on_every_python_that_is_supported() -> None:
     first, last = map(int, re.findall(r'requires-python = ">=3\.(\d+),<3\.(\d+)"', text)[0])
     assert [job["python"] for job in jobs] == [f"3.{minor}" for minor in range(first, last)]
     (full,) = [job for job in jobs if job.get("readers")]
-    needed = set(re.findall(r'^    "(3\.\d+)",$', (CHECKOUT / "tests" / "environments.py").read_text(), re.MULTILINE))
-    needed |= set(re.findall(r'Reader\("(3\.\d+)"', (CHECKOUT / "tests" / "environments.py").read_text()))
+    needed = set(re.findall(r'^    "(3\.\d+)",$', (CHECKOUT / "tests" / "support" / "environments.py").read_text(), re.MULTILINE))
+    needed |= set(re.findall(r'Reader\("(3\.\d+)"', (CHECKOUT / "tests" / "support" / "environments.py").read_text()))
     assert set(full["readers"].split()) == needed
     (setup,) = [step["with"] for step in _steps("tests", "tests") if step.get("if") and "setup-python" in step["uses"]]
     assert set(setup["python-version"].split()) == needed

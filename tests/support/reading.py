@@ -1,4 +1,4 @@
-"""Reads artifacts with the scripts in ``tests/readers``, each in a process of a chosen interpreter."""
+"""Reads artifacts with the scripts in ``tests/support/readers``, each in a process of a chosen interpreter."""
 
 import json
 import os

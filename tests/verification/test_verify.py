@@ -237,7 +237,7 @@ WRONG_EXPORTER = """
 import sys
 
 if sys.argv[-1] == "export":
-    import exporter.saved_model as module
+    import exporter.artifact.saved_model as module
 
     make = module.Writer.__init__
 
