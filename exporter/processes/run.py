@@ -37,7 +37,7 @@ JOBS = {
     "synthesize": "exporter.checkpoint.synthetic_checkpoint:synthesize",
     "export": "exporter.artifact.export:export",
     "reference": "exporter.reference.computed:reference",
-    "probe": "exporter.probe.saved_model:probe",
+    "probe": "exporter.probe.run:probe",
     "inspect": "exporter.artifact.inspection:describe",
     "compare_files": "exporter.diff.stored:compare_files",
     "inventory": "exporter.checkpoint.inventory:inventory",

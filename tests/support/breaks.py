@@ -581,7 +581,7 @@ def _write(good: Path, prefix: Path, output: Path, numbers: list[int]) -> None:
 
 
 def _variables(prefix: Path, config: ModelConfig, averages: bool) -> Held:
-    with mock.patch.object(reader, "AVERAGE", names.AVERAGE if averages else "/None"):
+    with mock.patch.object(names, "AVERAGE", names.AVERAGE if averages else "/None"):
         read = reader.Checkpoint(prefix, config, variables(config, "classification"))
         return read.tensors()
 
