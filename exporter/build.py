@@ -14,8 +14,8 @@ from exporter.artifact import folder as artifact
 from exporter.checkpoint.source import Source
 from exporter.errors import ConfigError
 from exporter.fetch.published import opened
-from exporter.models.config import TASKS, Format, ModelConfig, Task, handle, largest_task, resolve_version
-from exporter.models.formats import DEFAULT_MOMENTUM, FIRST_MOMENTUM_VERSION, TRAINING_DECAY
+from exporter.models.config import TASKS, ModelConfig, Task, handle, largest_task, resolve_version
+from exporter.models.formats import FORMATS, Format
 from exporter.processes import run
 from exporter.progress import SILENT, Listener, Say
 from exporter.settings import Settings
@@ -72,7 +72,7 @@ def build(
         NasexportError: one of its children. Artifacts that were finished before stay, nothing else does.
     """
     version, _ = resolve_version(config, options.format, options.version)
-    momentum = _momentum(version, options.momentum)
+    momentum = _momentum(config, version, options.momentum)
     targets = {task: artifact.destination(output, config, task, version) for task in options.tasks}
     for target in targets.values():
         artifact.require_free(target, options.overwrite)
@@ -121,20 +121,22 @@ def build(
         return built
 
 
-def _momentum(version: int, wanted: float | None) -> float:
+def _momentum(config: ModelConfig, version: int, wanted: float | None) -> float:
     """The default momentum of an artifact.
 
     Raises:
         ConfigError: one is wanted, but the version keeps that of the original training.
     """
-    if version >= FIRST_MOMENTUM_VERSION:
-        return DEFAULT_MOMENTUM if wanted is None else wanted
-    if wanted is not None:
+    spec = config.version_spec(version)
+    if wanted is None:
+        return spec.momentum
+    if not spec.momentum_settable:
+        first = min(row.number for format_ in FORMATS.values() for row in format_.versions if row.momentum_settable)
         raise ConfigError(
-            f"version {version} keeps the batch norm momentum of the original training, {TRAINING_DECAY}:\n"
-            f"--batch-norm-momentum needs version {FIRST_MOMENTUM_VERSION} or later"
+            f"version {version} keeps the batch norm momentum of the original training, {spec.momentum}:\n"
+            f"--batch-norm-momentum needs version {first} or later"
         )
-    return TRAINING_DECAY
+    return wanted
 
 
 def steps(options: Options) -> int:

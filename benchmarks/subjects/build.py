@@ -6,7 +6,8 @@ from benchmarks.measuring import Contestant, Run
 from benchmarks.peers.keras_network import NAMES
 from benchmarks.results import Figure, Goal
 from benchmarks.workspace import HERE, MODELS, Workspace, nasexport, peer
-from exporter.models.config import DEFAULT_VERSIONS, FORMATS, Format, ModelConfig
+from exporter.models.config import ModelConfig
+from exporter.models.formats import FORMATS, Format, written
 
 DEFAULT_MODELS = ("nasnet_large",)
 KERAS, ORIGINAL, FLOOR = "Keras Applications, export", "TF-Slim and hub.Module, export", "TensorFlow and the weights"
@@ -34,8 +35,8 @@ def _figures(workspace: Workspace, config: ModelConfig) -> Iterable[Figure]:
     contestants.append(Contestant(FLOOR, command, HERE))
     runs = workspace.take_turns("build", contestants)
     goals = config.name in DEFAULT_MODELS
-    for format_ in FORMATS:
-        version = DEFAULT_VERSIONS[format_]
+    for format_ in written():
+        version = FORMATS[format_].default_version
         rival = KERAS if format_ == "saved_model_2" and has_keras else ORIGINAL
         known = {ARCHIVE: _name(ARCHIVE, format_), UNPACKED: _name(UNPACKED, format_), rival: rival}
         key, title = f"build/{config.name}/{format_}", f"build {config.name} version {version}"
@@ -56,7 +57,7 @@ def _figures(workspace: Workspace, config: ModelConfig) -> Iterable[Figure]:
 
 
 def _ours(workspace: Workspace, config: ModelConfig, format_: Format) -> Iterable[Contestant]:
-    version = DEFAULT_VERSIONS[format_]
+    version = FORMATS[format_].default_version
     given = {ARCHIVE: workspace.archive(config), UNPACKED: workspace.checkpoint(config)}
     for name, checkpoint in given.items():
         output = workspace.scratch(f"nasexport-{format_}")
@@ -66,7 +67,7 @@ def _ours(workspace: Workspace, config: ModelConfig, format_: Format) -> Iterabl
 
 
 def _name(name: str, format_: Format) -> str:
-    return f"{name}, version {DEFAULT_VERSIONS[format_]}"
+    return f"{name}, version {FORMATS[format_].default_version}"
 
 
 def _seconds(found: dict[str, list[Run]]) -> dict[str, list[float]]:

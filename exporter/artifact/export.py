@@ -1,17 +1,37 @@
 """The worker job that turns a checkpoint into artifacts on disk."""
 
+import pkgutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import tensorflow as tf
 
-from exporter.artifact import hub_module, saved_model
 from exporter.checkpoint.reader import Checkpoint
-from exporter.models.config import TASKS, Format, ModelConfig, Task
+from exporter.models import formats
+from exporter.models.config import TASKS, ModelConfig, Task
+from exporter.models.formats import Format, FormatSpec
 from exporter.models.variables import variables
 from exporter.processes.run import told
 
-WRITERS: dict[Format, Any] = {"hub": hub_module.Writer, "saved_model_2": saved_model.Writer}
+formats.preload("writer")
+
+
+class Writer(Protocol):
+    """Writes the versions of one task of a network in one format; what they have in common is made once."""
+
+    def write(self, version: int, folder: Path, momentum: float) -> None:
+        """Writes an artifact into ``folder``, which must not exist.
+
+        Args:
+            momentum: the default decay of the moving averages when training, where the format knows one.
+        """
+
+
+def writer(spec: FormatSpec, config: ModelConfig, task: Task, values: Mapping[str, Any]) -> Writer:
+    """A writer of a format; ``values`` are float32 tensors by checkpoint name, those of the task and maybe others."""
+    assert spec.writer, f"{spec.name} cannot be written"
+    return pkgutil.resolve_name(spec.writer)(config, task, values)
 
 
 def export(request: dict[str, Any], report: Any) -> dict[str, Any]:
@@ -60,13 +80,16 @@ def _write(
     report: Any,
 ) -> None:
     """Writes the versions of one task, with one writer for each format."""
-    writers = {format_: WRITERS[format_](config, task, held) for format_ in WRITERS}
+    writers: dict[Format, Writer] = {}
     for target in targets:
         version, folder = target["version"], target["folder"]
         # Whose fault the end of the process is must be known before anything tells a user that it is being written.
         report({"writes": folder})
         report(f"writing {task} version {version}")
         try:
-            writers[config.versions[version]].write(version, Path(folder), target["momentum"])
+            spec = config.format_spec(version)
+            if spec.name not in writers:
+                writers[spec.name] = writer(spec, config, task, held)
+            writers[spec.name].write(version, Path(folder), target["momentum"])
         except Exception as error:
             failed[folder] = told(error)

@@ -15,13 +15,13 @@ import exporter
 from exporter.checkpoint.source import Source
 from exporter.errors import ArtifactError
 from exporter.files.hashing import sha256
+from exporter.models import formats
 from exporter.models.config import ModelConfig, Task, handle
+from exporter.models.formats import FormatSpec
 
 #: The file beside the model that tells how it was made.
 METADATA_FILE = "nasexport.json"
 METADATA_SCHEMA = 1
-#: What decides what a reader makes of an artifact.
-_MODEL_FILES = ("*.pb", "variables/*", "assets/*")
 
 
 def destination(output: Path, config: ModelConfig, task: Task, version: int) -> Path:
@@ -160,14 +160,22 @@ def read_metadata(folder: Path) -> dict[str, Any] | None:
 
 def content(folder: Path) -> str:
     """The sha256 of the files that decide what an artifact does, and of their names; not of what it says of itself."""
-    files = sorted(file for pattern in _MODEL_FILES for file in folder.glob(pattern) if file.is_file())
-    text = "".join(f"{file.name} {sha256(file)}\n" for file in files)
+    files = [folder / name for name in formats.file_names()]
+    files += [file for name in formats.folder_names() for file in (folder / name).glob("*")]
+    text = "".join(f"{file.name} {sha256(file)}\n" for file in sorted(files) if file.is_file())
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def require_saved_model(folder: Path) -> None:
-    """Raises ArtifactError where ``folder`` does not hold a SavedModel."""
+def require_artifact(folder: Path) -> FormatSpec:
+    """The format of the artifact in ``folder``, as its files' names tell it: see `exporter.models.formats.format_of`.
+
+    Raises:
+        ArtifactError: there is no artifact.
+    """
     if not folder.exists():
         raise ArtifactError(f"there is nothing at {folder}: expected the folder of an artifact, or its .tar.gz")
-    if not (folder / "saved_model.pb").is_file():
-        raise ArtifactError(f"{folder} holds no saved_model.pb: expected the folder of an artifact (…/<version>)")
+    spec = formats.format_of(folder)
+    if spec is None:
+        expected = "expected the folder of an artifact (…/<version>)"
+        raise ArtifactError(f"{folder} holds no {formats.model_files()}: {expected}")
+    return spec

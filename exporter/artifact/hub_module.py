@@ -19,14 +19,8 @@ from exporter.graph.downgrade import downgrade
 from exporter.graph.network import Network
 from exporter.graph.nodes import FLOAT
 from exporter.models.config import ModelConfig, Task
-from exporter.models.formats import (
-    FIRST_MOMENTUM_VERSION,
-    HUB_MODULE_FILE,
-    IMAGE_INPUT,
-    MOMENTUM_INPUT,
-    TRAINING_DECAY,
-    hub_signatures,
-)
+from exporter.models.formats import HUB, HUB_MODULE_FILE, TRAINING_DECAY
+from exporter.models.signatures import IMAGE_INPUT, MOMENTUM_INPUT, hub_signatures
 from exporter.models.variables import VariableSpec, variables
 
 v1 = tf.compat.v1
@@ -52,7 +46,7 @@ class Writer:
         Raises:
             GateError: the file would not load in the oldest reader promised.
         """
-        key = (version >= FIRST_MOMENTUM_VERSION, momentum)
+        key = (HUB.version(version).momentum_settable, momentum)
         if key not in self._written:
             self._written[key] = _saved_model(self._config, self._task, version, momentum)
         values = {spec.name: self._values[spec.name] for spec in variables(self._config, self._task)}
@@ -78,7 +72,7 @@ def _meta_graph(
         held = {spec.name: _Variable(spec) for spec in specs}
         images = v1.placeholder(tf.float32, [None, config.image_size, config.image_size, 3], name=IMAGE_INPUT)
         decay: Any = TRAINING_DECAY
-        if version >= FIRST_MOMENTUM_VERSION:
+        if HUB.version(version).momentum_settable:
             decay = v1.placeholder_with_default(tf.constant(momentum, tf.float32), [], name=MOMENTUM_INPUT)
         built = network.build(config, task, images, lambda name, _: held[name], training=training, momentum=decay)
         meta_graph = meta_graph_pb2.MetaGraphDef()

@@ -8,11 +8,8 @@ from pathlib import Path, PurePosixPath
 from exporter.artifact import folder as artifact
 from exporter.errors import ArtifactError, NasexportError
 from exporter.files import archive
-from exporter.models.formats import HUB_MODULE_FILE
+from exporter.models import formats
 
-_MODEL = "saved_model.pb"
-_FILES = frozenset({_MODEL, HUB_MODULE_FILE, artifact.METADATA_FILE, "fingerprint.pb", "keras_metadata.pb"})
-_FOLDERS = frozenset({"variables", "assets"})
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -56,13 +53,15 @@ def _belongs(path: PurePosixPath) -> bool:
 
 
 def _belongs_to_root(parts: tuple[str, ...]) -> bool:
-    return (len(parts) == 1 and parts[0] in _FILES) or (len(parts) > 1 and parts[0] in _FOLDERS)
+    if len(parts) == 1:
+        return parts[0] == artifact.METADATA_FILE or parts[0] in formats.file_names()
+    return len(parts) > 1 and parts[0] in formats.folder_names()
 
 
 #: What an archive of an artifact is unpacked for.
 ARTIFACT = archive.Contents(
     noun="artifact",
-    expected=f"a {_MODEL}, at its root or in the one folder there,",
+    expected=f"a {formats.model_files()}, at its root or in the one folder there,",
     belongs=_belongs,
     refused=ArtifactError,
     unusable=ArtifactError,
@@ -71,9 +70,9 @@ ARTIFACT = archive.Contents(
 
 def _root(path: Path, folder: Path) -> Path:
     """Where in the unpacked ``folder`` the artifact lies."""
-    if (folder / _MODEL).is_file():
+    if formats.format_of(folder):
         return folder
-    roots = sorted(model.parent for model in folder.glob(f"*/{_MODEL}"))
+    roots = sorted(below for below in folder.iterdir() if below.is_dir() and formats.format_of(below))
     if len(roots) > 1:
         names = ", ".join(root.name for root in roots[:4])
         raise ArtifactError(f"{path} holds {len(roots)} artifacts ({names}): unpack it, and name the one that is meant")

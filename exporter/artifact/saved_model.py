@@ -22,7 +22,8 @@ from exporter.graph import compatibility, layers, network, nodes
 from exporter.graph.canonical import canonicalize
 from exporter.graph.downgrade import downgrade
 from exporter.models.config import ModelConfig, Task, handle
-from exporter.models.formats import DEFAULT_MOMENTUM, FIRST_SERVING_VERSION, SERVING_INPUT, SERVING_OUTPUTS
+from exporter.models.formats import DEFAULT_MOMENTUM, SAVED_MODEL_2
+from exporter.models.signatures import SERVING_INPUT, SERVING_OUTPUTS
 from exporter.models.variables import VariableSpec, variables
 
 #: Under this key the file of variables holds which of them belongs to which object.
@@ -63,7 +64,7 @@ class Writer:
             GateError: the file would not load in the oldest reader promised.
         """
         self._traces = self._traces or _trace(self._config, self._task, self._specs)
-        serving = self._traces.serving if version >= FIRST_SERVING_VERSION else None
+        serving = self._traces.serving if SAVED_MODEL_2.version(version).serving else None
         objects = _objects(self._specs, self._traces, serving, momentum)
         saved_model = saved_model_pb2.SavedModel(saved_model_schema_version=1)
         saved_model.meta_graphs.append(_meta_graph(self._specs, self._traces, serving, objects))

@@ -16,7 +16,8 @@ from exporter.cli.options import (
     report_option,
     warn,
 )
-from exporter.models.config import FORMATS, TASKS, Format, Task, model
+from exporter.models.config import TASKS, Task, model
+from exporter.models.formats import DEFAULT_FORMAT, FORMATS, Format, written
 from exporter.settings import Settings
 
 
@@ -24,6 +25,12 @@ def _momentum(_context: click.Context, _parameter: click.Parameter, value: float
     if value is not None and not 0 <= value <= 1:
         raise click.BadParameter(f"{value} is not between 0 and 1")
     return value
+
+
+def _default_versions() -> str:
+    """``4 for saved_model_2, 3 for hub``: the default format's first."""
+    specs = [FORMATS[name] for name in sorted(written(), key=lambda name: name != DEFAULT_FORMAT)]
+    return ", ".join(f"{spec.default_version} for {spec.name}" for spec in specs if spec.default_version is not None)
 
 
 @click.command()
@@ -40,8 +47,8 @@ def models(settings: Settings, as_json: bool) -> None:
 
 @click.command("build")
 @click.argument("names", metavar="MODEL...", nargs=-1, required=True, type=model_type)
-@click.option("--format", "format_", type=click.Choice(FORMATS), help="Artifact format. [default: saved_model_2]")
-@click.option("--version", type=int, help="Version to write. [default: 4 for saved_model_2, 3 for hub]")
+@click.option("--format", "format_", type=click.Choice(written()), help=f"Artifact format. [default: {DEFAULT_FORMAT}]")
+@click.option("--version", type=int, help=f"Version to write. [default: {_default_versions()}]")
 @click.option("--task", type=click.Choice(TASKS), help="One task only. [default: both]")
 @click.option("--checkpoint", type=path_type, help="Checkpoint prefix, one of its files, its folder, or a .tar.gz.")
 @click.option("--output", type=path_type, default=Path("dist"), show_default=True, help="Folder to write below.")

@@ -76,7 +76,7 @@ def compare(
     with packed.opened(a) as folder_a, packed.opened(b) as folder_b:
         folders = {"a": folder_a, "b": folder_b}
         for folder in folders.values():
-            artifact.require_saved_model(folder)
+            artifact.require_artifact(folder)
         request = {**{side: str(folder) for side, folder in folders.items()}, "values": "variables" in aspects}
         files = run.run("compare_files", request, report, debug)
         notes = _prefix_notes(files["prefixes"])

@@ -6,7 +6,8 @@ import numpy as np
 
 from exporter.artifact import variable_names
 from exporter.diff.declared import flat_signatures
-from exporter.models.formats import MOMENTUM_INPUT, TRAINING_MOMENTUM
+from exporter.models.formats import FORMATS, TRAINING_MOMENTUM
+from exporter.models.signatures import MOMENTUM_INPUT
 
 END_POINTS = "end points"
 
@@ -17,8 +18,9 @@ class Side:
     def __init__(self, arrays: Any, facts: dict[str, Any], prefix: str):
         self.arrays, self.hub, self._prefix = arrays, facts["format"] == "hub", prefix
         inputs = (set(signature["inputs"]) for signature in flat_signatures(facts).values())
+        always = all(version.momentum_settable for version in FORMATS[facts["format"]].versions)
         #: Whether a reader can choose the momentum; a TF2 SavedModel that did not take one could not be probed.
-        self.settable = not self.hub or any(MOMENTUM_INPUT in names for names in inputs)
+        self.settable = always or any(MOMENTUM_INPUT in names for names in inputs)
 
     def array(self, key: str) -> np.ndarray:
         return self.arrays[key]

@@ -34,7 +34,7 @@ class Classifier:
             ArtifactError: there is none, it is damaged, or it is a feature vector.
             ConfigError: it is another model than the one named.
         """
-        folder.require_saved_model(path)
+        folder.require_artifact(path)
         if folder.read_metadata(path) is None:
             return cls(path, named, None)
         expected, metadata = verify.expected_of(path)

@@ -1,4 +1,4 @@
-"""Models, tasks, versions and formats, as rows: one YAML file under ``configs/`` for each model."""
+"""Models and tasks, as rows: one YAML file under ``configs/`` for each model."""
 
 import dataclasses
 import functools
@@ -11,17 +11,14 @@ from typing import Any, Literal, get_args
 import yaml
 
 from exporter.errors import ConfigError
+from exporter.models import formats
 from exporter.models.cells import FAMILIES
+from exporter.models.formats import DEFAULT_FORMAT, FORMATS, Format, FormatSpec, VersionSpec
 from exporter.resources import resource
 
 Task = Literal["classification", "feature_vector"]
-Format = Literal["hub", "saved_model_2"]
 
 TASKS: tuple[Task, ...] = get_args(Task)
-FORMATS: tuple[Format, ...] = get_args(Format)
-
-#: The version that a format means when none is given.
-DEFAULT_VERSIONS: dict[Format, int] = {"hub": 3, "saved_model_2": 4}
 
 
 def largest_task(tasks: Collection[Task]) -> Task:
@@ -91,6 +88,14 @@ class ModelConfig:
         values["reductions"] = list(self.reductions)
         return values
 
+    def format_spec(self, version: int) -> FormatSpec:
+        """The format of a version of this model."""
+        return FORMATS[self.versions[version]]
+
+    def version_spec(self, version: int) -> VersionSpec:
+        """What a version of this model has, by its format."""
+        return self.format_spec(version).version(version)
+
 
 def _whole(low: int):
     return lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= low
@@ -118,7 +123,7 @@ def _ascending(value: Any) -> bool:
 
 def _versions(value: Any) -> bool:
     return isinstance(value, dict) and all(
-        str(version).isdecimal() and format_ in FORMATS for version, format_ in value.items()
+        str(version).isdecimal() and format_ in formats.written() for version, format_ in value.items()
     )
 
 
@@ -177,15 +182,15 @@ def _read(path: Path) -> ModelConfig:
 
 
 def resolve_version(config: ModelConfig, format_: Format | None, version: int | None) -> tuple[int, Format]:
-    """The version and its format that ``--format`` and ``--version`` ask for; both default to version 4.
+    """The version and its format that ``--format`` and ``--version`` ask for; both default to what a row says.
 
     Raises:
         ConfigError: the model has no such version, or the version is of another format.
     """
     if version is None:
-        version = DEFAULT_VERSIONS[format_ or "saved_model_2"]
-    if version not in config.versions or (format_ and config.versions[version] != format_):
-        wanted = f"version {version}" + (f" in format {format_}" if format_ else "")
+        version = FORMATS[format_ or DEFAULT_FORMAT].default_version
+    if version is None or version not in config.versions or (format_ and config.versions[version] != format_):
+        wanted = ("version" if version is None else f"version {version}") + (f" in format {format_}" if format_ else "")
         have = ", ".join(f"{number} ({name})" for number, name in sorted(config.versions.items()))
         raise ConfigError(f"{config.name} has no {wanted}: it has versions {have}")
     return version, config.versions[version]

@@ -1,11 +1,18 @@
-"""Names and numbers of the published formats; no TensorFlow needed to know them."""
+"""The formats of artifacts, a row each: what differs between formats is named here, and nowhere decided by an ``if``.
 
+A row names functions as ``module:name``, since those modules import this one; `pkgutil.resolve_name` gives the function
+where it is called. Each format that can be written has a module of its own, under one name, in ``exporter.artifact``,
+``exporter.probe``, ``exporter.verification`` and ``exporter.evaluation``.
+"""
+
+import dataclasses
+import pkgutil
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
 
-from exporter.models.config import Format, Task
-
-#: What people call the formats.
-NAMES: dict[Format, str] = {"hub": "TF1 Hub module", "saved_model_2": "TF2 SavedModel"}
+#: The name of a format, a key of `FORMATS`.
+Format: TypeAlias = str
 
 #: Decay of the moving averages when an artifact of version 3 and later is fine-tuned, unless told otherwise.
 DEFAULT_MOMENTUM = 0.99
@@ -13,57 +20,234 @@ DEFAULT_MOMENTUM = 0.99
 #: What a verification sets the momentum to in a training step; far from every default.
 TRAINING_MOMENTUM = 0.75
 
-#: The first version whose momentum can be set.
-FIRST_MOMENTUM_VERSION = 3
-#: The first version with a ``serving_default`` signature.
-FIRST_SERVING_VERSION = 5
-SERVING_INPUT = "inputs"
-SERVING_OUTPUTS: dict[Task, str] = {"classification": "logits", "feature_vector": "feature_vector"}
-
 #: Decay of the moving averages while the published checkpoints were trained; that of versions 1 and 2.
 TRAINING_DECAY = 0.9997
 
 #: What marks a folder as a TF1 Hub module, beside its ``saved_model.pb``.
 HUB_MODULE_FILE = "tfhub_module.pb"
-#: Inputs of a TF1 Hub module's signatures.
-IMAGE_INPUT = "images"
-MOMENTUM_INPUT = "batch_norm_momentum"
-
-
-#: The collections that ``hub.Module`` takes; any other is an error there.
-HUB_COLLECTIONS = frozenset(
-    {
-        "variables",
-        "trainable_variables",
-        "model_variables",
-        "update_ops",
-        "regularization_losses",
-        "table_initializer",
-        "asset_filepaths",
-        "cond_context",
-        "while_context",
-        "hub_module_attachments",
-    }
-)
+_SAVED_MODEL_FILE = "saved_model.pb"
 
 
 @dataclass(frozen=True)
-class HubSignature:
-    """A signature of a TF1 Hub module: its inputs, and the end point that its output ``default`` is."""
+class VersionSpec:
+    """What artifacts of a format have from the version ``number`` on, until another row says otherwise.
 
-    inputs: tuple[str, ...]
-    end_point: str
+    ``momentum_settable`` is whether a reader can choose the momentum of batch norm in training, ``momentum`` the
+    default decay of the moving averages, from 0 to 1. ``serving`` is whether there is a ``serving_default`` signature.
+    Model pages show ``readers``, what it takes to load one, and ``changes``, what came with this version; each is a
+    sentence in Markdown.
+    """
+
+    number: int
+    momentum_settable: bool
+    momentum: float
+    serving: bool
+    readers: str
+    changes: tuple[str, ...]
 
 
-def hub_signatures(task: Task, version: int) -> dict[str, HubSignature]:
-    """The signatures of a TF1 Hub module, by name; the same in every tag set."""
-    end_points = {"image_feature_vector": "global_pool"}
-    if task == "classification":
-        end_points["image_classification"] = "Logits"
-    own = end_points.get("image_classification", "global_pool")
-    signatures = {name: HubSignature((IMAGE_INPUT,), end_point) for name, end_point in end_points.items()}
-    signatures["default"] = HubSignature((IMAGE_INPUT,), own)
-    if version >= FIRST_MOMENTUM_VERSION:
-        for name, end_point in end_points.items():
-            signatures[f"{name}_with_bn_hparams"] = HubSignature((IMAGE_INPUT, MOMENTUM_INPUT), end_point)
-    return signatures
+@dataclass(frozen=True)
+class FormatSpec:
+    """All that differs between a format and the others.
+
+    Args:
+        name: what configurations, ``--format`` and ``nasexport.json`` call it.
+        title: what people call it.
+        versions: what each of its versions has, in ascending order; a format whose artifacts have no version numbers
+            has one row. Empty for a format that cannot be written.
+        default_version: the version that the name alone means; None for a format without version numbers.
+        files: names of the files that a folder has if it is an artifact of this format, the model itself first.
+        more_files: names of other files that it may have.
+        folders: names of folders that it may have, with files in them.
+        has_objects: whether its SavedModel has an object graph, where that tells it from a format of the same files.
+        inspect: describes a folder, as `exporter.artifact.saved_model_inspection.describe` does.
+        writer: an `exporter.artifact.export.Writer`; None for a format that cannot be written.
+        probe: loads and runs an artifact, as `exporter.probe.saved_model.probe` does.
+        compare: checks what a probe found, as `exporter.verification.saved_model.compare` does.
+        shown: says which arrays of a probe are outputs, as `exporter.verification.saved_model.shown` does.
+        guess_version: the version of an artifact of unknown origin, from the names of its signatures.
+        load: loads a folder for predictions, as `exporter.evaluation.saved_model.load` does.
+        page: the template of what is the format's own on a model page; None for a format that cannot be written.
+        example: the template of the program on the index page that loads an artifact; None as above.
+        preloaded: whether ``writer`` and ``probe`` are imported before processes are forked that need them. What starts
+            threads when it is imported must not be: forked processes do not have them.
+        shares_between_tasks: whether artifacts of both tasks share work, where one is verified after the other.
+    """
+
+    name: Format
+    title: str
+    versions: tuple[VersionSpec, ...]
+    default_version: int | None
+    files: tuple[str, ...]
+    more_files: tuple[str, ...]
+    folders: tuple[str, ...]
+    has_objects: bool | None
+    inspect: str
+    writer: str | None
+    probe: str
+    compare: str
+    shown: str
+    guess_version: str
+    load: str
+    page: str | None
+    example: str | None
+    preloaded: bool = True
+    shares_between_tasks: bool = False
+
+    def version(self, number: int) -> VersionSpec:
+        """What the version of that number has; one before the first has what the first has."""
+        return next((row for row in reversed(self.versions) if row.number <= number), self.versions[0])
+
+
+_HUB_MODULE = "`hub.Module`: TensorFlow 1, or a TF1 graph in TensorFlow 2 up to 2.15, with tensorflow-hub up to 0.15"
+_REUSABLE = "TensorFlow 2 (or 1.15) with tensorflow-hub 0.5.0 or newer"
+
+HUB = FormatSpec(
+    name="hub",
+    title="TF1 Hub module",
+    versions=(
+        VersionSpec(
+            1,
+            momentum_settable=False,
+            momentum=TRAINING_DECAY,
+            serving=False,
+            readers=_HUB_MODULE,
+            changes=("The first release, as a TF1 Hub module.",),
+        ),
+        VersionSpec(
+            2,
+            momentum_settable=False,
+            momentum=TRAINING_DECAY,
+            serving=False,
+            readers=_HUB_MODULE,
+            changes=("Fine-tuning: `UPDATE_OPS` really run, so that batch norm's averages move.",),
+        ),
+        VersionSpec(
+            3,
+            momentum_settable=True,
+            momentum=DEFAULT_MOMENTUM,
+            serving=False,
+            readers=_HUB_MODULE.replace("up to 0.15", "0.2.0 to 0.15"),
+            changes=(
+                "Fine-tuning: the momentum of batch norm can be set, and is 0.99 where it is not.",
+                "Needs tensorflow-hub 0.2.0 or newer.",
+            ),
+        ),
+    ),
+    default_version=3,
+    files=(_SAVED_MODEL_FILE, HUB_MODULE_FILE),
+    more_files=(),
+    folders=("variables", "assets"),
+    has_objects=None,
+    inspect="exporter.artifact.saved_model_inspection:describe",
+    writer="exporter.artifact.hub_module:Writer",
+    probe="exporter.probe.hub_module:probe",
+    compare="exporter.verification.hub_module:compare",
+    shown="exporter.verification.hub_module:shown",
+    guess_version="exporter.verification.hub_module:guess_version",
+    load="exporter.evaluation.hub_module:load",
+    page="model_hub.md",
+    example="index_hub.html",
+    shares_between_tasks=True,
+)
+
+SAVED_MODEL_2 = FormatSpec(
+    name="saved_model_2",
+    title="TF2 SavedModel",
+    versions=(
+        VersionSpec(
+            4,
+            momentum_settable=True,
+            momentum=DEFAULT_MOMENTUM,
+            serving=False,
+            readers=_REUSABLE,
+            changes=("A SavedModel of TensorFlow 2. From here on, `hub.Module` does not take the model.",),
+        ),
+        VersionSpec(
+            5,
+            momentum_settable=True,
+            momentum=DEFAULT_MOMENTUM,
+            serving=True,
+            readers=_REUSABLE,
+            changes=(
+                "Has a `serving_default` signature, which servers and Keras 3 ask for.",
+                "Works with `tf.GradientTape(persistent=True)`.",
+            ),
+        ),
+    ),
+    default_version=4,
+    files=(_SAVED_MODEL_FILE,),
+    more_files=("fingerprint.pb", "keras_metadata.pb"),
+    folders=("variables", "assets"),
+    has_objects=True,
+    inspect="exporter.artifact.saved_model_inspection:describe",
+    writer="exporter.artifact.saved_model:Writer",
+    probe="exporter.probe.saved_model:probe",
+    compare="exporter.verification.saved_model:compare",
+    shown="exporter.verification.saved_model:shown",
+    guess_version="exporter.verification.saved_model:guess_version",
+    load="exporter.evaluation.saved_model:load",
+    page="model_saved_model_2.md",
+    example="index_saved_model_2.html",
+)
+
+#: What others wrote: it can be described and makes predictions; a verification says that no model has this format.
+SAVED_MODEL_1 = dataclasses.replace(
+    SAVED_MODEL_2,
+    name="saved_model_1",
+    title="TF1 SavedModel",
+    versions=(),
+    default_version=None,
+    has_objects=False,
+    writer=None,
+    page=None,
+    example=None,
+)
+
+#: All formats by name. One whose files are those of another and more comes before that.
+FORMATS: dict[Format, FormatSpec] = {spec.name: spec for spec in (HUB, SAVED_MODEL_2, SAVED_MODEL_1)}
+
+#: The format that is meant where nothing says which.
+DEFAULT_FORMAT: Format = SAVED_MODEL_2.name
+
+
+def written() -> tuple[Format, ...]:
+    """The names of the formats that can be written."""
+    return tuple(name for name, spec in FORMATS.items() if spec.writer)
+
+
+def format_of(folder: Path, has_objects: bool | None = None) -> FormatSpec | None:
+    """The format of the artifact in a folder, by the names of its files; None where there is no artifact.
+
+    Args:
+        has_objects: whether its SavedModel has an object graph, for those who have read it. For others a TF1 SavedModel
+            is one of TF2: what probes and loads one takes the other.
+    """
+    for spec in FORMATS.values():
+        fits = has_objects is None or spec.has_objects in (None, has_objects)
+        if fits and all((folder / name).is_file() for name in spec.files):
+            return spec
+    return None
+
+
+def model_files() -> str:
+    """The names of the files that hold the models themselves, for a message: ``saved_model.pb``."""
+    return " or ".join(dict.fromkeys(spec.files[0] for spec in FORMATS.values()))
+
+
+def file_names() -> frozenset[str]:
+    """The names of all files that artifacts have at their root, ``nasexport.json`` aside."""
+    return frozenset(name for spec in FORMATS.values() for name in (*spec.files, *spec.more_files))
+
+
+def folder_names() -> frozenset[str]:
+    """The names of all folders that artifacts have."""
+    return frozenset(name for spec in FORMATS.values() for name in spec.folders)
+
+
+def preload(part: Literal["writer", "probe"]) -> None:
+    """Imports what formats have for a job, so that processes that are forked from this one have it already."""
+    for spec in FORMATS.values():
+        reference = getattr(spec, part)
+        if spec.preloaded and reference:
+            pkgutil.resolve_name(reference)

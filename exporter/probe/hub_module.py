@@ -10,16 +10,19 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_hub as hub
 from tensorflow.core.framework import variable_pb2
-from tensorflow.core.protobuf import saved_model_pb2
 
 from exporter.artifact.hub_messages import ATTACHMENTS, attached_image_size
-from exporter.files.arrays import Found, by_variable, digest
-from exporter.models.formats import IMAGE_INPUT, MOMENTUM_INPUT, TRAINING_MOMENTUM
+from exporter.errors import ArtifactError
+from exporter.files.arrays import Found, LazyArrays, by_variable, digest
+from exporter.models.formats import HUB_MODULE_FILE, TRAINING_MOMENTUM
+from exporter.models.signatures import IMAGE_INPUT, MOMENTUM_INPUT
 from exporter.models.variables import STATISTICS
-from exporter.probe import drop_path
+from exporter.probe import drop_path, saved_model_file
 from exporter.probe.gradients import PLAIN, pulled, reached, small_graph
 from exporter.probe.jobs import DRAWS
+from exporter.probe.output import ProbeOutput
 from exporter.probe.reuse import Earlier, listed, tensor_keys
+from exporter.probe.saved_model import reason
 from exporter.progress import Say
 
 v1 = tf.compat.v1
@@ -30,7 +33,26 @@ _VARIABLES = ("VarHandleOp", "VariableV2", "Variable")
 _OF_GRADIENTS = ("gradients/names", "gradients/not_finite", "l2/", "regularization_loss")
 
 
-def probe_hub(path: Path, images: np.ndarray, earlier: Earlier, report: Say) -> Found:
+def probe(
+    path: Path, images: np.ndarray, report: Say, scratch: Path, earlier: Mapping[Path, str | None]
+) -> ProbeOutput:
+    """Loads a TF1 Hub module and runs it; see `exporter.probe.saved_model.probe`."""
+    saved_model = saved_model_file.read(path)
+    # What two modules have in common, their graphs tell.
+    network = HUB_MODULE_FILE
+    same = Earlier([LazyArrays(folder) for folder, other in earlier.items() if other == network])
+
+    def arrays() -> Found:
+        try:
+            yield from probe_hub(saved_model, path, images, same, report)
+        except Exception as error:
+            raise ArtifactError(f"{path} cannot be used as a TF1 Hub module: {reason(error)}") from error
+        yield from saved_model_file.arrays(path, saved_model)
+
+    return ProbeOutput(arrays(), saved_model_file.findings(saved_model), network)
+
+
+def probe_hub(saved_model: Any, path: Path, images: np.ndarray, earlier: Earlier, report: Say) -> Found:
     """What the module gives for ``images``, float32 [batch, size, size, 3].
 
     Arrays of the tag set ``{}``, imported as ``hub.Module`` does: ``signature/NAME/OUTPUT``; and as ``hub.load`` gives
@@ -47,7 +69,6 @@ def probe_hub(path: Path, images: np.ndarray, earlier: Earlier, report: Say) -> 
 
     Where a tag set is missing, there are the first two lists, and ``names`` is empty.
     """
-    saved_model = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
     meta_graphs = {frozenset(graph.meta_info_def.tags): graph for graph in saved_model.meta_graphs}
     yield "tag_sets", np.array(sorted(",".join(sorted(tags)) for tags in meta_graphs))
     yield "collections", np.array(sorted({key for graph in meta_graphs.values() for key in graph.collection_def}))

@@ -1,24 +1,19 @@
 """The probe job: loads an artifact of any format and writes down what it gives."""
 
-import itertools
+import pkgutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
-from google.protobuf.message import DecodeError
-from tensorflow.core.protobuf import saved_model_pb2
 
+from exporter.artifact.folder import require_artifact
 from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
-from exporter.errors import ArtifactError
-from exporter.files.arrays import Found, LazyArrays, save
-from exporter.graph import compatibility
-from exporter.models.formats import HUB_MODULE_FILE
-from exporter.probe.gradients import stops
-from exporter.probe.hub_module import probe_hub
-from exporter.probe.reuse import Earlier, network_key
-from exporter.probe.saved_model import probe_saved_model, reason
+from exporter.files.arrays import save
+from exporter.models import formats
+from exporter.probe.output import ProbeOutput
 from exporter.processes.run import Say
+
+formats.preload("probe")
 
 
 def probe(request: dict[str, Any], report: Say) -> dict[str, Any]:
@@ -46,30 +41,8 @@ def probe(request: dict[str, Any], report: Say) -> dict[str, Any]:
     report("loading the artifact")
     images = VERIFICATION_IMAGES.at(request["image_size"])
     output = Path(request["output"])
-    try:
-        saved_model = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
-    except DecodeError as error:
-        raise ArtifactError(f"{path} does not load with hub.load: its saved_model.pb is damaged") from error
-    hub_module = (path / HUB_MODULE_FILE).exists()
-    network = HUB_MODULE_FILE if hub_module else network_key(saved_model)
-    earlier = [LazyArrays(Path(found)) for found, other in request.get("earlier", {}).items() if other == network]
-    if hub_module:
-        arrays = _probed_hub(path, images, report, Earlier(earlier))
-    else:
-        arrays = probe_saved_model(path, images, report, output.parent, earlier)
-    save(output, itertools.chain(arrays, _of_file(path, saved_model)))
-    findings = [str(finding) for finding in compatibility.check(saved_model)]
-    return {"findings": findings, "tensorflow": tf.__version__, "network": network}
-
-
-def _of_file(path: Path, saved_model: Any) -> Found:
-    stored = tf.train.load_checkpoint(str(path / "variables" / "variables")).get_variable_to_shape_map()
-    yield "stored", np.array(len(set(stored) - {"_CHECKPOINTABLE_OBJECT_GRAPH"}))
-    yield "gradients/stops", np.array(stops(saved_model), str)
-
-
-def _probed_hub(path: Path, images: np.ndarray, report: Say, earlier: Earlier) -> Found:
-    try:
-        yield from probe_hub(path, images, earlier, report)
-    except Exception as error:
-        raise ArtifactError(f"{path} cannot be used as a TF1 Hub module: {reason(error)}") from error
+    earlier = {Path(found): network for found, network in request.get("earlier", {}).items()}
+    spec = require_artifact(path)
+    probed: ProbeOutput = pkgutil.resolve_name(spec.probe)(path, images, report, output.parent, earlier)
+    save(output, probed.arrays)
+    return {"findings": probed.findings, "tensorflow": tf.__version__, "network": probed.network}

@@ -3,7 +3,7 @@
 import contextlib
 import gc
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ from tensorflow.core.protobuf import saved_model_pb2
 from exporter.errors import ArtifactError
 from exporter.files.arrays import Found, LazyArrays, digest
 from exporter.models.formats import TRAINING_MOMENTUM
-from exporter.probe import drop_path, end_points
+from exporter.probe import drop_path, end_points, saved_model_file
 from exporter.probe.gradients import PLAIN, pulled, pulled_taped, reached, small_graph, taped
 from exporter.probe.jobs import DRAWS
+from exporter.probe.output import ProbeOutput
+from exporter.probe.reuse import network_key
 from exporter.processes.run import Say
 
 v1 = tf.compat.v1
@@ -25,6 +27,33 @@ v1 = tf.compat.v1
 
 #: Arrays that are about the file and not about the network.
 OF_FILE = ("signature/", "stored", "gradients/stops")
+
+
+def probe(
+    path: Path, images: np.ndarray, report: Say, scratch: Path, earlier: Mapping[Path, str | None]
+) -> ProbeOutput:
+    """Loads a SavedModel and runs it.
+
+    Args:
+        images: float32 [batch, size, size, 3] in [0, 1].
+        scratch: an existing folder for files that need not stay.
+        earlier: the folders that earlier probes of artifacts wrote, and the ``network`` of each.
+
+    Returns:
+        What it gives, as its arrays are asked for; see `exporter.probe.run.probe` for their names.
+
+    Raises:
+        ArtifactError: at once or as arrays are asked for: it is damaged, or cannot be used as its format promises.
+    """
+    saved_model = saved_model_file.read(path)
+    network = network_key(saved_model)
+    same = [LazyArrays(folder) for folder, other in earlier.items() if other == network]
+
+    def arrays() -> Found:
+        yield from probe_saved_model(path, images, report, scratch, same)
+        yield from saved_model_file.arrays(path, saved_model)
+
+    return ProbeOutput(arrays(), saved_model_file.findings(saved_model), network)
 
 
 def probe_saved_model(

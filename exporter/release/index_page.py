@@ -6,8 +6,9 @@ Its links are relative, so it works from a folder and from any server. The same 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from exporter.models import formats, variables
-from exporter.models.config import FORMATS, TASKS, ModelConfig
+from exporter.models import variables
+from exporter.models.config import TASKS, ModelConfig
+from exporter.models.formats import FORMATS
 from exporter.release.manifest import MANIFEST_FILE, PROVENANCE_FILE, SUMS_FILE, Record
 from exporter.report import templates
 
@@ -36,7 +37,8 @@ def page(records: Iterable[Record], configs: Mapping[str, ModelConfig], tool: st
         size=sum(record.archive.size for record in shown),
         synthetic=sum(record.source["synthetic"] is not None for record in shown),
         examples=[record for record in examples if record is not None],
-        formats=formats.NAMES,
+        formats={name: spec.title for name, spec in FORMATS.items()},
+        programs={name: spec.example for name, spec in FORMATS.items()},
         manifest=MANIFEST_FILE,
         sums=SUMS_FILE,
         provenance=PROVENANCE_FILE,

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from exporter.files.hashing import File
-from exporter.models import cells, formats, variables
+from exporter.models import cells, variables
 from exporter.models.classes import IMAGENET_CLASSES
 from exporter.models.config import TASKS, ModelConfig, Task, handle
+from exporter.models.formats import FORMATS
+from exporter.models.signatures import SERVING_OUTPUTS
 from exporter.release.manifest import INDEX_FILE, Place
 from exporter.report import templates
 
@@ -39,14 +41,6 @@ class Family:
     descent: str
     papers: tuple[Paper, ...]
     checkpoints: str
-
-
-@dataclass(frozen=True)
-class Change:
-    """What came with a version: the readers that it asked for, and what it did, each a sentence in Markdown."""
-
-    readers: str
-    changes: tuple[str, ...]
 
 
 _SLIM = "https://github.com/tensorflow/models/blob/master/research/slim/"
@@ -80,33 +74,6 @@ FAMILIES: Mapping[str, Family] = {
             _NASNET_PAPER,
         ),
         f"{_SLIM}README.md#pre-trained-models",
-    ),
-}
-
-_HUB_MODULE = "`hub.Module`: TensorFlow 1, or a TF1 graph in TensorFlow 2 up to 2.15, with tensorflow-hub up to 0.15"
-_REUSABLE = "TensorFlow 2 (or 1.15) with tensorflow-hub 0.5.0 or newer"
-#: What was published, by version; a model has those rows that its configuration names. Later versions, which only a
-#: configuration of one's own can have, are read as the last one here.
-CHANGES: Mapping[int, Change] = {
-    1: Change(_HUB_MODULE, ("The first release, as a TF1 Hub module.",)),
-    2: Change(_HUB_MODULE, ("Fine-tuning: `UPDATE_OPS` really run, so that batch norm's averages move.",)),
-    3: Change(
-        _HUB_MODULE.replace("up to 0.15", "0.2.0 to 0.15"),
-        (
-            "Fine-tuning: the momentum of batch norm can be set, and is 0.99 where it is not.",
-            "Needs tensorflow-hub 0.2.0 or newer.",
-        ),
-    ),
-    4: Change(
-        _REUSABLE,
-        ("A SavedModel of TensorFlow 2. From here on, `hub.Module` does not take the model.",),
-    ),
-    5: Change(
-        _REUSABLE,
-        (
-            "Has a `serving_default` signature, which servers and Keras 3 ask for.",
-            "Works with `tf.GradientTape(persistent=True)`.",
-        ),
     ),
 }
 
@@ -154,7 +121,9 @@ def markdown(subject: Subject, released: Collection[str]) -> str:
             those of the same model alone.
     """
     config, task, version = subject.config, subject.task, subject.version
-    versions = [number for number in sorted(config.versions) if number <= version]
+    spec = config.version_spec(version)
+    # Later numbers than the formats know, which only a configuration of one's own can have, bring nothing of their own.
+    versions = {number: config.version_spec(number) for number in sorted(config.versions) if number <= version}
 
     def link(to: Task, number: int) -> str | None:
         """Where another page of this model lies, relative to this one; None for itself, and where there is none."""
@@ -168,8 +137,8 @@ def markdown(subject: Subject, released: Collection[str]) -> str:
         task=task,
         version=version,
         handle=subject.place.handle,
-        formats=formats.NAMES,
-        parts=f"model_{config.versions[version]}.md",
+        formats={name: format_.title for name, format_ in FORMATS.items()},
+        parts=config.format_spec(version).page,
         family=FAMILIES[config.family],
         inserts_reductions=cells.FAMILIES[config.family].inserts_reductions,
         features=variables.features(config),
@@ -180,14 +149,14 @@ def markdown(subject: Subject, released: Collection[str]) -> str:
         synthetic=", ".join(f"{key} {value}" for key, value in sorted((subject.source["synthetic"] or {}).items())),
         failed=[check for check in subject.checks if not check["passed"]],
         figures=[(check, _figure(check["figure"]), templates.number(check["tolerance"])) for check in subject.checks],
-        readers=CHANGES[max(number for number in CHANGES if number <= version)].readers,
-        changes=[(number, CHANGES[number].changes, link(task, number)) for number in versions if number in CHANGES],
+        readers=spec.readers,
+        changes=[(number, row.changes, link(task, number)) for number, row in versions.items() if row.number == number],
         sister=handle(config, _OTHER_TASK[task], version),
         sister_link=link(_OTHER_TASK[task], version),
         index="../" * subject.place.handle.count("/") + INDEX_FILE,
-        settable=version >= formats.FIRST_MOMENTUM_VERSION,
-        serving=version >= formats.FIRST_SERVING_VERSION,
-        serving_output=formats.SERVING_OUTPUTS[task],
+        settable=spec.momentum_settable,
+        serving=spec.serving,
+        serving_output=SERVING_OUTPUTS[task],
         momentum=subject.options["batch_norm_momentum"],
     )
 

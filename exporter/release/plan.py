@@ -11,8 +11,8 @@ from exporter.checkpoint.source import Source
 from exporter.errors import ConfigError, ReleaseError
 from exporter.files.hashing import File, sha256
 from exporter.models import variables
-from exporter.models.config import TASKS, Format, ModelConfig, Task, handle
-from exporter.models.formats import DEFAULT_MOMENTUM, FIRST_MOMENTUM_VERSION, TRAINING_DECAY
+from exporter.models.config import TASKS, ModelConfig, Task, handle
+from exporter.models.formats import Format
 from exporter.release import identity
 from exporter.release.manifest import Place, Record, read_record
 from exporter.settings import Settings
@@ -40,7 +40,7 @@ class Target:
     @property
     def momentum(self) -> float:
         """The default momentum of what was published."""
-        return DEFAULT_MOMENTUM if self.version >= FIRST_MOMENTUM_VERSION else TRAINING_DECAY
+        return self.config.version_spec(self.version).momentum
 
     @property
     def group(self) -> tuple[str, Format, Task]:

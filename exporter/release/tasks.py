@@ -14,7 +14,8 @@ from typing import Any
 from exporter.build import warn_of_surprises
 from exporter.checkpoint.source import Source
 from exporter.errors import NasexportError, ReleaseError, WorkerError
-from exporter.models.config import ModelConfig, largest_task
+from exporter.models.config import TASKS, ModelConfig, largest_task
+from exporter.models.formats import FORMATS
 from exporter.processes import run as worker
 from exporter.processes.memory import expected_memory
 from exporter.processes.scheduler import Task
@@ -164,11 +165,12 @@ class ModelTasks:
         for each in self._todo:
             if each.target.place.handle not in self._failures:
                 chains.setdefault((each.target.format, each.target.task), []).append(each)
-        # What they have in common is verified once: SavedModels of one task, and TF1 Hub modules of both.
+        # What they have in common is verified once: versions of one task, and with some formats both tasks.
         pairs = [pair for chain in chains.values() for pair in itertools.pairwise(chain)]
         first = {key: chain[0] for key, chain in chains.items()}
-        if ("hub", "classification") in first and ("hub", "feature_vector") in first:
-            pairs.append((first["hub", "classification"], first.pop(("hub", "feature_vector"))))
+        for name in [name for name, spec in FORMATS.items() if spec.shares_between_tasks]:
+            of_tasks = [(name, task) for task in TASKS if (name, task) in first]
+            pairs += [(first[of_tasks[0]], first.pop(key)) for key in of_tasks[1:]]
         for before, after in pairs:
             self._after.setdefault(before.target.place.handle, []).append(after)
         return [self._completion(each) for each in first.values()]

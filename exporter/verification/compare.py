@@ -6,22 +6,18 @@ a user would (`exporter.probe.saved_model`). Each ran in a process of its own; w
 NumPy.
 """
 
+import pkgutil
 from pathlib import Path
 from typing import Any
 
 from exporter.artifact.variable_names import prefixes
 from exporter.files.arrays import Arrays, LazyArrays
-from exporter.models.config import Format
-from exporter.models.formats import SERVING_OUTPUTS
+from exporter.models.formats import FormatSpec
+from exporter.models.signatures import SERVING_OUTPUTS
 from exporter.models.variables import VariableSpec
-from exporter.verification import hub_module, saved_model
 from exporter.verification.checks import end_point_difference, end_point_names
 from exporter.verification.differences import Departure
-from exporter.verification.results import TOLERANCE, Check, Expected
-
-_COMPARISONS = {"hub": hub_module.compare, "saved_model_2": saved_model.compare}
-#: Where the output for all images is, among what was found.
-_OUTPUTS = {"hub": "signature/default/default", "saved_model_2": "output"}
+from exporter.verification.results import TOLERANCE, Check, Expected, Shown
 
 
 def variables_prefix(path: Path, specs: list[VariableSpec]) -> str:
@@ -31,21 +27,24 @@ def variables_prefix(path: Path, specs: list[VariableSpec]) -> str:
 
 
 def compare(expected: Expected, reference: Arrays, found: Arrays, findings: list[str]) -> list[Check]:
-    """Every check of an artifact, passed or not; see the modules of the two formats."""
-    format_: Format = expected.config.versions[expected.version]
-    return _COMPARISONS[format_](expected, reference, found, findings)
+    """Every check of an artifact, passed or not; see the modules of the formats."""
+    checks: list[Check] = pkgutil.resolve_name(_spec(expected).compare)(expected, reference, found, findings)
+    return checks
 
 
-def end_points(expected: Expected, found: Arrays) -> dict[str, str]:
-    """Where the end points of an artifact are among the arrays of its probe."""
-    format_: Format = expected.config.versions[expected.version]
-    key = "end_point/" if format_ == "saved_model_2" else f"signature/default/{expected.config.name}/"
-    return {name.removeprefix(key): name for name in found if name.startswith(key)}
+def shown(expected: Expected, found: Arrays) -> Shown:
+    """Where the outputs of an artifact are among the arrays of its probe."""
+    places: Shown = pkgutil.resolve_name(_spec(expected).shown)(expected, found)
+    return places
+
+
+def _spec(expected: Expected) -> FormatSpec:
+    return expected.config.format_spec(expected.version)
 
 
 def against(kind: str, expected: Expected, independent: Arrays, found: Arrays) -> list[Check]:
     """Checks of an artifact against another implementation of its network, which knows some end points."""
-    places = end_points(expected, found)
+    places = shown(expected, found).end_points
     names = [name for name in end_point_names(expected.config, independent) if name in places]
     differences = {name: end_point_difference(independent, "", name, found[places[name]]) for name in names}
     departure = Departure(differences, TOLERANCE)
@@ -56,7 +55,7 @@ def against(kind: str, expected: Expected, independent: Arrays, found: Arrays) -
 
 def departures(expected: Expected, reference: Arrays, found: Arrays) -> list[dict[str, object]]:
     """The ``name`` and relative ``difference`` of each end point that an artifact shows, in the network's order."""
-    places = end_points(expected, found)
+    places = shown(expected, found).end_points
     return [
         {"name": name, "difference": end_point_difference(reference, "", name, found[places[name]])}
         for name in end_point_names(expected.config, reference)
@@ -73,7 +72,7 @@ def measured(expected: Expected, reference: Arrays, found: Arrays) -> dict[str, 
     order of the network; it is None where it shows none.
     """
     values = reference["end_point/Logits" if expected.task == "classification" else "end_point/global_pool"]
-    own = found.get(_OUTPUTS[expected.config.versions[expected.version]])
+    own = found.get(shown(expected, found).output)
     outputs = None
     if own is not None and own.shape == values.shape:
         outputs = {"name": SERVING_OUTPUTS[expected.task], "reference": values.ravel(), "found": own.ravel()}

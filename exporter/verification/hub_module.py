@@ -1,11 +1,12 @@
 """The checks of a TF1 Hub module (versions 1 to 3)."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 
 from exporter.files.arrays import Arrays, by_variable, stored
-from exporter.models.formats import FIRST_MOMENTUM_VERSION, HUB_COLLECTIONS, TRAINING_MOMENTUM, hub_signatures
+from exporter.models.formats import HUB, TRAINING_MOMENTUM
+from exporter.models.signatures import HUB_COLLECTIONS, hub_signatures
 from exporter.models.variables import variables
 from exporter.verification import drop_path
 from exporter.verification.checks import (
@@ -23,7 +24,7 @@ from exporter.verification.checks import (
     variables_checks,
 )
 from exporter.verification.differences import Departure
-from exporter.verification.results import TOLERANCE, Check, Expected, count
+from exporter.verification.results import TOLERANCE, Check, Expected, Shown, count
 
 
 def compare(expected: Expected, reference: Arrays, found: Arrays, findings: list[str]) -> list[Check]:
@@ -52,6 +53,19 @@ def compare(expected: Expected, reference: Arrays, found: Arrays, findings: list
     checks += _inactive_in_inference(found)
     checks += _training(expected, reference, found)
     return checks
+
+
+def shown(expected: Expected, found: Arrays) -> Shown:
+    """Where the outputs of a TF1 Hub module are among the arrays of its probe."""
+    prefix = f"signature/default/{expected.config.name}/"
+    end_points = {name.removeprefix(prefix): name for name in found if name.startswith(prefix)}
+    return Shown("signature/default/default", end_points)
+
+
+def guess_version(signatures: Collection[str]) -> int:
+    """The version of a module that has signatures of these names: the first that would have them."""
+    settable = any("bn_hparams" in name for name in signatures)
+    return next(row.number for row in HUB.versions if row.momentum_settable == settable)
 
 
 def _same_variables(found: Arrays) -> Check:
@@ -129,7 +143,7 @@ def _training(expected: Expected, reference: Arrays, found: Arrays) -> Iterator[
     yield regularization_check(loss, found["regularization_loss"])
     yield from l2_checks(expected, found)
     yield from change_checks(found, found["train/names"], found["train/digests"])
-    settable = expected.version >= FIRST_MOMENTUM_VERSION
+    settable = HUB.version(expected.version).momentum_settable
     first = TRAINING_MOMENTUM if settable else expected.momentum
     yield moving_averages_check("moved", "before", first, statistics, reference, found)
     yield moving_averages_check("moved_by_default", "moved", expected.momentum, statistics, reference, found)

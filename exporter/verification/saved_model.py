@@ -1,11 +1,12 @@
 """The checks of a TF2 SavedModel (versions 4 and 5)."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 
 from exporter.files.arrays import Arrays
-from exporter.models.formats import FIRST_SERVING_VERSION, SERVING_INPUT, SERVING_OUTPUTS, TRAINING_MOMENTUM
+from exporter.models.formats import SAVED_MODEL_2, TRAINING_MOMENTUM
+from exporter.models.signatures import SERVING_INPUT, SERVING_OUTPUTS
 from exporter.models.variables import variables
 from exporter.verification import drop_path
 from exporter.verification.checks import (
@@ -23,7 +24,7 @@ from exporter.verification.checks import (
     variables_checks,
 )
 from exporter.verification.differences import Departure
-from exporter.verification.results import TOLERANCE, Check, Expected, count
+from exporter.verification.results import TOLERANCE, Check, Expected, Shown, count
 
 
 def compare(expected: Expected, reference: Arrays, found: Arrays, findings: list[str]) -> list[Check]:
@@ -50,6 +51,18 @@ def compare(expected: Expected, reference: Arrays, found: Arrays, findings: list
     return checks
 
 
+def shown(expected: Expected, found: Arrays) -> Shown:
+    """Where the outputs of a TF2 SavedModel are among the arrays of its probe."""
+    prefix = "end_point/"
+    return Shown("output", {name.removeprefix(prefix): name for name in found if name.startswith(prefix)})
+
+
+def guess_version(signatures: Collection[str]) -> int:
+    """The version of a SavedModel that has signatures of these names: the first that would have them."""
+    serves = "serving_default" in signatures
+    return next(row.number for row in SAVED_MODEL_2.versions if row.serving == serves)
+
+
 def _end_points(expected: Expected, reference: Arrays, found: Arrays) -> Check:
     """Every end point that the function's graph shows, and the first that departs."""
     # The exported function ends before the probabilities, that of a feature vector before the classifier.
@@ -64,7 +77,7 @@ def _end_points(expected: Expected, reference: Arrays, found: Arrays) -> Check:
 
 
 def _signatures(expected: Expected, output: np.ndarray, found: Arrays) -> Iterator[Check]:
-    serves = expected.version >= FIRST_SERVING_VERSION
+    serves = SAVED_MODEL_2.version(expected.version).serving
     wanted = {f"signature/serving_default/{SERVING_OUTPUTS[expected.task]}"} if serves else set()
     names = {name for name in found if name.startswith("signature/")}
     inputs = {f"serving_default/{SERVING_INPUT}"} if serves else set()

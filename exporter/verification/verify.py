@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import pkgutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from exporter.errors import ArtifactError, ConfigError
 from exporter.fetch.published import opened
 from exporter.files.arrays import LazyArrays
 from exporter.models.config import TASKS, ModelConfig, Task, largest_task, models
-from exporter.models.formats import DEFAULT_MOMENTUM, FIRST_MOMENTUM_VERSION, FIRST_SERVING_VERSION, TRAINING_DECAY
+from exporter.models.formats import FORMATS
 from exporter.processes import run
 from exporter.progress import SILENT, Listener
 from exporter.reference import recorded as references
@@ -30,7 +31,7 @@ def expected_of(path: Path, choices: Choices = Choices()) -> tuple[Expected, dic
         ArtifactError: there is no artifact, or nothing says what it should be.
         ConfigError: the model has no such version.
     """
-    artifact.require_saved_model(path)
+    artifact.require_artifact(path)
     metadata = artifact.read_metadata(path)
     if choices.model is not None:
         return _foreign(path, choices.model, choices.version), metadata
@@ -68,15 +69,12 @@ def _foreign(path: Path, config: ModelConfig, version: int | None) -> Expected:
     task: Task = "classification" if any("final_layer/FC" in name for name in names) else "feature_vector"
     if version is None:
         signatures = {name for named in facts["signatures"].values() for name in named}
-        if facts["format"] == "hub":
-            version = FIRST_MOMENTUM_VERSION if any("bn_hparams" in name for name in signatures) else 1
-        else:
-            version = FIRST_SERVING_VERSION if "serving_default" in signatures else 4
+        guessed: int = pkgutil.resolve_name(FORMATS[facts["format"]].guess_version)(signatures)
+        version = guessed
     if config.versions.get(version) != facts["format"]:
         have = ", ".join(f"{number} ({name})" for number, name in sorted(config.versions.items()))
         raise ConfigError(f"{path} is of format {facts['format']}, and {config.name} has versions {have}")
-    momentum = DEFAULT_MOMENTUM if version >= FIRST_MOMENTUM_VERSION else TRAINING_DECAY
-    return Expected(config, task, version, momentum, ordered=False)
+    return Expected(config, task, version, config.version_spec(version).momentum, ordered=False)
 
 
 def verify(

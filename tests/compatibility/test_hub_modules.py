@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from exporter.checkpoint.synthetic import ImageSet
-from exporter.models import formats
+from exporter.models import signatures
 from exporter.models.config import Task, model
 from exporter.models.variables import variables
 from tests.support import environments
@@ -63,7 +63,7 @@ def read(reader: str, case: tuple[Task, int], hub_modules: Path, reads: dict[Any
 
 def test_spec_has_the_promised_tags_signatures_and_image_size(read: Read, case: tuple[Task, int]) -> None:
     facts, _ = read
-    names = sorted(formats.hub_signatures(*case))
+    names = sorted(signatures.hub_signatures(*case))
     assert facts["tag_sets"] == [[], ["train"]]
     assert facts["signatures"] == {"": names, "train": names}
     assert facts["size"] == facts["attached_size"] == [64, 64]
@@ -78,7 +78,7 @@ def test_every_signature_gives_every_end_point(read: Read, case: tuple[Task, int
     cells = ["Stem", "Cell_0", "Reduction_Cell_0", "Cell_1", "Reduction_Cell_1", "Cell_2", "global_pool"]
     classifier = ["Logits", "Predictions"] if case[0] == "classification" else []
     wanted = sorted(["default", *(f"tiny_nasnet/{name}" for name in cells + classifier)])
-    for name, signature in formats.hub_signatures(*case).items():
+    for name, signature in signatures.hub_signatures(*case).items():
         assert facts["outputs"][name] == wanted
         own = arrays[f"inference/{name}/tiny_nasnet/{signature.end_point}"]
         np.testing.assert_array_equal(arrays[f"inference/{name}/default"], own)
@@ -137,7 +137,7 @@ def test_tensorflow_2_reads_it_with_load_and_keras_layer(
     python = environments.current() if reader_v2.startswith("newest") else environments.last_with_hub_module()
     artifact = artifact_folder(hub_modules, "tiny_nasnet", "classification", 3)
     facts, arrays = _read("hub_module_v2", python, artifact, tmp_path / "v2", 64)
-    names = sorted(formats.hub_signatures("classification", 3))
+    names = sorted(signatures.hub_signatures("classification", 3))
     assert facts["train_signatures"] == names
     assert facts["variables"] == len(variables(model_of(hub_modules), "classification"))
     old = (  # the oldest reader's outputs are what all others must give

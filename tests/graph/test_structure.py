@@ -167,7 +167,7 @@ def test_writing_is_linear_in_the_number_of_cells(config: ModelConfig, tmp_path:
     for cells in (2, 4, 8, 16):
         grown = _of_cells(config, cells)
         values = {spec.name: tf.zeros(spec.shape) for spec in variables(grown, "classification")}
-        writers = [export.WRITERS[grown.versions[version]](grown, "classification", values) for version in (3, 5)]
+        writers = [export.writer(grown.format_spec(version), grown, "classification", values) for version in (3, 5)]
         found.append(
             _calls(
                 lambda writers=writers, cells=cells: [  # type: ignore[misc]

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from exporter.errors import ConfigError
 from exporter.fetch.lock import locked_archive
-from exporter.models.config import FORMATS, TASKS, ModelConfig, model, models, resolve_version
+from exporter.models.config import TASKS, ModelConfig, model, models, resolve_version
+from exporter.models.formats import written
 from exporter.models.variables import parameters, variables
 from exporter.resources import resource
 from tests.support.command import Command, refusal
@@ -223,7 +224,7 @@ _configs = st.fixed_dictionaries(
         "drop_path_keep_prob": _probability,
         "dropout_keep_prob": _probability,
         "weight_decay": st.floats(0, 1),
-        "versions": st.dictionaries(st.integers(0, 99), st.sampled_from(FORMATS)),
+        "versions": st.dictionaries(st.integers(0, 99), st.sampled_from(written())),
     },
     optional={
         "published": st.booleans(),

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.models import variables as layout
-from exporter.models.config import FORMATS, TASKS, model, models
+from exporter.models.config import TASKS, model, models
+from exporter.models.formats import written
 from exporter.release import index_page
 from exporter.release.manifest import Record
 from exporter.report import templates
@@ -113,7 +114,7 @@ def test_the_page_needs_nothing_else(text: str) -> None:
     assert not re.search(r"url\(|@import|<script|src=", text)
 
 
-@pytest.mark.parametrize("format_", FORMATS)
+@pytest.mark.parametrize("format_", written())
 def test_programs_run(format_: str, tiny: Path, tiny_artifacts: Path, hub_modules: Path, tmp_path: Path) -> None:
     config = model(str(tiny))
     records = [made_up.record(config, "classification", version) for version in config.versions]
@@ -122,7 +123,7 @@ def test_programs_run(format_: str, tiny: Path, tiny_artifacts: Path, hub_module
     )
     assert len(programs) == 2
     folders = {"hub": hub_modules, "saved_model_2": tiny_artifacts}
-    program = programs[FORMATS.index(format_)].replace("&#34;", '"').replace(made_up.HUB, str(folders[format_]))
+    program = programs[written().index(format_)].replace("&#34;", '"').replace(made_up.HUB, str(folders[format_]))
     assert ("/3" if format_ == "hub" else "/5") in program
     python = environments.old() if format_ == "hub" else environments.current()
     (tmp_path / "program.py").write_text(program, encoding="utf-8")

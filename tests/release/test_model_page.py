@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from exporter.files.hashing import File
-from exporter.models import formats
 from exporter.models import variables as layout
 from exporter.models.config import TASKS, ModelConfig, Task, handle, model
 from exporter.release import model_page
@@ -65,7 +64,7 @@ def test_facts_are_those_of_the_configuration(artifact: tuple[ModelConfig, Task,
     for fact in (
         handle(*artifact),
         config.title,
-        f"format {formats.NAMES[config.versions[version]]}",
+        f"format {config.format_spec(version).title}",
         f"float32, [batch, {config.image_size}, {config.image_size}, 3]",
         f"parameters {layout.parameters(config, task):,} ",
         f"{config.num_cells} normal cells" if config.family == "nasnet" else f"{config.num_cells} cells",

@@ -21,11 +21,11 @@ import tensorflow as tf
 
 from exporter.artifact import folder as artifact
 from exporter.artifact import hub_module, saved_model
-from exporter.artifact.export import WRITERS
+from exporter.artifact.export import writer
 from exporter.checkpoint import names, reader
 from exporter.graph import batch_norm, network
 from exporter.models.config import ModelConfig, Task
-from exporter.models.formats import DEFAULT_MOMENTUM
+from exporter.models.formats import DEFAULT_MOMENTUM, SAVED_MODEL_2
 from exporter.models.variables import variables
 from tests.support import bundles, faults
 from tests.support.faults import Held, Patch
@@ -111,6 +111,7 @@ _STORED = "values stored that no variable has"
 _SIGNATURES = "signatures that differ"
 _TRAINING = "output in training mode, relative difference"
 _SERVING: tuple[Task, int] = ("classification", 5)
+_WITHOUT_SERVING = dataclasses.replace(SAVED_MODEL_2, versions=SAVED_MODEL_2.versions[:1])
 _FEATURES: tuple[Task, int] = ("feature_vector", 4)
 _CELL = "cell_0/comb_iter_0/left"
 _SEPARABLE = f"{_CELL}/separable_5x5_1"
@@ -392,7 +393,7 @@ BREAKS: tuple[Break, ...] = (
         _SIGNATURES,
         "serving_default",
         artifact=_SERVING,
-        patch=faults.replace(saved_model, "FIRST_SERVING_VERSION", 6),
+        patch=faults.replace(saved_model, "SAVED_MODEL_2", _WITHOUT_SERVING),
         along="no ReLU before the global pooling",
     ),
     Break(
@@ -570,7 +571,7 @@ def _write(good: Path, prefix: Path, output: Path, numbers: list[int]) -> None:
                 for wrong in breaks:
                     if wrong.patch:
                         patches.enter_context(wrong.patch(held))
-                WRITERS[config.versions[version]](config, task, held).write(version, folder, momentum)
+                writer(config.format_spec(version), config, task, held).write(version, folder, momentum)
         else:
             shutil.copytree(good, folder)
         for wrong in breaks:

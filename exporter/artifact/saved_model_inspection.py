@@ -1,0 +1,180 @@
+"""What the files of a SavedModel say of it, TF1 Hub modules among them, without loading it."""
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf import saved_model_pb2
+
+from exporter.artifact.hub_messages import ATTACHMENTS, attached_image_size
+from exporter.errors import ArtifactError
+from exporter.graph import compatibility
+from exporter.models.formats import Format, format_of
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """What `exporter.artifact.inspection.describe` does not know of every artifact, as JSON values.
+
+    ``image_size`` is what the files say of it: see `_image_size`.
+
+    Raises:
+        ArtifactError: it is damaged.
+    """
+    try:
+        saved_model = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+        if not saved_model.meta_graphs:
+            raise DecodeError("it holds no MetaGraph")
+        variables = _variables(folder, saved_model)
+    except DecodeError as error:
+        raise ArtifactError(
+            f"{folder / 'saved_model.pb'} is damaged: it is not a SavedModel's protocol buffer"
+        ) from error
+    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ArtifactError(f"{folder / 'variables'} is damaged or missing: {reason}") from error
+    findings = compatibility.check(saved_model)
+    trainable = [variable for variable in variables if variable["trainable"]]
+    return {
+        "format": _format(folder, saved_model),
+        "tag_sets": [sorted(meta_graph.meta_info_def.tags) for meta_graph in saved_model.meta_graphs],
+        "signatures": {
+            ",".join(sorted(meta_graph.meta_info_def.tags)): _signatures(meta_graph)
+            for meta_graph in saved_model.meta_graphs
+        },
+        "functions": _functions(saved_model),
+        "image_size": _image_size(saved_model),
+        "variables": {
+            "count": len(variables),
+            "trainable": _trainable_in_collections(saved_model) or len(trainable),
+            "parameters": sum(prod(variable["shape"]) for variable in variables),
+            "list": variables,
+        },
+        "oldest_tensorflow": "1.15" if not findings else None,
+        "findings": [str(finding) for finding in findings],
+        "tensorflow_version": saved_model.meta_graphs[0].meta_info_def.tensorflow_version,
+    }
+
+
+def _trainable_in_collections(saved_model: Any) -> int:
+    """The number of trainable variables of a TF1 graph, 0 for one of TF2."""
+    key = tf.compat.v1.GraphKeys.TRAINABLE_VARIABLES
+    return max(len(meta_graph.collection_def[key].bytes_list.value) for meta_graph in saved_model.meta_graphs)
+
+
+def _format(folder: Path, saved_model: Any) -> Format:
+    has_objects = any(meta_graph.object_graph_def.nodes for meta_graph in saved_model.meta_graphs)
+    spec = format_of(folder, has_objects)
+    assert spec, "its files were there when it was read"
+    return spec.name
+
+
+def _signatures(meta_graph: Any) -> dict[str, Any]:
+    return {
+        name: {
+            "inputs": {key: _tensor(info) for key, info in sorted(signature.inputs.items())},
+            "outputs": {key: _tensor(info) for key, info in sorted(signature.outputs.items())},
+        }
+        for name, signature in sorted(meta_graph.signature_def.items())
+        if not name.startswith("__")  # TensorFlow's own, such as __saved_model_init_op
+    }
+
+
+def _tensor(info: Any) -> dict[str, Any]:
+    return {"dtype": tf.as_dtype(info.dtype).name, "shape": _shape(info.tensor_shape)}
+
+
+def _shape(shape: Any) -> list[int | None] | None:
+    return None if shape.unknown_rank else [None if dim.size < 0 else dim.size for dim in shape.dim]
+
+
+def _functions(saved_model: Any) -> dict[str, int]:
+    """The functions on the root object, and how often each is traced."""
+    nodes = saved_model.meta_graphs[0].object_graph_def.nodes
+    children = nodes[0].children if nodes else ()
+    return {
+        child.local_name: len(nodes[child.node_id].function.concrete_functions)
+        for child in children
+        if nodes[child.node_id].WhichOneof("kind") == "function"
+    }
+
+
+def _variables(folder: Path, saved_model: Any) -> list[dict[str, Any]]:
+    found = [
+        {
+            "name": node.variable.name,
+            "dtype": tf.as_dtype(node.variable.dtype).name,
+            "shape": _shape(node.variable.shape) or [],
+            "trainable": node.variable.trainable,
+        }
+        for meta_graph in saved_model.meta_graphs
+        for node in meta_graph.object_graph_def.nodes
+        if node.WhichOneof("kind") == "variable"
+    ]
+    if found or not (folder / "variables").is_dir():
+        return found
+    reader = tf.train.load_checkpoint(str(folder / "variables" / "variables"))
+    types = reader.get_variable_to_dtype_map()
+    return [
+        {"name": name, "dtype": types[name].name, "shape": list(shape), "trainable": None}
+        for name, shape in sorted(reader.get_variable_to_shape_map().items())
+    ]
+
+
+def _image_size(saved_model: Any) -> int | None:
+    """The height and width of the square images that it takes; None where nothing tells.
+
+    Asked in this order: the ``image_module_info`` attached to a TF1 Hub module, the inputs of the signatures, those of
+    ``__call__``.
+    """
+    for height, width in _sizes(saved_model):
+        if height == width and height:
+            return height
+    return None
+
+
+def _sizes(saved_model: Any) -> Iterator[tuple[int, int]]:
+    for meta_graph in saved_model.meta_graphs:
+        if ATTACHMENTS in meta_graph.collection_def:
+            yield from _attached(meta_graph.collection_def[ATTACHMENTS].bytes_list.value)
+    for meta_graph in saved_model.meta_graphs:
+        for _, signature in sorted(meta_graph.signature_def.items()):
+            yield from (_of_images(info.tensor_shape) for _, info in sorted(signature.inputs.items()))
+    for meta_graph in saved_model.meta_graphs:
+        yield from map(_of_images, _called_with(meta_graph.object_graph_def))
+
+
+def _attached(attachments: Iterable[bytes]) -> Iterator[tuple[int, int]]:
+    for attachment in attachments:
+        with contextlib.suppress(DecodeError):
+            if size := attached_image_size(attachment):
+                yield size
+
+
+def _of_images(shape: Any) -> tuple[int, int]:
+    """Height and width of images [batch, height, width, 3], zeros for any other shape."""
+    sizes = [dim.size for dim in shape.dim]
+    return (sizes[1], sizes[2]) if len(sizes) == 4 and sizes[3] == 3 and sizes[1] > 0 else (0, 0)
+
+
+def _called_with(objects: Any) -> Iterator[Any]:
+    """The shapes of all tensors that ``__call__`` of the root object was traced with."""
+    for child in objects.nodes[0].children if objects.nodes else ():
+        if child.local_name == "__call__":
+            for name in objects.nodes[child.node_id].function.concrete_functions:
+                yield from _tensors(objects.concrete_functions[name].canonicalized_input_signature)
+
+
+def _tensors(value: Any) -> Iterator[Any]:
+    kind = value.WhichOneof("kind")
+    if kind == "tensor_spec_value":
+        yield value.tensor_spec_value.shape
+    elif kind in ("tuple_value", "list_value"):
+        for item in getattr(value, kind).values:
+            yield from _tensors(item)
+    elif kind == "dict_value":
+        for _, item in sorted(value.dict_value.fields.items()):
+            yield from _tensors(item)
