@@ -1,0 +1,154 @@
+"""The table of formats: what its rows name is there, and a row is all that a format needs."""
+
+import dataclasses
+import importlib
+import json
+import pkgutil
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from exporter.errors import ConfigError
+from exporter.models.config import ModelConfig, resolve_version
+from exporter.models.formats import FORMATS, HUB, SAVED_MODEL_1, SAVED_MODEL_2, FormatSpec, written
+from exporter.resources import resource
+from tests.support import made_up_format
+from tests.support.command import Command, artifact_folder, files_below, refusal, succeeded
+from tests.support.fixtures import TINY
+from tests.support.packing import packed
+from tests.support.pictures import picture
+from tests.support.pictures import written as written_picture
+
+_FOLDERS = ("artifact", "probe", "verification", "evaluation")
+
+
+def _references(spec: FormatSpec) -> dict[str, str]:
+    """What a row names as ``module:name``, by field."""
+    fields = dataclasses.asdict(spec)
+    return {name: value for name, value in fields.items() if isinstance(value, str) and ":" in value}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_everything_that_a_row_names_is_there(name: str) -> None:
+    spec = FORMATS[name]
+    references = _references(spec)
+    assert set(references) >= {"inspect", "probe", "compare", "shown", "guess_version", "load"}
+    for reference in references.values():
+        assert callable(pkgutil.resolve_name(reference)), reference
+    for template in filter(None, (spec.page, spec.example)):
+        assert resource("data").joinpath(template).is_file(), template
+    assert [row.number for row in spec.versions] == sorted({row.number for row in spec.versions})
+
+
+@pytest.mark.parametrize("name", written())
+def test_a_format_has_modules_of_one_name(name: str) -> None:
+    spec = FORMATS[name]
+    assert spec.name == name and spec.versions and spec.page and spec.example
+    assert spec.writer is not None
+    module = spec.writer.partition(":")[0].rpartition(".")[2]
+    for folder in _FOLDERS:
+        importlib.import_module(f"exporter.{folder}.{module}")
+    named = {reference.partition(":")[0] for reference in _references(spec).values()}
+    assert named >= {f"exporter.{folder}.{module}" for folder in _FOLDERS}
+
+
+def test_what_can_be_written_is_what_was_published_and_what_is_only_read_is_in_no_configuration() -> None:
+    assert written() == ("hub", "saved_model_2")
+    assert set(FORMATS) - set(written()) == {"saved_model_1"} and SAVED_MODEL_1.versions == ()
+    with pytest.raises(ConfigError, match="versions is"):
+        ModelConfig.from_dict({**TINY, "versions": {1: "saved_model_1"}})
+
+
+@pytest.mark.parametrize(
+    ("spec", "number", "momentum", "settable", "serving"),
+    [
+        (HUB, 0, 0.9997, False, False),
+        (HUB, 1, 0.9997, False, False),
+        (HUB, 2, 0.9997, False, False),
+        (HUB, 3, 0.99, True, False),
+        (HUB, 9, 0.99, True, False),
+        (SAVED_MODEL_2, 4, 0.99, True, False),
+        (SAVED_MODEL_2, 5, 0.99, True, True),
+        (SAVED_MODEL_2, 9, 0.99, True, True),
+    ],
+)
+def test_a_version_has_what_the_last_row_up_to_it_has(
+    spec: FormatSpec, number: int, momentum: float, settable: bool, serving: bool
+) -> None:
+    row = spec.version(number)
+    assert (row.momentum, row.momentum_settable, row.serving) == (momentum, settable, serving)
+
+
+def test_a_new_row_is_a_new_format_of_configurations(monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = {4: "saved_model_2", 7: made_up_format.NAME}
+    with pytest.raises(ConfigError, match="versions is"):
+        ModelConfig.from_dict({**TINY, "versions": versions})
+    monkeypatch.setitem(FORMATS, made_up_format.NAME, made_up_format.SPEC)
+    config = ModelConfig.from_dict({**TINY, "versions": versions})
+    assert resolve_version(config, made_up_format.NAME, None) == (7, made_up_format.NAME)
+    assert config.format_spec(7) is made_up_format.SPEC
+    assert config.version_spec(7).momentum == 0.5
+
+
+@pytest.fixture
+def extended(own_cli: Command, tmp_path: Path) -> Command:
+    """A command that knows one format more."""
+    return made_up_format.added(own_cli, tmp_path / "site")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """The tiny NASNet with a version in the made-up format."""
+    path = tmp_path / "tiny_nasnet.yaml"
+    fields: dict[str, Any] = {**TINY, "versions": {**TINY["versions"], 7: made_up_format.NAME}}  # type: ignore[dict-item]
+    path.write_text(yaml.safe_dump(fields), encoding="utf-8")
+    return path
+
+
+def test_a_new_format_is_offered(own_cli: Command, extended: Command) -> None:
+    usual, more = (" ".join(succeeded(cli("build", "--help")).stdout.split()) for cli in (own_cli, extended))
+    assert "[hub|saved_model_2] Artifact format. [default: saved_model_2]" in usual
+    assert "[default: 4 for saved_model_2, 3 for hub]" in usual
+    assert "[hub|saved_model_2|numpy_arrays] Artifact format. [default: saved_model_2]" in more
+    assert "[default: 4 for saved_model_2, 3 for hub, 7 for numpy_arrays]" in more
+
+
+def test_a_row_is_all_that_a_format_needs(
+    extended: Command, config: Path, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    """It is built, verified, described, unpacked, and predicts; what is wrong with it is found."""
+    given = ("--checkpoint", tiny_checkpoint)
+    options = ("--format", made_up_format.NAME, "--task", "classification", "--output", tmp_path / "dist")
+    folder = Path(succeeded(extended("build", config, *options, *given)).stdout.strip())
+    assert folder == artifact_folder(tmp_path / "dist", "tiny_nasnet", "classification", 7)
+    assert files_below(folder) == [made_up_format.FILE, "nasexport.json"]
+    said = json.loads((folder / "nasexport.json").read_text())
+    assert (said["format"], said["options"]) == (made_up_format.NAME, {"batch_norm_momentum": 0.5})
+    assert all(check["passed"] for check in said["verification"]) and said["verification"]
+
+    facts = json.loads(succeeded(extended("inspect", packed(folder, tmp_path / "7.tar.gz"), "--json")).stdout)
+    assert facts["format"] == made_up_format.NAME and facts["variables"]["count"] == 491
+
+    image = written_picture(tmp_path / "image.png", picture(0, 70, 200))
+    found = json.loads(succeeded(extended("predict", folder, image, "--top", 1, "--json")).stdout)
+    assert [best["index"] for best in found["images"][0]["classes"]] == [10]
+
+    foreign = tmp_path / "foreign"
+    shutil.copytree(folder, foreign)
+    (foreign / "nasexport.json").unlink()
+    wrong = tmp_path / "wrong"
+    shutil.copytree(foreign, wrong)
+    values = made_up_format.values(wrong)
+    np.savez(wrong / made_up_format.FILE, **{**values, "conv0/weights": values["conv0/weights"] * 2})
+    result = extended("verify", folder, foreign, wrong, "--model", config, *given, "--json")
+    good, also_good, bad = json.loads(result.stdout)
+    assert result.returncode == 1 and good["passed"] and also_good["passed"]
+    failed = {check["name"]: check["detail"] for check in bad["checks"] if not check["passed"]}
+    assert failed == {"variables with other values": "differs first in conv0/weights"}
+
+    message = refusal(extended("inspect", tmp_path))
+    assert "holds no saved_model.pb or model.npz" in message

@@ -1,0 +1,122 @@
+"""A format that nobody has, in one row and one module: that is all it takes to add one.
+
+Its artifacts are files of NumPy arrays, ``model.npz``, with the values of a network and nothing else; its answer is
+always the same. `added` gives a command that knows it.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from exporter.models.config import ModelConfig, Task
+from exporter.models.formats import FormatSpec, VersionSpec
+from exporter.models.variables import variables
+from tests.support.command import Command
+
+NAME, FILE = "numpy_arrays", "model.npz"
+_HERE = "tests.support.made_up_format"
+SPEC = FormatSpec(
+    name=NAME,
+    title="file of NumPy arrays",
+    versions=(
+        VersionSpec(7, momentum_settable=False, momentum=0.5, serving=False, readers="NumPy", changes=("It is new.",)),
+    ),
+    default_version=7,
+    files=(FILE,),
+    more_files=("notes.txt",),
+    folders=("more",),
+    has_objects=None,
+    inspect=f"{_HERE}:inspect",
+    writer=f"{_HERE}:Writer",
+    probe=f"{_HERE}:probe",
+    compare=f"{_HERE}:compare",
+    shown=f"{_HERE}:shown",
+    guess_version=f"{_HERE}:guess_version",
+    load=f"{_HERE}:load",
+    page="model_saved_model_2.md",
+    example="index_saved_model_2.html",
+    preloaded=False,
+)
+
+
+def added(command: Command, folder: Path) -> Command:
+    """The same command with the format in its table; ``folder`` is where the module goes that puts it there."""
+    folder.mkdir()
+    text = f"from exporter.models import formats\nfrom {_HERE} import SPEC\nformats.FORMATS[SPEC.name] = SPEC\n"
+    (folder / "sitecustomize.py").write_text(text, encoding="utf-8")
+    return command.with_variables(PYTHONPATH=f"{folder}:{command.env['PYTHONPATH']}")
+
+
+class Writer:
+    def __init__(self, config: ModelConfig, task: Task, values: Mapping[str, Any]):
+        self._values = {spec.name: np.asarray(values[spec.name]) for spec in variables(config, task)}
+
+    def write(self, version: int, folder: Path, momentum: float) -> None:
+        folder.mkdir()
+        np.savez(folder / FILE, **self._values)  # type: ignore[arg-type]
+
+
+def values(folder: Path) -> dict[str, Any]:
+    """The arrays of an artifact, by name."""
+    with np.load(folder / FILE) as file:
+        return {name: file[name] for name in file.files}
+
+
+def inspect(folder: Path) -> dict[str, Any]:
+    found = values(folder)
+    listed = [
+        {"name": name, "dtype": str(value.dtype), "shape": list(value.shape), "trainable": None}
+        for name, value in found.items()
+    ]
+    parameters = sum(value.size for value in found.values())
+    return {
+        "format": NAME,
+        "tag_sets": [],
+        "signatures": {},
+        "functions": {},
+        "image_size": None,
+        "variables": {"count": len(found), "trainable": 0, "parameters": parameters, "list": listed},
+        "oldest_tensorflow": None,
+        "findings": ["it is no SavedModel"],
+        "tensorflow_version": "",
+    }
+
+
+def probe(path: Path, images: Any, report: Any, scratch: Path, earlier: Mapping[Path, str | None]) -> Any:
+    from exporter.files.arrays import digest
+    from exporter.probe.output import ProbeOutput
+
+    def arrays() -> Iterator[tuple[str, Any]]:
+        found = values(path)
+        yield "names", np.array(list(found))
+        yield "trainable", np.array([name for name in found if "/moving_" not in name])
+        yield "digests", np.array([digest(value) for value in found.values()])
+
+    report("running the artifact")
+    return ProbeOutput(arrays(), [], None)
+
+
+def compare(expected: Any, reference: Any, found: Any, findings: list[str]) -> Any:
+    from exporter.verification.checks import variables_checks
+
+    specs = variables(expected.config, expected.task)
+    return list(variables_checks(specs, reference, found, ordered=False))
+
+
+def shown(expected: Any, found: Any) -> Any:
+    from exporter.verification.results import Shown
+
+    return Shown("output", {})
+
+
+def guess_version(signatures: Collection[str]) -> int:
+    return SPEC.versions[0].number
+
+
+def load(folder: Path) -> Any:
+    from exporter.evaluation.loaded_model import Loaded
+
+    classes = len(values(folder)["final_layer/FC/biases"])
+    return Loaded(lambda images: np.tile(np.arange(classes), (len(images), 1)), None)
