@@ -17,7 +17,7 @@ from exporter.errors import ArtifactError
 from exporter.files.hashing import sha256
 from exporter.models import formats
 from exporter.models.config import ModelConfig, Task, handle
-from exporter.models.formats import FormatSpec
+from exporter.models.formats import FORMATS, FormatSpec
 
 #: The file beside the model that tells how it was made.
 METADATA_FILE = "nasexport.json"
@@ -166,15 +166,29 @@ def content(folder: Path) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def format_of(folder: Path, has_objects: bool | None = None) -> FormatSpec | None:
+    """The format of the artifact in a folder, by the names of its files; None where there is no artifact.
+
+    Args:
+        has_objects: whether its SavedModel has an object graph, for those who have read it. For others a TF1 SavedModel
+            is one of TF2: what probes and loads one takes the other.
+    """
+    for spec in FORMATS.values():
+        fits = has_objects is None or spec.has_objects in (None, has_objects)
+        if fits and all((folder / name).is_file() for name in spec.files):
+            return spec
+    return None
+
+
 def require_artifact(folder: Path) -> FormatSpec:
-    """The format of the artifact in ``folder``, as its files' names tell it: see `exporter.models.formats.format_of`.
+    """The format of the artifact in ``folder``, as its files' names tell it.
 
     Raises:
         ArtifactError: there is no artifact.
     """
     if not folder.exists():
         raise ArtifactError(f"there is nothing at {folder}: expected the folder of an artifact, or its .tar.gz")
-    spec = formats.format_of(folder)
+    spec = format_of(folder)
     if spec is None:
         expected = "expected the folder of an artifact (…/<version>)"
         raise ArtifactError(f"{folder} holds no {formats.model_files()}: {expected}")

@@ -70,9 +70,9 @@ ARTIFACT = archive.Contents(
 
 def _root(path: Path, folder: Path) -> Path:
     """Where in the unpacked ``folder`` the artifact lies."""
-    if formats.format_of(folder):
+    if artifact.format_of(folder):
         return folder
-    roots = sorted(below for below in folder.iterdir() if below.is_dir() and formats.format_of(below))
+    roots = sorted(below for below in folder.iterdir() if below.is_dir() and artifact.format_of(below))
     if len(roots) > 1:
         names = ", ".join(root.name for root in roots[:4])
         raise ArtifactError(f"{path} holds {len(roots)} artifacts ({names}): unpack it, and name the one that is meant")

@@ -10,10 +10,11 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
+from exporter.artifact.folder import format_of
 from exporter.artifact.hub_messages import ATTACHMENTS, attached_image_size
 from exporter.errors import ArtifactError
 from exporter.graph import compatibility
-from exporter.models.formats import Format, format_of
+from exporter.models.formats import Format
 
 
 def describe(folder: Path) -> dict[str, Any]:

@@ -8,7 +8,6 @@ where it is called. Each format that can be written has a module of its own, und
 import dataclasses
 import pkgutil
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, TypeAlias
 
 #: The name of a format, a key of `FORMATS`.
@@ -214,20 +213,6 @@ DEFAULT_FORMAT: Format = SAVED_MODEL_2.name
 def written() -> tuple[Format, ...]:
     """The names of the formats that can be written."""
     return tuple(name for name, spec in FORMATS.items() if spec.writer)
-
-
-def format_of(folder: Path, has_objects: bool | None = None) -> FormatSpec | None:
-    """The format of the artifact in a folder, by the names of its files; None where there is no artifact.
-
-    Args:
-        has_objects: whether its SavedModel has an object graph, for those who have read it. For others a TF1 SavedModel
-            is one of TF2: what probes and loads one takes the other.
-    """
-    for spec in FORMATS.values():
-        fits = has_objects is None or spec.has_objects in (None, has_objects)
-        if fits and all((folder / name).is_file() for name in spec.files):
-            return spec
-    return None
 
 
 def model_files() -> str:

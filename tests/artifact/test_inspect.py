@@ -101,6 +101,20 @@ def test_a_saved_model_of_somebody_else_is_described(cli: Command, tmp_path: Pat
     assert "source       unknown" in text
 
 
+def test_a_saved_model_without_objects_is_one_of_tensorflow_1(cli: Command, tiny: Path, tmp_path: Path) -> None:
+    v1 = tf.compat.v1
+    folder = tmp_path / "foreign"
+    with tf.Graph().as_default(), v1.Session() as session:
+        images = v1.placeholder(tf.float32, [None, 64, 64, 3])
+        factor = v1.get_variable("factor", [3], use_resource=True)
+        session.run(factor.initializer)
+        v1.saved_model.simple_save(session, str(folder), {"images": images}, {"scaled": images * factor})
+    facts = json.loads(succeeded(cli("inspect", folder, "--json")).stdout)
+    assert (facts["format"], facts["image_size"], facts["variables"]["count"]) == ("saved_model_1", 64, 1)
+    message = refusal(cli("verify", folder, "--model", tiny))
+    assert "is of format saved_model_1, and tiny_nasnet has versions 1 (hub), " in message
+
+
 def test_garbage_is_refused(cli: Command, tiny_artifacts: Path, tmp_path: Path) -> None:
     whole = artifact_folder(tiny_artifacts, "tiny_nasnet", "feature_vector", 4)
     content = (whole / "saved_model.pb").read_bytes()
