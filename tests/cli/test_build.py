@@ -15,6 +15,7 @@ import pytest
 import tensorflow as tf
 
 from tests.support.command import TIMEOUT, Command, artifact_folder, files_below, refusal, succeeded
+from tests.support.shared import Store
 
 #: The quickest build there is: one task, not verified.
 QUICK = ("--task", "feature_vector", "--no-verify")
@@ -194,7 +195,7 @@ def test_an_output_that_is_a_file_is_told(own_cli: Command, tiny: Path, tiny_che
 @pytest.mark.parametrize("version", [4, 5])
 @pytest.mark.parametrize("task", ["classification", "feature_vector"])
 def test_metadata_tells_the_source_and_no_place_or_time(
-    shared: Path, tiny_artifacts: Path, task: str, version: int
+    kept: Store, tiny_artifacts: Path, task: str, version: int
 ) -> None:
     text = (artifact_folder(tiny_artifacts, "tiny_nasnet", task, version) / "nasexport.json").read_text()
     facts = json.loads(text)
@@ -205,7 +206,7 @@ def test_metadata_tells_the_source_and_no_place_or_time(
     assert set(facts["source"]["files"]) == {"model.ckpt.index", "model.ckpt.data-00000-of-00001"}
     assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in facts["source"]["files"].values())
 
-    assert str(shared) not in text and str(Path.home()) not in text
+    assert str(kept.folder) not in text and str(Path.home()) not in text
     assert not re.search(r'"/', text), "an absolute path"
     assert not re.search(r"\b20\d\d-\d\d-\d\d|\b\d\d:\d\d|\b1[6-9]\d{8}\b", text), "a time stamp"
 

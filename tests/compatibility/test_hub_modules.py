@@ -158,11 +158,9 @@ def model_of(output: Path) -> Any:
     return ModelConfig.from_dict(json.loads(metadata.read_text(encoding="utf-8"))["model"])
 
 
-def test_full_size_module_in_the_oldest_reader(
-    cli: Command, mobile_checkpoint: Path, shared: Path, tmp_path: Path
-) -> None:
+def test_full_size_module_in_the_oldest_reader(cli: Command, mobile_checkpoint: Path, tmp_path: Path) -> None:
     """Version 3 of nasnet_mobile: verified when it is built, then read against the record of the original network."""
-    output = shared / "hub_mobile"
+    output = tmp_path / "hub_mobile"
     options = ("--format", "hub", "--task", "classification", "--checkpoint", mobile_checkpoint)
     succeeded(cli("build", "nasnet_mobile", *options, "--output", output))
     artifact = artifact_folder(output, "nasnet_mobile", "classification", 3)

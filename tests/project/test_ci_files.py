@@ -24,6 +24,7 @@ import yaml
 from exporter.cli.main import main
 from exporter.models.config import models
 from exporter.release import plan
+from tests.support import environments
 from tests.support.command import CHECKOUT, Result, files_below
 from tests.support.releases import finish, write_release
 
@@ -159,8 +160,7 @@ def test_tests_run_on_every_python_that_is_supported() -> None:
     first, last = map(int, re.findall(r'requires-python = ">=3\.(\d+),<3\.(\d+)"', text)[0])
     assert [job["python"] for job in jobs] == [f"3.{minor}" for minor in range(first, last)]
     (full,) = [job for job in jobs if job.get("readers")]
-    needed = set(re.findall(r'^    "(3\.\d+)",$', (CHECKOUT / "tests" / "support" / "environments.py").read_text(), re.MULTILINE))
-    needed |= set(re.findall(r'Reader\("(3\.\d+)"', (CHECKOUT / "tests" / "support" / "environments.py").read_text()))
+    needed = {reader.python for reader in environments.READERS}
     assert set(full["readers"].split()) == needed
     (setup,) = [step["with"] for step in _steps("tests", "tests") if step.get("if") and "setup-python" in step["uses"]]
     assert set(setup["python-version"].split()) == needed

@@ -1,6 +1,5 @@
 """NASNet against another implementation of it: Keras Applications, with the same weights and images."""
 
-import functools
 import sys
 from typing import Any
 
@@ -10,7 +9,7 @@ from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
 from exporter.models.config import model
 from exporter.reference import keras_network
 from tests.support import networks
-from tests.support.networks import TOLERANCE, Arrays, difference, run_module, send
+from tests.support.networks import TOLERANCE, Arrays, difference, outputs_of_module, send
 
 OUTPUTS = {"Logits": "logits", "global_pool": "features"}
 
@@ -20,9 +19,8 @@ def name(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-@functools.cache
 def _outputs(name: str, kind: str) -> Arrays:
-    return run_module("tests.reference.test_keras_network", name, kind)
+    return outputs_of_module("tests.reference.test_keras_network", name, kind)
 
 
 @pytest.fixture(scope="module")

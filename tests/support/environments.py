@@ -1,6 +1,7 @@
 """The interpreters that artifacts are read with: the current one, and older ones with the readers of their time."""
 
 import functools
+import hashlib
 import os
 import shutil
 import subprocess
@@ -8,15 +9,18 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import filelock
 import pytest
 
+from tests.support import shared
 from tests.support.command import CHECKOUT
 
-#: Names the folder that keeps the environments between runs; it defaults to ``.venv-readers`` in the checkout.
-FOLDER_VARIABLE = "NASEXPORT_TEST_ENVS"
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,9 @@ class Reader:
 
     @property
     def name(self) -> str:
-        return f"python{self.python}-tensorflow{self.tensorflow}"
+        """It tells of everything that is installed, since it is also the name of the folder."""
+        digest = hashlib.sha256("\n".join(self.requirements).encode()).hexdigest()[:8]
+        return f"python{self.python}-tensorflow{self.tensorflow}-{digest}"
 
     @property
     def versions(self) -> str:
@@ -41,21 +47,19 @@ class Reader:
         return [f"tensorflow=={self.tensorflow}", f"tensorflow-hub=={self.hub}", *self.packages]
 
 
+def _own_requirements() -> tuple[str, ...]:
+    """What nasexport itself needs, as `pyproject.toml` has it."""
+    project: dict[str, Any] = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return tuple(project["dependencies"])
+
+
 #: What the published pages name as the oldest reader.
 OLDEST = Reader("3.7", "1.15.5", "0.12.0", ("protobuf==3.20.3", "numpy<1.19"))
 #: The last TensorFlow with which tensorflow-hub still has ``hub.Module``.
 LAST_WITH_HUB_MODULE = Reader("3.11", "2.15.1", "0.15.0", ("setuptools<81",))
 #: The oldest TensorFlow that may write.
-OLDEST_WRITER = Reader(
-    "3.11",
-    "2.16.2",
-    "0.16.1",
-    (
-        "tf-keras==2.16.0",
-        "setuptools<81",
-        *("absl-py", "click", "filelock", "platformdirs", "pyyaml", "requests", "rich", "tf-slim"),
-    ),
-)
+OLDEST_WRITER = Reader("3.11", "2.16.2", "0.16.1", ("tf-keras==2.16.0", *_own_requirements()))
+READERS = (OLDEST, LAST_WITH_HUB_MODULE, OLDEST_WRITER)
 
 _PRINT_VERSIONS = (
     "import sys, tensorflow as tf, tensorflow_hub as hub\n"
@@ -84,13 +88,11 @@ def oldest_writer() -> Path:
 
 @functools.cache
 def reader(wanted: Reader) -> Path:
-    """The reader's interpreter, made where it is not there yet.
+    """The reader's interpreter, made where it is not there yet, in the cache folder of all runs.
 
     Without a Python of that version the test that asks is skipped: that reader stays untested, which the summary says.
     """
-    folder = Path(os.environ.get(FOLDER_VARIABLE) or CHECKOUT / ".venv-readers")
-    folder.mkdir(parents=True, exist_ok=True)
-    return reader_in(folder, wanted)
+    return reader_in(shared.cache() / "readers", wanted)
 
 
 def old_in(folder: Path) -> Path:
@@ -100,16 +102,20 @@ def old_in(folder: Path) -> Path:
 
 def reader_in(folder: Path, wanted: Reader) -> Path:
     """A reader in a given folder; a half-made one, of a run that was cut off, is made again."""
+    folder.mkdir(parents=True, exist_ok=True)
     environment = folder / wanted.name
     python = environment / "bin" / "python"
+    complete = environment / "complete"
     with filelock.FileLock(folder / f"{wanted.name}.lock"):
-        if _versions(python) != wanted.versions:
+        # Where its Python was removed from the system, the name leads nowhere.
+        if not (complete.exists() and python.exists()):
             base = _python(wanted.python) or _skip(wanted)
             shutil.rmtree(environment, ignore_errors=True)
             _run(base, "-m", "venv", environment)
             _run(python, "-m", "pip", "install", "--quiet", "--upgrade", "pip")
             _run(python, "-m", "pip", "install", "--quiet", *wanted.requirements)
-            assert _versions(python) == wanted.versions
+            assert _run(python, "-c", _PRINT_VERSIONS).strip() == wanted.versions
+            complete.touch()
     return python
 
 
@@ -146,15 +152,7 @@ def _candidates(version: str) -> Iterator[tuple[str, dict[str, str]]]:
                     yield python, {"PYENV_VERSION": full}
 
 
-def _versions(python: Path) -> str | None:
-    if not python.exists():
-        return None
-    found = subprocess.run(
-        [python, "-c", _PRINT_VERSIONS], env=clean_variables(), capture_output=True, text=True, check=False
-    )
-    return found.stdout.strip() if found.returncode == 0 else None
-
-
-def _run(*command: object) -> None:
+def _run(*command: object) -> str:
     process = subprocess.run([*map(str, command)], env=clean_variables(), capture_output=True, text=True, check=False)
     assert process.returncode == 0, f"{' '.join(map(str, command))}\n{process.stdout}\n{process.stderr}"
+    return process.stdout

@@ -1,13 +1,16 @@
-"""What is dear to make and shared by all tests: checkpoints and artifacts, made once with the command line itself."""
+"""What tests share: commands, and checkpoints and artifacts that the command line itself makes, once for many runs."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from tests.support import browser
+from tests.support import browser, shared
 from tests.support.command import Command, succeeded
+from tests.support.shared import Store
 
 #: A network of both kinds of cells, with a strided one of each, in a thousandth of the published size. Its drop path
 #: makes training a matter of chance, as in the large models.
@@ -45,24 +48,27 @@ TINY_IMAGENET = {
 }
 
 
-#: The files of tests that take minutes, longest first: two processes share the files, and one that took a long one last
-#: would leave the other idle.
-LONG = (
-    *("release", "hub_modules", "readers", "model_page", "writers", "serve", "sensitivity", "references", "evaluate"),
-    *("diff", "fetch", "report", "verify", "foreign", "checkpoint", "numpy_network", "predict", "build", "gate"),
-)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Brings long files of tests to the front; the order within a file stays."""
-    order = {f"test_{name}": place for place, name in enumerate(LONG)}
-    items.sort(key=lambda item: order.get(item.path.stem, len(LONG)))
+@pytest.fixture(scope="session")
+def kept() -> Iterator[Store]:
+    """Entries that all processes of a run share, and later runs of the same code; no test may change one."""
+    store = shared.kept()
+    yield store
+    _require_unchanged(store)
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of everything that tests share; nothing in it may be changed by a test."""
-    return tmp_path_factory.mktemp("shared")
+def of_this_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """Entries that all processes of a run share: what is tested with several tests, and takes long."""
+    folder = tmp_path_factory.getbasetemp()
+    # Each process of pytest-xdist has a folder in that of the run.
+    store = Store((folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "of_this_run")
+    yield store
+    _require_unchanged(store)
+
+
+def _require_unchanged(store: Store) -> None:
+    changed = store.changed()
+    assert not changed, f"tests have changed what all of them share: {', '.join(changed)}"
 
 
 @pytest.fixture(scope="session")
@@ -78,97 +84,112 @@ def own_cli(tmp_path: Path) -> Command:
 
 
 @pytest.fixture(scope="session")
-def tiny(shared: Path) -> Path:
+def tiny(kept: Store) -> Path:
     """The configuration of a tiny NASNet, a MODEL for the command line."""
-    return _written(shared / "tiny_nasnet.yaml", TINY)
+    return _config(kept, TINY)
 
 
 @pytest.fixture(scope="session")
-def tiny_pnasnet(shared: Path) -> Path:
+def tiny_pnasnet(kept: Store) -> Path:
     """The configuration of a tiny PNASNet, a MODEL for the command line."""
-    return _written(shared / "tiny_pnasnet.yaml", TINY_PNASNET)
+    return _config(kept, TINY_PNASNET)
 
 
-def _written(path: Path, fields: dict[str, object]) -> Path:
-    path.write_text(yaml.safe_dump(fields, sort_keys=False), encoding="utf-8")
-    return path
+def _config(kept: Store, fields: Mapping[str, Any]) -> Path:
+    name = f"{fields['name']}.yaml"
+    text = yaml.safe_dump(dict(fields), sort_keys=False)
+    return kept.made(str(fields["name"]), lambda folder: (folder / name).write_text(text), __file__) / name
 
 
 @pytest.fixture(scope="session")
-def tiny_checkpoint(cli: Command, tiny: Path, shared: Path) -> Path:
+def tiny_checkpoint(cli: Command, tiny: Path, kept: Store) -> Path:
     """The prefix of a checkpoint of the tiny NASNet, seed 0."""
-    prefix = shared / "tiny" / "model.ckpt"
-    succeeded(cli("synth", tiny, "--output", prefix))
-    return prefix
+    return _checkpoint(cli, tiny, kept)
 
 
 @pytest.fixture(scope="session")
-def tiny_pnasnet_checkpoint(cli: Command, tiny_pnasnet: Path, shared: Path) -> Path:
+def tiny_pnasnet_checkpoint(cli: Command, tiny_pnasnet: Path, kept: Store) -> Path:
     """The prefix of a checkpoint of the tiny PNASNet, seed 0."""
-    prefix = shared / "tiny_pnasnet" / "model.ckpt"
-    succeeded(cli("synth", tiny_pnasnet, "--output", prefix))
-    return prefix
+    return _checkpoint(cli, tiny_pnasnet, kept)
+
+
+def _checkpoint(cli: Command, config: Path, kept: Store) -> Path:
+    def make(folder: Path) -> None:
+        succeeded(cli("synth", config, "--output", folder / "model.ckpt"))
+
+    return kept.made(f"{config.stem}_checkpoint", make, __file__) / "model.ckpt"
 
 
 @pytest.fixture(scope="session")
-def tiny_artifacts(cli: Command, tiny: Path, tiny_checkpoint: Path, shared: Path) -> Path:
+def tiny_artifacts(cli: Command, tiny: Path, tiny_checkpoint: Path, kept: Store) -> Path:
     """The ``--output`` folder of the tiny NASNet, both tasks: version 4 with verification, version 5 without."""
-    output = shared / "tiny_artifacts"
-    command = ("build", tiny, "--checkpoint", tiny_checkpoint, "--output", output)
-    succeeded(cli(*command))
-    succeeded(cli(*command, "--version", 5, "--no-verify"))
-    return output
+
+    def make(output: Path) -> None:
+        command = ("build", tiny, "--checkpoint", tiny_checkpoint, "--output", output)
+        succeeded(cli(*command))
+        succeeded(cli(*command, "--version", 5, "--no-verify"))
+
+    return kept.made("tiny_artifacts", make, __file__)
 
 
 @pytest.fixture(scope="session")
-def tiny_pnasnet_artifacts(cli: Command, tiny_pnasnet: Path, tiny_pnasnet_checkpoint: Path, shared: Path) -> Path:
+def tiny_pnasnet_artifacts(cli: Command, tiny_pnasnet: Path, tiny_pnasnet_checkpoint: Path, kept: Store) -> Path:
     """The ``--output`` folder of the tiny PNASNet's feature vector, version 5, built with verification."""
-    output = shared / "tiny_pnasnet_artifacts"
-    options = ("--task", "feature_vector", "--version", 5, "--output", output)
-    succeeded(cli("build", tiny_pnasnet, *options, "--checkpoint", tiny_pnasnet_checkpoint))
-    return output
+
+    def make(output: Path) -> None:
+        options = ("--task", "feature_vector", "--version", 5, "--output", output)
+        succeeded(cli("build", tiny_pnasnet, *options, "--checkpoint", tiny_pnasnet_checkpoint))
+
+    return kept.made("tiny_pnasnet_artifacts", make, __file__)
 
 
 @pytest.fixture(scope="session")
-def imagenet_artifacts(cli: Command, shared: Path) -> Path:
+def imagenet_artifacts(cli: Command, kept: Store) -> Path:
     """The ``--output`` folder of a tiny NASNet with 1001 classes, not verified.
 
     Version 4 of both tasks, version 3 of classification.
     """
-    config = _written(shared / "tiny_imagenet.yaml", TINY_IMAGENET)
-    prefix = shared / "tiny_imagenet" / "model.ckpt"
-    succeeded(cli("synth", config, "--output", prefix))
-    output = shared / "imagenet_artifacts"
-    command = ("build", config, "--checkpoint", prefix, "--no-verify", "--output", output)
-    succeeded(cli(*command))
-    succeeded(cli(*command, "--version", 3, "--task", "classification"))
-    return output
+    config = _config(kept, TINY_IMAGENET)
+
+    def make(output: Path) -> None:
+        command = ("build", config, "--checkpoint", _checkpoint(cli, config, kept), "--no-verify", "--output", output)
+        succeeded(cli(*command))
+        succeeded(cli(*command, "--version", 3, "--task", "classification"))
+
+    return kept.made("imagenet_artifacts", make, __file__)
 
 
 @pytest.fixture(scope="session")
-def mobile_checkpoint(cli: Command, shared: Path) -> Path:
+def mobile_checkpoint(cli: Command, kept: Store) -> Path:
     """A ``.tar.gz`` of nasnet_mobile, seed 0, laid out like the published archive."""
-    archive = shared / "nasnet-a_mobile.tar.gz"
-    succeeded(cli("synth", "nasnet_mobile", "--output", archive))
-    return archive
+    name = "nasnet-a_mobile.tar.gz"
+
+    def make(folder: Path) -> None:
+        succeeded(cli("synth", "nasnet_mobile", "--output", folder / name))
+
+    return kept.made("mobile_checkpoint", make, __file__) / name
 
 
 @pytest.fixture(scope="session")
-def mobile_artifacts(cli: Command, mobile_checkpoint: Path, shared: Path) -> Path:
+def mobile_artifacts(cli: Command, mobile_checkpoint: Path, kept: Store) -> Path:
     """The ``--output`` folder of nasnet_mobile version 4, both tasks, built with verification."""
-    output = shared / "mobile_artifacts"
-    succeeded(cli("build", "nasnet_mobile", "--checkpoint", mobile_checkpoint, "--output", output))
-    return output
+
+    def make(output: Path) -> None:
+        succeeded(cli("build", "nasnet_mobile", "--checkpoint", mobile_checkpoint, "--output", output))
+
+    return kept.made("mobile_artifacts", make, __file__)
 
 
 @pytest.fixture(scope="session")
-def hub_modules(cli: Command, tiny: Path, tiny_checkpoint: Path, shared: Path) -> Path:
+def hub_modules(cli: Command, tiny: Path, tiny_checkpoint: Path, kept: Store) -> Path:
     """The ``--output`` folder of versions 1 and 3 of the tiny NASNet, both tasks, built with verification."""
-    output = shared / "hub_modules"
-    for version in (1, 3):
-        options = ("--format", "hub", "--version", version, "--output", output)
-        succeeded(cli("build", tiny, *options, "--checkpoint", tiny_checkpoint))
-    return output
+
+    def make(output: Path) -> None:
+        for version in (1, 3):
+            options = ("--format", "hub", "--version", version, "--output", output)
+            succeeded(cli("build", tiny, *options, "--checkpoint", tiny_checkpoint))
+
+    return kept.made("hub_modules", make, __file__)
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,8 @@
 """Runs the TF-Slim graph of a full-size network on the weights and images of the record.
 
 Each run is a process of its own, so that the memory of a large network is given back; its arrays come through standard
-output. `inference` and `training` start it; ``python -m tests.support.networks inference nasnet_mobile`` is what they
-start.
+output, and are kept (`tests.support.shared`). `inference` and `training` start it;
+``python -m tests.support.networks inference nasnet_mobile`` is what they start.
 """
 
 import functools
@@ -18,6 +18,7 @@ import numpy as np
 
 from exporter.checkpoint.synthetic import VERIFICATION_IMAGES, ImageSet
 from exporter.models.config import TASKS, ModelConfig, Task, model
+from tests.support import shared
 from tests.support.command import CHECKOUT
 
 MODELS = ("nasnet_mobile", "nasnet_large", "pnasnet_mobile", "pnasnet_large")
@@ -63,20 +64,25 @@ def statistics(value: Any) -> Any:
     return np.array([value.mean(), value.std(), np.abs(value).max()])
 
 
-@functools.cache
 def inference(name: str) -> Arrays:
     """``end_point/NAME`` for each end point in order, and ``facts``, JSON of what the graphs are made of."""
-    return run_module("tests.support.networks", "inference", name)
+    return outputs_of_module("tests.support.networks", "inference", name)
+
+
+def training(name: str) -> Arrays:
+    """``features`` of a training step of the feature vector, and ``mv/NAME``, the moving statistics after it."""
+    return outputs_of_module("tests.support.networks", "training", name)
 
 
 @functools.cache
-def training(name: str) -> Arrays:
-    """``features`` of a training step of the feature vector, and ``mv/NAME``, the moving statistics after it."""
-    return run_module("tests.support.networks", "training", name)
+def outputs_of_module(module: str, *arguments: str) -> Arrays:
+    """What a module of the tests sent with `send` in a process of its own; later runs of the same code find it."""
+    source = CHECKOUT / f"{module.replace('.', '/')}.py"
+    name = "-".join((source.stem, *arguments))
+    return shared.kept().arrays(name, lambda: _run_module(module, *arguments), source, __file__)
 
 
-def run_module(*arguments: str) -> Arrays:
-    """Runs a module of the tests that ends with `send`, in a process of its own, and returns what it sent."""
+def _run_module(*arguments: str) -> Arrays:
     process = subprocess.run(
         [sys.executable, "-m", *arguments],
         cwd=CHECKOUT,
