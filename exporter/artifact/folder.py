@@ -3,17 +3,14 @@
 import contextlib
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import filelock
-
 import exporter
 from exporter.checkpoint.source import Source
 from exporter.errors import ArtifactError
+from exporter.files import staging
 from exporter.files.hashing import sha256
 from exporter.models import formats
 from exporter.models.config import ModelConfig, Task, handle
@@ -53,26 +50,16 @@ def staged(target: Path, overwrite: bool) -> Iterator[Path]:
     """
     require_free(target, overwrite)
     made = _make_parents(target)
-    staging = target.with_name(f".{target.name}.partial")
-    replaced = target.with_name(f".{target.name}.replaced")
-    lock = filelock.FileLock(target.with_name(f".{target.name}.lock"))
+    lock_file = target.with_name(f".{target.name}.lock")
+    taken = f"another nasexport is writing {target}: wait for it, or choose another --output"
     try:
-        with _held(lock, target):
-            try:
-                _restore(target, replaced)
-                shutil.rmtree(staging, ignore_errors=True)
-                yield staging
-                require_free(target, overwrite)
-                if target.exists():
-                    os.rename(target, replaced)
-                os.rename(staging, target)
-            finally:
-                shutil.rmtree(staging, ignore_errors=True)
-                _restore(target, replaced)
+        with staging.held(lock_file, ArtifactError, taken), staging.replacing_folder(target) as folder:
+            yield folder
+            require_free(target, overwrite)
     finally:
-        for folder in reversed(made):
+        for parent in reversed(made):
             with contextlib.suppress(OSError):
-                folder.rmdir()  # stays where something is in it
+                parent.rmdir()  # stays where something is in it
 
 
 def _make_parents(target: Path) -> list[Path]:
@@ -82,33 +69,6 @@ def _make_parents(target: Path) -> list[Path]:
     except OSError as error:
         raise ArtifactError(f"cannot make the folder {target.parent}: {error.strerror}") from error
     return missing
-
-
-@contextlib.contextmanager
-def _held(lock: filelock.BaseFileLock, target: Path) -> Iterator[None]:
-    try:
-        lock.acquire(blocking=False)
-    except filelock.Timeout as error:
-        raise ArtifactError(
-            f"another nasexport is writing {target}: wait for it, or choose another --output"
-        ) from error
-    except OSError as error:
-        raise ArtifactError(f"cannot write in {target.parent}: {error.strerror}") from error
-    try:
-        yield
-    finally:
-        Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
-
-
-def _restore(target: Path, replaced: Path) -> None:
-    """Ends a replacement that was cut off between its two renames: back where nothing came, gone otherwise."""
-    if not replaced.exists():
-        return
-    if target.exists():
-        shutil.rmtree(replaced)
-    else:
-        os.rename(replaced, target)
 
 
 def metadata(

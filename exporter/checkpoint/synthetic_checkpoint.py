@@ -1,10 +1,7 @@
 """Writes synthetic checkpoints of the layouts that real ones have."""
 
-import gzip
 import json
 import os
-import tarfile
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +13,9 @@ from exporter.checkpoint import names, synthetic
 from exporter.checkpoint.bundle import save
 from exporter.checkpoint.names import AVERAGE
 from exporter.checkpoint.synthetic import Floats
+from exporter.files import staging
 from exporter.files.archive import is_archive
+from exporter.files.packing import pack_compressed
 from exporter.graph import network
 from exporter.models.config import ModelConfig
 from exporter.models.variables import VariableSpec, all_variables, variables
@@ -40,18 +39,17 @@ def synthesize(request: dict[str, Any], report: Say) -> dict[str, Any]:
     tensors[names.MARKER] = np.array(json.dumps(marker, sort_keys=True).encode())
 
     output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".nasexport-", dir=output.parent) as folder:
+    with staging.folder_beside(output) as folder:
         report("writing the checkpoint")
-        prefix = Path(folder) / ("model.ckpt" if is_archive(output) else output.name)
+        prefix = folder / ("model.ckpt" if is_archive(output) else output.name)
         save(prefix, tensors)
-        files = sorted(Path(folder).iterdir())
         if is_archive(output):
             report("packing the archive")
-            packed = Path(folder) / "archive"
-            _pack(files, packed)
-            os.replace(packed, output)
+            with staging.replacing(output) as packed:
+                pack_compressed(folder, packed)
             files = [output]
         else:
+            files = sorted(folder.iterdir())
             # The index last: a prefix without it is no checkpoint to any reader.
             for file in sorted(files, key=lambda file: file.suffix == ".index"):
                 os.replace(file, output.parent / file.name)
@@ -122,20 +120,3 @@ def _training(values: dict[VariableSpec, Floats]) -> Iterator[tuple[str, Any]]:
 
 
 LAYOUTS = {"plain": _plain, "averages": _averages, "training": _training}
-
-
-def _pack(files: list[Path], target: Path) -> None:
-    """A ``.tar.gz`` with its members at the root, the same bytes for the same files."""
-    with (
-        open(target, "wb") as raw,
-        # Random weights do not compress: the lowest level costs nothing in size.
-        gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=1, mtime=0) as zipped,
-        tarfile.open(fileobj=zipped, mode="w", format=tarfile.USTAR_FORMAT) as tar,
-    ):
-        for file in files:
-            member = tar.gettarinfo(file, arcname=file.name)
-            member.mtime, member.mode = 0, 0o644
-            member.uid = member.gid = 0
-            member.uname = member.gname = ""
-            with open(file, "rb") as content:
-                tar.addfile(member, content)

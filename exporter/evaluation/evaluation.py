@@ -3,18 +3,16 @@
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import filelock
 
 from exporter.artifact import folder
 from exporter.errors import EvaluationError
 from exporter.evaluation.accuracy import MAX_K, Tally
 from exporter.evaluation.classifier import Classifier
 from exporter.evaluation.dataset import DataSet
+from exporter.files import staging
 from exporter.processes import run as worker
 from exporter.processes.run import Say
 
@@ -146,14 +144,10 @@ class Evaluation:
             "broken": self.broken,
             "tally": self.tally.to_dict(),
         }
-        partial = self.state.with_name(f".{self.state.name}.partial")
         try:
-            partial.write_text(json.dumps(held, indent=1) + "\n", encoding="utf-8")
-            os.replace(partial, self.state)
+            staging.write(self.state, (json.dumps(held, indent=1) + "\n").encode())
         except OSError as error:
             raise EvaluationError(f"cannot write {self.state}: {error.strerror}") from error
-        finally:
-            partial.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -173,7 +167,10 @@ def opened(
     identity = {"artifact": folder.content(classifier.path), "images": dataset.digest(), **_named(classifier)}
     path = state or _default_state(cache, classifier, identity)
     evaluation = Evaluation(classifier, dataset, identity, path)
-    with _held(path):
+    if path.is_dir():
+        raise EvaluationError(f"{path} is a folder: name a file with --state")
+    taken = f"another nasexport is at this evaluation ({path}): wait for it"
+    with staging.held(path.with_name(f".{path.name}.lock"), EvaluationError, taken):
         if restart:
             _removed(path)
         evaluation.load()
@@ -195,22 +192,3 @@ def _default_state(cache: Path, classifier: Classifier, identity: dict[str, Any]
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     name = classifier.config.name if classifier.config else "artifact"
     return cache / "evaluations" / f"{name}-{key}.json"
-
-
-@contextlib.contextmanager
-def _held(state: Path) -> Iterator[None]:
-    lock = filelock.FileLock(state.with_name(f".{state.name}.lock"))
-    if state.is_dir():
-        raise EvaluationError(f"{state} is a folder: name a file with --state")
-    try:
-        state.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(blocking=False)
-    except filelock.Timeout as error:
-        raise EvaluationError(f"another nasexport is at this evaluation ({state}): wait for it") from error
-    except OSError as error:
-        raise EvaluationError(f"cannot write in {state.parent}: {error.strerror}") from error
-    try:
-        yield
-    finally:
-        Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()

@@ -1,15 +1,14 @@
 """``checkpoints.lock``: where each archive is published, and which bytes it must have."""
 
-import os
 import re
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from exporter.errors import ConfigError
+from exporter.files import staging
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -117,11 +116,9 @@ def write_entry(archive: LockedArchive) -> None:
             files.add(tomlkit.key(name), digest)
         files.add(tomlkit.nl())
         entry["files"] = files
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(tomlkit.dumps(document).rstrip("\n") + "\n")
-        Path(temporary).chmod(path.stat().st_mode & 0o777)
-        os.replace(temporary, path)
+        with staging.replacing(path) as temporary:
+            temporary.write_text(tomlkit.dumps(document).rstrip("\n") + "\n", encoding="utf-8")
+            temporary.chmod(path.stat().st_mode & 0o777)
     except OSError as error:
         raise ConfigError(
             f"cannot write the lock file {path}: {error.strerror}; --lock-file names another one"

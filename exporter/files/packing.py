@@ -1,5 +1,6 @@
-"""Packs an artifact into a ``.tar.gz`` as the hub served them: the same bytes for the same files, on every machine."""
+"""Packs a folder into a ``.tar.gz``: the same bytes for the same files, on every machine."""
 
+import gzip
 import hashlib
 import struct
 import tarfile
@@ -9,48 +10,77 @@ from typing import IO, Any
 
 from exporter.files.hashing import CHUNK, File
 
-#: Of every member: the first time that zip files know, too. GNU tar warns of earlier ones.
-_TIME = 315532800
+#: The time of every member of a released archive, the first that zip files know, too. GNU tar warns of earlier ones.
+_RELEASE_TIME = 315532800
 #: A block of deflate's that is stored as it is has a length of 16 bits.
 _BLOCK = 65535
 
 
-def pack(folder: Path, target: Path, folder_name: str, archive_name: str) -> tuple[tuple[File, ...], File]:
-    """Writes ``target``, with the files of ``folder`` at the root of the archive; both are hashed on the way.
-
-    Order, owner, mode and time are always the same.
+def pack_release(folder: Path, target: Path, folder_name: str, archive_name: str) -> tuple[tuple[File, ...], File]:
+    """Writes ``target`` as the hub served archives: not compressed, the files of ``folder`` at the root of the archive.
 
     Returns:
-        The files of the folder, below ``folder_name``, and the archive, under ``archive_name``.
+        The files of the folder, below ``folder_name``, and the archive, under ``archive_name``; both are hashed on the
+        way.
 
     Raises:
         OSError: it cannot be written.
     """
-    files = []
     with open(target, "wb") as file:
         stored = _StoredGzip(file)
-        with tarfile.open(
-            fileobj=stored,
-            mode="w|",
-            bufsize=CHUNK,
-            format=tarfile.USTAR_FORMAT,
-            copybufsize=CHUNK,  # type: ignore[call-overload]
-        ) as members:
-            for path in sorted(folder.rglob("*")):
-                name = path.relative_to(folder).as_posix()
-                member = tarfile.TarInfo(name)
-                member.mtime = _TIME
-                if path.is_dir():
-                    member.type, member.mode = tarfile.DIRTYPE, 0o755
-                    members.addfile(member)
-                    continue
-                member.size, member.mode = path.stat().st_size, 0o644
-                with open(path, "rb") as content:
-                    hashed = _Hashing(content)
-                    members.addfile(member, hashed)
-                files.append(File(f"{folder_name}/{name}", member.size, hashed.digest.hexdigest()))
+        files = _write_tar(folder, stored, _RELEASE_TIME)
         stored.close()
-        return tuple(files), File(archive_name, file.tell(), stored.digest.hexdigest())
+        named = tuple(File(f"{folder_name}/{each.path}", each.size, each.sha256) for each in files)
+        return named, File(archive_name, file.tell(), stored.digest.hexdigest())
+
+
+def pack_compressed(folder: Path, target: Path) -> None:
+    """Writes ``target`` with the files of ``folder`` at the root of the archive, compressed a little.
+
+    The bytes depend on the version of zlib.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with (
+        open(target, "wb") as file,
+        # Random weights do not compress: the lowest level costs nothing in size.
+        gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=1, mtime=0) as zipped,
+    ):
+        _write_tar(folder, zipped, time=0)
+
+
+def _write_tar(folder: Path, stream: Any, time: int) -> list[File]:
+    """Writes all below ``folder`` as a tar file; order, owner and mode of its members are always the same.
+
+    Args:
+        stream: what has a method ``write`` for bytes.
+        time: of every member, in seconds since 1970.
+
+    Returns:
+        Each file with its path in ``folder``.
+    """
+    files = []
+    with tarfile.open(
+        fileobj=stream,
+        mode="w|",
+        bufsize=CHUNK,
+        format=tarfile.USTAR_FORMAT,
+        copybufsize=CHUNK,  # type: ignore[call-overload]
+    ) as members:
+        for path in sorted(folder.rglob("*")):
+            member = tarfile.TarInfo(path.relative_to(folder).as_posix())
+            member.mtime = time
+            if path.is_dir():
+                member.type, member.mode = tarfile.DIRTYPE, 0o755
+                members.addfile(member)
+                continue
+            member.size, member.mode = path.stat().st_size, 0o644
+            with open(path, "rb") as content:
+                hashed = _Hashing(content)
+                members.addfile(member, hashed)
+            files.append(File(member.name, member.size, hashed.digest.hexdigest()))
+    return files
 
 
 class _Hashing:

@@ -12,8 +12,6 @@ sha256).
 
 import hashlib
 import json
-import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -23,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from exporter.errors import ArtifactError, CacheError
+from exporter.files import staging
 from exporter.files.arrays import Arrays, chunks
 from exporter.resources import resource
 from exporter.settings import Settings
@@ -76,10 +75,8 @@ def save(path: Path, arrays: Arrays, facts: dict[str, Any]) -> None:
     content = {**{name: arrays[name] for name in arrays}, _FACTS: np.array(json.dumps(facts, sort_keys=True))}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(prefix=f".{path.name}.", dir=path.parent, delete=False) as file:
+        with staging.replacing(path) as temporary, open(temporary, "wb") as file:
             np.savez_compressed(file, **content)  # type: ignore[arg-type]
-        Path(file.name).chmod(0o644)
-        os.replace(file.name, path)
     except OSError as error:
         raise CacheError(f"cannot write the reference {path}: {error.strerror or error}") from error
 

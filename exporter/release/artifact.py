@@ -9,8 +9,9 @@ from typing import Any
 
 from exporter.artifact import folder as artifact
 from exporter.checkpoint.source import Source
+from exporter.files import staging
 from exporter.files.hashing import File
-from exporter.files.packing import pack
+from exporter.files.packing import pack_release
 from exporter.models.config import TASKS, handle
 from exporter.progress import Say
 from exporter.release import identity, model_page
@@ -100,7 +101,7 @@ class _Staged:
 
     def pack(self) -> tuple[tuple[File, ...], File]:
         place = self._place
-        return pack(self._folder, self._waiting(place.archive), place.folder, place.archive)
+        return pack_release(self._folder, self._waiting(place.archive), place.folder, place.archive)
 
     def _move(self, path: str) -> None:
         os.replace(self._waiting(path), self._release / path)
@@ -114,8 +115,7 @@ class _Staged:
         self.place_report()
         for path in (self._place.folder, self._place.archive, self._place.page, self._place.page_html):
             self._move(path)
-        self.add(self._place.record, encoded(record.to_dict()))
-        self._move(self._place.record)
+        staging.write(self._release / self._place.record, encoded(record.to_dict()))
 
 
 def _page(target: Target, metadata: dict[str, Any], checked: Report, size: int, archive: File) -> str:

@@ -4,12 +4,12 @@ All follow from the records of the artifacts, so that the same artifacts give th
 """
 
 import hashlib
-import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import exporter
 from exporter.errors import ReleaseError
+from exporter.files import staging
 from exporter.models.config import ModelConfig, models
 from exporter.release import index_page, provenance
 from exporter.release.manifest import (
@@ -65,9 +65,7 @@ def close(release: Path, known: Collection[str] = ()) -> None:
     written = contents(found)
     try:
         for name in FILES:
-            waiting = release / f".{name}.partial"
-            waiting.write_bytes(written[name])
-            os.replace(waiting, release / name)
+            staging.write(release / name, written[name])
     except OSError as error:
         raise ReleaseError(f"cannot write {error.filename or release}: {error.strerror}") from error
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from exporter.errors import ReleaseError
+from exporter.files import staging
 from exporter.progress import SILENT, Listener
 from exporter.release import artifact, finalize
 from exporter.release.folder import held
@@ -63,9 +64,7 @@ def _copy(part: Path, release: Path, record: Record) -> None:
         # Empty folders are in no list of files, but readers look for them.
         for folder in (path for path in (part / record.place.folder).rglob("*") if path.is_dir()):
             (release / folder.relative_to(part)).mkdir(parents=True, exist_ok=True)
-        waiting = release / f".{record.model}.partial"
-        waiting.write_bytes(encoded(record.to_dict()))
-        os.replace(waiting, release / record.place.record)
+        staging.write(release / record.place.record, encoded(record.to_dict()))
     except OSError as error:
         raise ReleaseError(f"cannot write {error.filename or release}: {error.strerror}") from error
 

@@ -5,7 +5,6 @@ name.
 """
 
 import contextlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import exporter
 from exporter.errors import ArtifactError, NasexportError
+from exporter.files import staging
 from exporter.report import evaluation_plots, svg, templates, verification_plots
 from exporter.report.svg import Plot
 from exporter.verification.results import Check, Report
@@ -79,7 +79,7 @@ def opened(path: Path | None) -> Iterator[list[Subject]]:
         yield subjects
         return
     with _errors_told(path):
-        _try_to_write(path)
+        staging.require_writable(path, follow_link=True)
     try:
         yield subjects
     except NasexportError:
@@ -90,15 +90,14 @@ def opened(path: Path | None) -> Iterator[list[Subject]]:
 
 
 def write(path: Path, subjects: Sequence[Subject]) -> None:
-    """Writes the page of ``subjects`` to ``path``, through a temporary file beside it.
+    """Writes the page of ``subjects`` to ``path``, whole or not at all; a symbolic link stays one.
 
     Raises:
         ArtifactError: it cannot be written.
     """
     content = page(subjects).encode()
-    with _errors_told(path), _temporary(path) as (temporary, target):
-        temporary.write_bytes(content)
-        os.replace(temporary, target)
+    with _errors_told(path):
+        staging.write(path, content, follow_link=True)
 
 
 def page(subjects: Sequence[Subject]) -> str:
@@ -216,26 +215,6 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 def _listed(value: Any) -> str:
     """A mapping in a line; empty for what is none."""
     return ", ".join(f"{key} {item}" for key, item in sorted(_mapping(value).items()))
-
-
-def _try_to_write(path: Path) -> None:
-    """Raises OSError where `write` would: nothing but writing a file proves that one can be written."""
-    with _temporary(path) as (temporary, _):
-        temporary.touch()
-
-
-@contextlib.contextmanager
-def _temporary(path: Path) -> Iterator[tuple[Path, Path]]:
-    """A name beside the file that ``path`` means, gone afterwards, and that file: links are followed, not replaced."""
-    target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():
-        raise FileExistsError(None, "it is there, and no file")
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
-        yield temporary, target
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 @contextlib.contextmanager

@@ -1,0 +1,246 @@
+"""Files and folders that take their place whole or not at all, and locks.
+
+Each is written beside its place and renamed. Whoever is cut off at any moment, even by a kill, leaves the old content
+or the new one; what else is left has a name that begins with a dot, and is removed by the next that writes there.
+"""
+
+import contextlib
+import errno
+import glob
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from exporter.errors import NasexportError
+
+# filelock is imported where it is needed: it takes longer than the command needs to print its help.
+
+_POLL_SECONDS = 0.2
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, follow_link: bool = False) -> Iterator[Path]:
+    """An empty file to write, which replaces ``path`` when the ``with`` block ends well and is removed otherwise.
+
+    Several processes may write the same path at once: the last to end decides, and nothing is mixed.
+
+    Args:
+        path: the file to write. Its folder must exist.
+        follow_link: whether to replace the file that a symbolic link points to, instead of the link.
+
+    Raises:
+        OSError: it cannot be written, or something that is not a file has its name.
+    """
+    target = _replaceable(path, follow_link)
+    with _temporary(target) as temporary:
+        yield temporary
+        os.replace(temporary, target)
+
+
+def write(path: Path, content: bytes, *, follow_link: bool = False) -> None:
+    """Writes a file whole; see `replacing`."""
+    with replacing(path, follow_link=follow_link) as temporary:
+        temporary.write_bytes(content)
+
+
+def require_writable(path: Path, *, follow_link: bool = False) -> None:
+    """Raises OSError where `replacing` would: nothing but making a file proves that one can be made."""
+    with _temporary(_replaceable(path, follow_link)):
+        pass
+
+
+def _replaceable(path: Path, follow_link: bool) -> Path:
+    target = Path(os.path.realpath(path)) if follow_link else path
+    if target.exists() and not (target.is_file() or target.is_symlink()):
+        raise FileExistsError(errno.EEXIST, "it is there, and no file", str(path))
+    return target
+
+
+@contextlib.contextmanager
+def folder_beside(target: Path) -> Iterator[Path]:
+    """A new folder beside ``target``, for what is then renamed to where it belongs; removed after the block.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    with _temporary(target, os.mkdir) as folder:
+        yield folder
+
+
+def _make_file(path: Path) -> None:
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o666))
+
+
+@contextlib.contextmanager
+def _temporary(target: Path, make: Callable[[Path], None] = _make_file) -> Iterator[Path]:
+    """A new file or folder beside ``target``, locked as long as its process lives: others know whether it is in use."""
+    _remove_abandoned(target)
+    temporary, descriptor = _made_and_locked(target, make)
+    try:
+        yield temporary
+    finally:
+        _discard(temporary)  # not there where it has taken its place
+        os.close(descriptor)
+
+
+def _made_and_locked(target: Path, make: Callable[[Path], None]) -> tuple[Path, int]:
+    while True:
+        temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}.partial")
+        try:
+            make(temporary)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(target)) from error
+        # Another process may take it for abandoned, and remove it, until it is locked.
+        with contextlib.suppress(FileNotFoundError):
+            descriptor = os.open(temporary, os.O_RDONLY)
+            _lock(descriptor, wait=True)
+            if temporary.exists():
+                return temporary, descriptor
+            os.close(descriptor)
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Removes what killed processes left of their attempts to write ``target``."""
+    for path in target.parent.glob(f".{glob.escape(target.name)}.*.partial"):
+        with contextlib.suppress(OSError):
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                if _lock(descriptor, wait=False):
+                    _discard(path)
+            finally:
+                os.close(descriptor)
+
+
+def _discard(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _lock(descriptor: int, wait: bool) -> bool:
+    """Locks an open file until it is closed; False where another process has it, or the file system knows no locks."""
+    import filelock
+
+    try:
+        return filelock.lock_descriptor(descriptor, blocking=wait)
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def replacing_folder(target: Path) -> Iterator[Path]:
+    """The path of a folder to make, which replaces ``target`` when the block ends well and is removed otherwise.
+
+    One process at a time may do this: the caller holds a lock. What a killed one left is put right first.
+
+    Args:
+        target: where the folder goes; a folder may be there. Its parent must exist.
+
+    Raises:
+        OSError: a folder cannot be renamed.
+    """
+    staging, replaced, discarded = (
+        target.with_name(f".{target.name}.{state}") for state in ("partial", "replaced", "discarded")
+    )
+    try:
+        _finish_replacement(target, replaced, discarded)
+        shutil.rmtree(staging, ignore_errors=True)
+        yield staging
+        if target.exists():
+            os.rename(target, replaced)
+        os.rename(staging, target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        _finish_replacement(target, replaced, discarded)
+
+
+def _finish_replacement(target: Path, replaced: Path, discarded: Path) -> None:
+    """Ends a replacement that may have been cut off: the old folder goes back where no new one came, or is removed."""
+    if discarded.exists():
+        shutil.rmtree(discarded)
+    if not replaced.exists():
+        return
+    if target.exists():
+        # Renamed first: what is half removed must never be taken for the old folder.
+        os.rename(replaced, discarded)
+        shutil.rmtree(discarded)
+    else:
+        os.rename(replaced, target)
+
+
+def remove(path: Path) -> None:
+    """Removes a file or a folder; never is only a part of a folder left under its name.
+
+    Raises:
+        OSError: it cannot be removed, or a folder is not there.
+    """
+    if path.is_dir() and not path.is_symlink():
+        gone = path.with_name(f".{path.name}.{os.urandom(4).hex()}.removed")
+        os.rename(path, gone)
+        shutil.rmtree(gone)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def held(lock_file: Path, error: type[NasexportError], taken: str) -> Iterator[None]:
+    """Holds a lock, made with the folders above it and removed afterwards; whoever finds it taken does not wait.
+
+    Raises:
+        NasexportError: ``error``, with the text ``taken`` where another process has the lock, or with another one where
+            it cannot be made.
+    """
+    import filelock
+
+    lock = filelock.FileLock(lock_file)
+    try:
+        lock_file.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(blocking=False)
+    except filelock.Timeout as timeout:
+        raise error(taken) from timeout
+    except OSError as reason:
+        raise error(f"cannot write in {lock_file.parent}: {reason.strerror}") from reason
+    try:
+        yield
+    finally:
+        # While it is still held: filelock notices when it has locked a file that is gone.
+        lock_file.unlink(missing_ok=True)
+        lock.release()
+
+
+@contextlib.contextmanager
+def in_turn(lock_file: Path, waiting: Callable[[], object]) -> Iterator[None]:
+    """Holds a lock that several processes want one after the other; its file stays. Its folder must exist.
+
+    Args:
+        waiting: called once where another process has the lock, before waiting for it.
+
+    Raises:
+        OSError: the lock cannot be made.
+    """
+    import filelock
+
+    lock = filelock.FileLock(lock_file)
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout:
+        waiting()
+        lock.acquire(poll_interval=_POLL_SECONDS)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_held(lock_file: Path) -> bool:
+    """Whether some process has that lock, or it cannot be known."""
+    import filelock
+
+    try:
+        with filelock.FileLock(lock_file, blocking=False):
+            return False
+    except (filelock.Timeout, OSError):
+        return True
