@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 #: Names of differing things in a line of text; JSON has them all.
 SHOWN = 3
 
@@ -45,10 +43,6 @@ def sets(aspect: str, name: str, a: set[str], b: set[str]) -> Comparison:
 def listed(names: Sequence[str]) -> str:
     shown = ", ".join(names[:SHOWN])
     return f"{len(names)} ({shown}, …)" if len(names) > SHOWN else f"{len(names)} ({shown})"
-
-
-def finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None  # JSON has no other numbers
 
 
 def largeness(row: dict[str, Any]) -> float:

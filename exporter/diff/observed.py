@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from exporter.diff.comparison import Comparison, equal, finite, largeness, sets
+from exporter.diff.comparison import Comparison, equal, largeness, sets
 from exporter.diff.side import END_POINTS, Side
+from exporter.files.json_values import finite_or_none
 from exporter.models.formats import TRAINING_MOMENTUM
 from exporter.verification.differences import differences
 
@@ -31,7 +32,11 @@ def _regularization(a: Side, b: Side, tolerance: float) -> Iterator[Comparison]:
         f"{total:.6g} in {loss.size} {'term' if loss.size == 1 else 'terms'}"
         for total, loss in zip(sums, losses, strict=True)
     ]
-    facts = {"a": finite(sums[0]), "b": finite(sums[1]), "relative_difference": finite(relative)}
+    facts = {
+        "a": finite_or_none(sums[0]),
+        "b": finite_or_none(sums[1]),
+        "relative_difference": finite_or_none(relative),
+    }
     detail = f"{texts[0]} | {texts[1]}, relative difference {relative:.3g}"
     yield Comparison("l2", "L2 terms", relative <= tolerance, detail, facts)
 
@@ -59,7 +64,7 @@ def _output(name: str, a: np.ndarray, b: np.ndarray, tolerance: float) -> dict[s
         absolute = relative = 0.0
     else:
         absolute, relative = differences(a, b)
-    figures = {"absolute_difference": finite(absolute), "relative_difference": finite(relative)}
+    figures = {"absolute_difference": finite_or_none(absolute), "relative_difference": finite_or_none(relative)}
     return {**row, "same": relative <= tolerance, **figures}
 
 
@@ -95,12 +100,12 @@ def _moving_averages(a: Side, b: Side, tolerance: float) -> Comparison:
             scale = max(float(np.abs(one).max(initial=0.0)), _STATISTICS_FLOOR)
             relative = differences(one, two)[0] / scale
         if not relative <= tolerance:
-            wrong.append({"name": name, "relative_difference": finite(relative)})
+            wrong.append({"name": name, "relative_difference": finite_or_none(relative)})
         if not relative <= largest:
             largest, where = relative, name
     how = f"momentum {TRAINING_MOMENTUM:g}" if a.settable else "their own momentum"
     detail = f"{len(shared)} in both, relative difference {largest:.3g}" + (f", at {where}" if where else "")
-    facts = {"in_both": len(shared), "differing": wrong, "relative_difference": finite(largest)}
+    facts = {"in_both": len(shared), "differing": wrong, "relative_difference": finite_or_none(largest)}
     same = not wrong and (bool(shared) or not (own or other))
     return Comparison("training", f"moving averages after one step at {how}", same, detail, facts)
 

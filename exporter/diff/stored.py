@@ -9,6 +9,7 @@ from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from exporter.artifact import inspection, variable_names
 from exporter.errors import ArtifactError
+from exporter.files.json_values import finite_or_none
 from exporter.processes.run import Say
 from exporter.verification.differences import differences
 
@@ -124,4 +125,4 @@ def _sizes(a: np.ndarray, b: np.ndarray) -> dict[str, float | None]:
     except (TypeError, ValueError):
         found = (float("nan"), float("nan"))
     keys = ("absolute_difference", "relative_difference")
-    return {key: value if np.isfinite(value) else None for key, value in zip(keys, found, strict=True)}
+    return {key: finite_or_none(value) for key, value in zip(keys, found, strict=True)}

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from exporter.files.arrays import Arrays, chunks
+from exporter.files.json_values import finite_or_none
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Departure:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; a difference that is no finite number is None, as JSON has none."""
-        finite = {name: value if np.isfinite(value) else None for name, value in self.differences.items()}
+        finite = {name: finite_or_none(value) for name, value in self.differences.items()}
         return {"first": self.first, "tolerance": self.tolerance, "differences": finite}
 
 

@@ -1,11 +1,11 @@
 """What a check found, and the verdict on an artifact; without NumPy, as the command line imports it."""
 
-import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from exporter.errors import VerificationError
+from exporter.files.json_values import finite_or_none
 from exporter.models.config import ModelConfig, Task
 
 #: Largest difference allowed, as a part of the largest magnitude in the reference. Graphs of the same weights differ
@@ -32,9 +32,7 @@ class Check:
         return f"{verdict} {self.name}: {measured}" + (f" ({self.detail})" if self.detail else "")
 
     def to_dict(self) -> dict[str, Any]:
-        # JSON has no NaN and no infinity.
-        figure = self.figure if math.isfinite(self.figure) else None
-        return {**asdict(self), "figure": figure, "passed": self.passed}
+        return {**asdict(self), "figure": finite_or_none(self.figure), "passed": self.passed}
 
 
 @dataclass(frozen=True)
