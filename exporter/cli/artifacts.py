@@ -15,7 +15,6 @@ from exporter.diff.jobs import ASPECTS
 from exporter.models.config import model
 from exporter.reference.jobs import KINDS
 from exporter.settings import Settings
-from exporter.verification import verifier
 from exporter.verification.results import TOLERANCE
 
 
@@ -59,6 +58,7 @@ def verify(
     """
     from exporter.progress import progress
     from exporter.report import page
+    from exporter.verification import verifier
     from exporter.verification import verify as verification
 
     if version is not None and name is None:

@@ -198,7 +198,7 @@ def test_a_build_that_fails_its_verification_still_has_a_page(pages: _Pages) -> 
 
 def test_making_a_page_imports_no_tensorflow() -> None:
     program = (
-        "import sys; from exporter import report_page as r; from exporter.verification.checks import Check, Report;"
+        "import sys; from exporter.report import page as r; from exporter.verification.results import Check, Report;"
         "r.page([r.Subject(Report('x', (Check('one', 0, 0),)), {})]); print('tensorflow' in sys.modules)"
     )
     command = [sys.executable, "-c", program]
