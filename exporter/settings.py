@@ -4,17 +4,14 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import platformdirs
 
 from exporter.errors import ConfigError
 from exporter.resources import resource
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from exporter.validation import at_least, convert, parse_toml
 
 #: Names another configuration file than the one in the platform's folder for these.
 CONFIG_VARIABLE = "NASEXPORT_CONFIG"
@@ -49,8 +46,16 @@ class Settings:
         return self.lock_file or resource("checkpoints.lock")
 
 
-#: What a configuration file may say: the options' names.
-OPTIONS = ("cache-dir", "lock-file", "mirror", "offline", "frozen", "timeout", "retries")
+class _Choices(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    """What a configuration file may say: the options of the command line, by their names."""
+
+    cache_dir: str | None = None
+    lock_file: str | None = None
+    mirror: tuple[str, ...] = ()
+    offline: bool = False
+    frozen: bool = False
+    timeout: Annotated[int, at_least(1)] | Annotated[float, msgspec.Meta(ge=0.1, le=sys.float_info.max)] = 60
+    retries: Annotated[int, at_least(0)] = 5
 
 
 def config_file() -> Path:
@@ -63,37 +68,21 @@ def read_config() -> dict[str, Any]:
     """The user's choices by option name; none where there is no file.
 
     Raises:
-        ConfigError: the file cannot be read, is not TOML, or has an option that does not exist.
+        ConfigError: it cannot be read, is not TOML, or has an option that does not exist or a value that fits none.
     """
     path = config_file()
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except FileNotFoundError:
         if CONFIG_VARIABLE in os.environ:
             raise ConfigError(f"{CONFIG_VARIABLE} names {path}, which does not exist") from None
         return {}
     except OSError as error:
         raise ConfigError(f"cannot read the configuration file {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from error
-    for name, value in values.items():
-        if name not in OPTIONS:
-            raise ConfigError(f"{path} sets {name!r}, which is no option: it may set {', '.join(OPTIONS)}")
-        if not _FITS[name](value):
-            raise ConfigError(f"{path} sets {name} to {value!r}, which is not valid for it")
+
+    def refusal(problem: str) -> ConfigError:
+        return ConfigError(f"{path}: {problem}")
+
+    values = parse_toml(content, refusal)
+    convert(values, _Choices, refusal)
     return values
-
-
-def _number(low: float):
-    return lambda value: isinstance(value, int | float) and not isinstance(value, bool) and value >= low
-
-
-_FITS = {
-    "cache-dir": lambda value: isinstance(value, str),
-    "lock-file": lambda value: isinstance(value, str),
-    "mirror": lambda value: isinstance(value, list) and all(isinstance(url, str) for url in value),
-    "offline": lambda value: isinstance(value, bool),
-    "frozen": lambda value: isinstance(value, bool),
-    "timeout": _number(0.1),
-    "retries": lambda value: isinstance(value, int) and _number(0)(value),
-}

@@ -1,22 +1,22 @@
 """``checkpoints.lock``: where each archive is published, and which bytes it must have."""
 
-import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from exporter.errors import ConfigError
 from exporter.files import staging
+from exporter.files.hashing import Sha256
+from exporter.validation import at_least, convert, parse_toml
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+#: A name that goes into paths.
+_Name = Annotated[
+    str,
+    msgspec.Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]*\Z", description="a name of letters, digits, and ._- alone"),
+]
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,25 @@ class LockedArchive:
         return f"{self.name}.tar.gz"
 
 
+class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the lock file says of one archive."""
+
+    url: str
+    size: Annotated[int, at_least(0)] | None = None
+    sha256: Sha256 | None = None
+    files: dict[str, Sha256] = {}
+
+    def __post_init__(self) -> None:
+        if (self.size is None) != (self.sha256 is None):
+            raise ValueError("it has only one of size and sha256, expected both, as of a pinned archive, or none")
+
+
+class _LockFile(msgspec.Struct, frozen=True):
+    """The lock file, which may say other things, too."""
+
+    checkpoint: dict[_Name, _Entry] = {}
+
+
 def locked_archive(name: str, lock_file: Path) -> LockedArchive:
     """The entry of that name.
 
@@ -61,40 +80,19 @@ def locked_archives(lock_file: Path) -> dict[str, LockedArchive]:
     Raises:
         ConfigError: the lock file cannot be read or is not valid.
     """
-    return {name: _archive(name, entry, lock_file) for name, entry in _entries(lock_file).items()}
 
+    def refusal(problem: str) -> ConfigError:
+        return ConfigError(f"{lock_file}: {problem}")
 
-def _archive(name: str, entry: dict[str, Any], lock_file: Path) -> LockedArchive:
-    if unknown := sorted(set(entry) - {"url", "size", "sha256", "files"}):
-        raise ConfigError(f"{lock_file}: {name} has {', '.join(unknown)}: expected url, size, sha256 and files")
-    url, size, sha256, files = entry.get("url"), entry.get("size"), entry.get("sha256"), entry.get("files", {})
-    if not _NAME.fullmatch(name):
-        raise ConfigError(f"{lock_file}: {name!r} is no name of an archive: expected letters, digits, and ._- alone")
-    if not isinstance(url, str) or not (size is None or (type(size) is int and size >= 0)):
-        raise ConfigError(f"{lock_file}: {name} needs a url, and a size that is a whole number of bytes if any")
-    if sha256 is not None and not _is_sha256(sha256):
-        raise ConfigError(f"{lock_file}: the sha256 of {name} is not 64 hexadecimal digits")
-    if (size is None) != (sha256 is None):
-        raise ConfigError(f"{lock_file}: {name} has only one of size and sha256: a pinned archive has both")
-    if not isinstance(files, dict) or not all(_is_sha256(value) for value in files.values()):
-        raise ConfigError(f"{lock_file}: the files of {name} are not a table of paths and their sha256")
-    return LockedArchive(name, url, lock_file, size, sha256, dict(files))
-
-
-def _is_sha256(value: object) -> bool:
-    return isinstance(value, str) and _SHA256.fullmatch(value) is not None
-
-
-def _entries(lock_file: Path) -> dict[str, dict[str, Any]]:
     try:
-        entries = tomllib.loads(lock_file.read_text(encoding="utf-8")).get("checkpoint", {})
+        content = lock_file.read_bytes()
     except OSError as error:
         raise ConfigError(f"cannot read the lock file {lock_file}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{lock_file} is not valid TOML: {error}") from error
-    if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
-        raise ConfigError(f"{lock_file} is not a lock file: expected tables [checkpoint.NAME]")
-    return entries
+    entries = convert(parse_toml(content, refusal), _LockFile, refusal).checkpoint
+    return {
+        name: LockedArchive(name, entry.url, lock_file, entry.size, entry.sha256, entry.files)
+        for name, entry in entries.items()
+    }
 
 
 def write_entry(archive: LockedArchive) -> None:

@@ -10,6 +10,7 @@ State 0 of a cell is its input after the first 1x1 convolution, state 1 the outp
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 _OPERATION = re.compile(r"(sep|avg|max)(\d)x\2|none")
 
@@ -81,7 +82,10 @@ PNASNET = _cell(
     concatenated=(2, 3, 4, 5, 6),
 )
 
-FAMILIES = {
+#: The families that a configuration may name.
+FamilyName = Literal["nasnet", "pnasnet"]
+
+FAMILIES: dict[FamilyName, Family] = {
     "nasnet": Family(NASNET_NORMAL, NASNET_REDUCTION, inserts_reductions=True, stem_cells_in_drop_path=4),
     "pnasnet": Family(PNASNET, PNASNET, inserts_reductions=False, stem_cells_in_drop_path=2),
 }

@@ -1,20 +1,19 @@
 """Models and tasks, as rows: one YAML file under ``configs/`` for each model."""
 
-import dataclasses
 import functools
-import math
+import sys
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-import yaml
+import msgspec
 
 from exporter.errors import ConfigError
 from exporter.models import formats
-from exporter.models.cells import FAMILIES
+from exporter.models.cells import FamilyName
 from exporter.models.formats import DEFAULT_FORMAT, FORMATS, Format, FormatSpec, VersionSpec
 from exporter.resources import resource
+from exporter.validation import at_least, convert, parse_yaml, shown
 
 Task = Literal["classification", "feature_vector"]
 
@@ -26,8 +25,16 @@ def largest_task(tasks: Collection[Task]) -> Task:
     return next(task for task in TASKS if task in tasks)
 
 
-@dataclass(frozen=True)
-class ModelConfig:
+#: A name that goes into paths and addresses.
+Name = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_]+\Z", description="a name of letters, digits and _")]
+Text = Annotated[str, msgspec.Meta(min_length=1)]
+#: Whole numbers are numbers, and stay what they are, so that a configuration comes back with the same bytes.
+Probability = Annotated[int, msgspec.Meta(gt=0, le=1)] | Annotated[float, msgspec.Meta(gt=0, le=1)]
+Decay = Annotated[int, at_least(0)] | Annotated[float, msgspec.Meta(ge=0, le=sys.float_info.max)]
+PerCent = Annotated[int, msgspec.Meta(ge=0, le=100)] | Annotated[float, msgspec.Meta(ge=0, le=100)]
+
+
+class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One network and what was published of it. Fields are those of the YAML files, which explain them.
 
     ``image_size`` is in pixels; ``weight_decay`` multiplies ``sum(kernel ** 2) / 2``; ``drop_path_keep_prob`` is the
@@ -36,24 +43,38 @@ class ModelConfig:
     hold; it never matters for an export.
     """
 
-    name: str
-    family: str
-    title: str
-    image_size: int
-    num_classes: int
-    num_cells: int
-    num_conv_filters: int
-    stem_filters: int
-    reductions: tuple[int, ...]
+    name: Name
+    family: FamilyName
+    title: Text
+    image_size: Annotated[int, at_least(32)]
+    num_classes: Annotated[int, at_least(2)]
+    num_cells: Annotated[int, at_least(1)]
+    num_conv_filters: Annotated[int, at_least(4)]
+    stem_filters: Annotated[int, at_least(1)]
+    reductions: tuple[Annotated[int, at_least(1)], ...]
     skip_reduction_layer_input: bool
-    drop_path_keep_prob: float
-    dropout_keep_prob: float
-    weight_decay: float
-    versions: dict[int, Format]
+    drop_path_keep_prob: Probability
+    dropout_keep_prob: Probability
+    weight_decay: Decay
+    versions: dict[Annotated[int, at_least(0)], Format]
     published: bool = False
-    checkpoint: str | None = None
+    checkpoint: Text | None = None
     checkpoint_has_auxiliary_head: bool = True
-    accuracy: dict[str, float] | None = None
+    accuracy: dict[str, PerCent] | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where fields do not fit together, or a format cannot be written."""
+        for version, format_ in self.versions.items():
+            if format_ not in formats.written():
+                expected = " or ".join(map(repr, formats.written()))
+                raise ValueError(f"versions[{version}] is {shown(format_)}, expected {expected}")
+        reductions = list(self.reductions)
+        if reductions != sorted(set(reductions)):
+            raise ValueError(f"reductions is {shown(reductions)}, expected cells in ascending order")
+        if reductions and reductions[-1] >= self.num_cells:
+            raise ValueError(
+                f"num_cells is {self.num_cells} and reductions is {shown(reductions)}, which goes beyond the last cell"
+            )
 
     @classmethod
     def from_dict(cls, values: Any, source: str = "the configuration") -> "ModelConfig":
@@ -62,31 +83,11 @@ class ModelConfig:
         Raises:
             ConfigError: a field is missing, unknown, of the wrong type, or out of range.
         """
-        if not isinstance(values, dict):
-            raise ConfigError(f"{source} is not a mapping of fields: expected those of configs/nasnet_mobile.yaml")
-        fields = {field.name: field for field in dataclasses.fields(cls)}
-        required = {name for name, field in fields.items() if field.default is dataclasses.MISSING}
-        if missing := sorted(required - set(values)):
-            raise ConfigError(f"{source} lacks {', '.join(missing)}: see configs/nasnet_mobile.yaml for all fields")
-        if unknown := sorted(map(str, set(values) - set(fields))):
-            raise ConfigError(f"{source} has fields that no model has: {', '.join(unknown)}")
-        for name, value in values.items():
-            if not _FIELD_CHECKS[name](value):
-                raise ConfigError(f"{source}: {name} is {value!r}, which is not valid for this field")
-        if any(index >= values["num_cells"] for index in values["reductions"]):
-            raise ConfigError(
-                f"{source}: num_cells is {values['num_cells']!r} and reductions is {values['reductions']!r}, "
-                f"which goes beyond the last cell"
-            )
-        values = {**values, "reductions": tuple(values["reductions"])}
-        values["versions"] = {int(version): format_ for version, format_ in values["versions"].items()}
-        return cls(**values)
+        return convert(values, cls, lambda problem: ConfigError(f"{source}: {problem}"))
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain JSON and YAML values; `from_dict` takes them back."""
-        values = dataclasses.asdict(self)
-        values["reductions"] = list(self.reductions)
-        return values
+        return {**msgspec.structs.asdict(self), "reductions": list(self.reductions)}
 
     def format_spec(self, version: int) -> FormatSpec:
         """The format of a version of this model."""
@@ -95,58 +96,6 @@ class ModelConfig:
     def version_spec(self, version: int) -> VersionSpec:
         """What a version of this model has, by its format."""
         return self.format_spec(version).version(version)
-
-
-def _whole(low: int):
-    return lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= low
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _probability(value: Any) -> bool:
-    return _number(value) and 0 < value <= 1
-
-
-def _text(value: Any) -> bool:
-    return isinstance(value, str) and value != ""
-
-
-def _name(value: Any) -> bool:
-    return _text(value) and value.replace("_", "a").isalnum() and value.isascii()
-
-
-def _ascending(value: Any) -> bool:
-    return isinstance(value, list | tuple) and all(map(_whole(1), value)) and list(value) == sorted(set(value))
-
-
-def _versions(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        str(version).isdecimal() and format_ in formats.written() for version, format_ in value.items()
-    )
-
-
-_FIELD_CHECKS = {
-    "name": _name,
-    "family": lambda value: isinstance(value, str) and value in FAMILIES,
-    "title": _text,
-    "image_size": _whole(32),
-    "num_classes": _whole(2),
-    "num_cells": _whole(1),
-    "num_conv_filters": _whole(4),
-    "stem_filters": _whole(1),
-    "reductions": _ascending,
-    "skip_reduction_layer_input": lambda value: isinstance(value, bool),
-    "drop_path_keep_prob": _probability,
-    "dropout_keep_prob": _probability,
-    "weight_decay": lambda value: _number(value) and value >= 0,
-    "versions": _versions,
-    "published": lambda value: isinstance(value, bool),
-    "checkpoint": lambda value: value is None or _text(value),
-    "checkpoint_has_auxiliary_head": lambda value: isinstance(value, bool),
-    "accuracy": lambda value: value is None or isinstance(value, dict),
-}
 
 
 @functools.cache
@@ -171,14 +120,10 @@ def model(name: str) -> ModelConfig:
 
 def _read(path: Path) -> ModelConfig:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"cannot read the configuration {path}: {getattr(error, 'strerror', None) or error}"
-        ) from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    return ModelConfig.from_dict(values, str(path))
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
+    return ModelConfig.from_dict(parse_yaml(content, lambda problem: ConfigError(f"{path}: {problem}")), str(path))
 
 
 def resolve_version(config: ModelConfig, format_: Format | None, version: int | None) -> tuple[int, Format]:

@@ -519,17 +519,24 @@ def test_local_mirrors_need_no_network(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("mirrors = []", "sets 'mirrors', which is no option"),
-        ("mirror = 'x'", "which is not valid for it"),
-        ("timeout = -1", "which is not valid for it"),
-        ("retries = true", "which is not valid for it"),
+        ("mirrors = []", "it has mirrors, expected no other fields than cache-dir, lock-file, mirror, offline"),
+        ("mirror = 'x'", "mirror is 'x', expected a list"),
+        ("mirror = ['x', 7]", "mirror[1] is 7, expected a text"),
+        ("timeout = -1", "timeout is -1, expected a finite number of at least 0.1"),
+        ("timeout = nan", "timeout is nan, expected a finite number of at least 0.1"),
+        ("timeout = inf", "timeout is inf, expected a finite number of at least 0.1"),
+        ("retries = true", "retries is True, expected a whole number of at least 0"),
+        ("cache-dir = 2017-01-01", "cache-dir is datetime.date(2017, 1, 1), expected a text"),
         ("[", "is not valid TOML"),
+        (f"retries = {'9' * 5000}", "is not valid TOML"),
+        ("mirror = " + "[" * 2000, "is not valid TOML"),
     ],
 )
 def test_a_bad_configuration_file_is_told(own_cli: Command, tmp_path: Path, text: str, said: str) -> None:
     config = tmp_path / "config.toml"
     config.write_text(text, encoding="utf-8")
-    assert said in refusal(own_cli.with_variables(NASEXPORT_CONFIG=str(config))("fetch", "nasnet_mobile", "--offline"))
+    message = refusal(own_cli.with_variables(NASEXPORT_CONFIG=str(config))("fetch", "nasnet_mobile", "--offline"))
+    assert said in message and str(config) in message
     missing = own_cli.with_variables(NASEXPORT_CONFIG=str(tmp_path / "absent"))("models")
     assert "does not exist" in refusal(missing)
 
@@ -716,14 +723,26 @@ def test_fetch_needs_to_know_what(own_cli: Command, tiny: Path) -> None:
     [
         ("", f"no archive '{ARCHIVE}'"),
         ("[checkpoint", "not valid TOML"),
-        ("checkpoint = 7", "checkpoints.lock"),
-        (f'checkpoint."{ARCHIVE}" = 7', "checkpoints.lock"),
-        (f'[checkpoint."{ARCHIVE}"]\nurl = 7', "needs a url"),
-        (f'[checkpoint."{ARCHIVE}"]\nurl = "http://x"\nsize = "7"', "size"),
-        (f'[checkpoint."{ARCHIVE}"]\nurl = "http://x"\nsize = 7', "only one of size and sha256"),
-        (f'[checkpoint."{ARCHIVE}"]\nurl = "http://x"\nsize = 7\nsha256 = "7"', "64 hexadecimal digits"),
-        (f'[checkpoint."{ARCHIVE}"]\nurl = "http://x"\nhash = "7"', "has hash: expected url"),
-        (f'[checkpoint."{ARCHIVE}"]\nurl = "http://x"\nfiles = ["a"]', "the files of"),
+        ("checkpoint = 7", "checkpoints.lock: checkpoint is 7, expected a mapping"),
+        (f'checkpoint."{ARCHIVE}" = 7', f"checkpoints.lock: checkpoint.{ARCHIVE} is 7, expected a mapping with url"),
+        (f'[checkpoint."{ARCHIVE}"]\nsize = 7', f"checkpoint.{ARCHIVE} lacks url, expected url, size, sha256, files"),
+        (f'[checkpoint."{ARCHIVE}"]\nurl = 7', f"checkpoint.{ARCHIVE}.url is 7, expected a text"),
+        (f'[checkpoint."{ARCHIVE}"]\nurl = "http://x"\nsize = "7"', f"{ARCHIVE}.size is '7', expected a whole number"),
+        (f'[checkpoint."{ARCHIVE}"]\nurl = "http://x"\nsize = 7', f"{ARCHIVE}: it has only one of size and sha256"),
+        (
+            f'[checkpoint."{ARCHIVE}"]\nurl = "http://x"\nsize = 7\nsha256 = "7"',
+            f"checkpoint.{ARCHIVE}.sha256 is '7', expected 64 hexadecimal digits",
+        ),
+        (
+            f'[checkpoint."{ARCHIVE}"]\nurl = "http://x"\nhash = "7"',
+            f"{ARCHIVE} has hash, expected no other fields than url",
+        ),
+        (f'[checkpoint."{ARCHIVE}"]\nurl = "http://x"\nfiles = ["a"]', f"{ARCHIVE}.files is ['a'], expected a mapping"),
+        (
+            f'[checkpoint."{ARCHIVE}"]\nurl = "http://x"\nfiles = {{"a.b" = "{OTHER}", "a b" = "c"}}',
+            f"checkpoint.{ARCHIVE}.files['a b'] is 'c', expected 64 hexadecimal digits",
+        ),
+        ('[checkpoint."../up"]\nurl = "http://x"', "checkpoint has the key '../up', expected a name of letters"),
         (f'[checkpoint."{ARCHIVE}"]\nurl = "no address"', "no address"),
     ],
 )

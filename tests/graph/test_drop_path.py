@@ -224,7 +224,7 @@ def test_inference_drops_nothing(family: str) -> None:
         assert np.ptp(value, axis=0).max() < 1e-4, name
     config = constants.config
     last = f"cell_{config.num_cells - 1}"
-    for index, branches in enumerate(FAMILIES[family].normal.combinations):
+    for index, branches in enumerate(FAMILIES[config.family].normal.combinations):
         left, right = (
             constants.branch(last, index, side, branch)
             for side, branch in zip(("left", "right"), branches, strict=True)

@@ -1,6 +1,5 @@
 """What makes the tool fast, guarded by counting and not by a clock: functions, operations, reads and Python calls."""
 
-import dataclasses
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import msgspec
 import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
@@ -145,7 +145,7 @@ def _calls(work: Callable[[], Any]) -> int:
 
 
 def _of_cells(config: ModelConfig, cells: int) -> ModelConfig:
-    return dataclasses.replace(config, num_cells=cells, reductions=())
+    return msgspec.structs.replace(config, num_cells=cells, reductions=())
 
 
 @pytest.mark.parametrize("training", [False, True])

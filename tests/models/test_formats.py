@@ -59,7 +59,7 @@ def test_a_format_has_modules_of_one_name(name: str) -> None:
 def test_what_can_be_written_is_what_was_published_and_what_is_only_read_is_in_no_configuration() -> None:
     assert written() == ("hub", "saved_model_2")
     assert set(FORMATS) - set(written()) == {"saved_model_1"} and SAVED_MODEL_1.versions == ()
-    with pytest.raises(ConfigError, match="versions is"):
+    with pytest.raises(ConfigError, match=r"versions\[1\] is .saved_model_1., expected .hub. or .saved_model_2."):
         ModelConfig.from_dict({**TINY, "versions": {1: "saved_model_1"}})
 
 
