@@ -85,7 +85,7 @@ def test_a_version_has_what_the_last_row_up_to_it_has(
 
 def test_a_new_row_is_a_new_format_of_configurations(monkeypatch: pytest.MonkeyPatch) -> None:
     versions = {4: "saved_model_2", 7: made_up_format.NAME}
-    with pytest.raises(ConfigError, match="versions is"):
+    with pytest.raises(ConfigError, match=r"versions\[7\] is "):
         ModelConfig.from_dict({**TINY, "versions": versions})
     monkeypatch.setitem(FORMATS, made_up_format.NAME, made_up_format.SPEC)
     config = ModelConfig.from_dict({**TINY, "versions": versions})
