@@ -144,6 +144,7 @@ def test_a_damaged_checkpoint_is_refused(
     assert files_below(own_cli.cwd) == []
 
 
+@pytest.mark.full
 def test_another_models_checkpoint_is_recognised(own_cli: Command) -> None:
     succeeded(own_cli("synth", "pnasnet_mobile", "--output", "pnasnet/model.ckpt"))
     message = refusal(own_cli("build", "nasnet_mobile", "--checkpoint", "pnasnet", "--output", "out"))

@@ -45,6 +45,7 @@ def _stopped(process: subprocess.Popen[str], number: signal.Signals) -> str:
     return stderr
 
 
+@pytest.mark.stops
 @pytest.mark.parametrize(
     ("number", "step"),
     [
@@ -64,6 +65,7 @@ def test_a_build_that_is_ended_leaves_nothing(
     assert files_below(own_cli.temporary) == []
 
 
+@pytest.mark.stops
 def test_a_build_that_is_killed_leaves_no_artifact_and_nothing_in_the_way(
     own_cli: Command, tiny: Path, tiny_checkpoint: Path
 ) -> None:

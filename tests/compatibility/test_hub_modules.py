@@ -18,6 +18,8 @@ from tests.support.command import Command, artifact_folder, refusal, succeeded
 from tests.support.networks import TOLERANCE, difference
 from tests.support.reading import SCRIPTS
 
+pytestmark = pytest.mark.readers
+
 MODULE_READERS = {"TensorFlow 1.15.5": environments.old, "TensorFlow 2.15.1": environments.last_with_hub_module}
 Read = tuple[dict[str, Any], dict[str, Any]]
 

@@ -17,6 +17,8 @@ from tests.support.command import Command, artifact_folder, succeeded
 from tests.support.networks import TOLERANCE, difference
 from tests.support.reading import FOR_TINY_NETWORKS, READERS, Reading
 
+pytestmark = pytest.mark.readers
+
 #: The default momentum that the tiny PNASNet is built with; the others keep the published one.
 OTHER_MOMENTUM = 0.5
 PUBLISHED_MOMENTUM = 0.99
@@ -86,7 +88,9 @@ def mobile_case(mobile_artifacts: Path) -> Case:
     return Case(path, model("nasnet_mobile"), "classification", 4)
 
 
-@pytest.fixture(scope="module", params=["tiny_case", "tiny_pnasnet_case", "mobile_case"])
+@pytest.fixture(
+    scope="module", params=["tiny_case", "tiny_pnasnet_case", pytest.param("mobile_case", marks=pytest.mark.full)]
+)
 def case(request: pytest.FixtureRequest) -> Case:
     return request.getfixturevalue(request.param)
 

@@ -14,6 +14,8 @@ from tests.support.command import CHECKOUT, Command, artifact_folder, succeeded
 from tests.support.networks import TOLERANCE, difference
 from tests.support.reading import SCRIPTS
 
+pytestmark = pytest.mark.readers
+
 VERSIONS = (3, 4)
 TASK = "feature_vector"
 

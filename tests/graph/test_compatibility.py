@@ -193,6 +193,7 @@ def _normalized(net: Any, *statistics: Any) -> Any:
     return tf.compat.v1.nn.fused_batch_norm(net, ones, ones, *statistics)[0]
 
 
+@pytest.mark.readers
 @pytest.mark.parametrize("statistics", [False, True])
 def test_statistics_given_in_training_mode_are_found_as_1_15_finds_them(tmp_path: Path, statistics: bool) -> None:
     """What TensorFlow 1.15 knows but refuses to run; the real one agrees in both cases."""
@@ -206,6 +207,7 @@ def test_statistics_given_in_training_mode_are_found_as_1_15_finds_them(tmp_path
     assert runs != statistics, said
 
 
+@pytest.mark.readers
 @pytest.mark.parametrize("rewritten", [False, True])
 def test_1_15_loads_only_what_was_rewritten(tmp_path: Path, rewritten: bool) -> None:
     folder = tmp_path / "model"

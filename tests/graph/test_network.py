@@ -18,11 +18,7 @@ END_POINTS = json.loads((CHECKOUT / "tests" / "data" / "end_points.json").read_t
 STATISTICS = "statistics/"
 
 
-def _slow(name: str) -> Any:
-    return pytest.param(name, marks=pytest.mark.slow if name.endswith("large") else ())
-
-
-@pytest.fixture(scope="module", params=[_slow(name) for name in networks.MODELS])
+@pytest.fixture(scope="module", params=[pytest.param(name, marks=pytest.mark.full) for name in networks.MODELS])
 def name(request: pytest.FixtureRequest) -> str:
     return request.param
 
@@ -103,10 +99,12 @@ def expected_of_training() -> Arrays:
     return record
 
 
+@pytest.mark.full
 def test_features_in_training_mode_equal_the_recorded_ones(trained: Arrays, expected_of_training: Arrays) -> None:
     assert difference(trained["features"], expected_of_training["features"]) <= TOLERANCE
 
 
+@pytest.mark.full
 def test_moving_statistics_after_one_update_equal_the_recorded_ones(
     trained: Arrays, expected_of_training: Arrays
 ) -> None:

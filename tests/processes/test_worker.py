@@ -81,6 +81,7 @@ def test_errors_and_side_by_side(path: Path, tmp_path: Path) -> None:
     assert found == [_inspected(path)] * 6
 
 
+@pytest.mark.stops
 @pytest.mark.usefixtures("imported_once")
 def test_whoever_is_killed_the_others_go_on(path: Path, tmp_path: Path) -> None:
     expected = _inspected(path)
@@ -107,6 +108,7 @@ def test_whoever_is_killed_the_others_go_on(path: Path, tmp_path: Path) -> None:
     assert _inspected(path) == expected  # in a process that was not forked
 
 
+@pytest.mark.stops
 @pytest.mark.usefixtures("imported_once")
 def test_time_limit_and_interruption(path: Path, tmp_path: Path) -> None:
     _inspected(path)
@@ -122,6 +124,7 @@ def test_time_limit_and_interruption(path: Path, tmp_path: Path) -> None:
     _inspected(path)
 
 
+@pytest.mark.stops
 def test_a_killed_parent_takes_all_with_it(own_cli: Cli, path: Path, tiny_checkpoint: Path) -> None:
     command = [sys.executable, "-m", "exporter", "verify", path, "--checkpoint", tiny_checkpoint]
     with subprocess.Popen(

@@ -53,6 +53,7 @@ def test_wheel_holds_what_the_tool_reads(installed: Path) -> None:
     assert not [name for name in names if name.startswith("tests/")]
 
 
+@pytest.mark.full
 def test_wheel_works_where_the_checkout_is_not(installed: Path, tmp_path: Path) -> None:
     listed = _run(installed, tmp_path, "models", "--json")
     assert [row["name"] for row in json.loads(listed.stdout)] == list(models())

@@ -11,10 +11,12 @@ from exporter.reference import keras_network
 from tests.support import networks
 from tests.support.networks import TOLERANCE, Arrays, difference, outputs_of_module, send
 
+pytestmark = pytest.mark.full
+
 OUTPUTS = {"Logits": "logits", "global_pool": "features"}
 
 
-@pytest.fixture(scope="module", params=["nasnet_mobile", pytest.param("nasnet_large", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=["nasnet_mobile", "nasnet_large"])
 def name(request: pytest.FixtureRequest) -> str:
     return request.param
 

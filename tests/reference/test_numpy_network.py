@@ -96,7 +96,9 @@ def test_importing_it_brings_no_part_of_the_graphs() -> None:
     assert not {name.split(".")[0] for name in loaded} & {"tensorflow", "tf_slim", "keras", "tf_keras"}
 
 
-@pytest.fixture(scope="module", params=["nasnet_mobile", "pnasnet_mobile"])
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=pytest.mark.full) for name in ("nasnet_mobile", "pnasnet_mobile")]
+)
 def name(request: pytest.FixtureRequest) -> str:
     return request.param
 

@@ -297,6 +297,7 @@ STOPS = {
 }
 
 
+@pytest.mark.stops
 @pytest.mark.parametrize("stop", STOPS)
 def test_killed_at_any_moment_the_same_command_ends_the_same(
     own_cli: Command, inputs: list[object], released: tuple[Path, Result], tmp_path: Path, stop: str
@@ -318,6 +319,7 @@ def test_killed_at_any_moment_the_same_command_ends_the_same(
     assert files_below(own_cli.temporary) == []
 
 
+@pytest.mark.stops
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_a_polite_end_leaves_nothing_behind(
     own_cli: Command, inputs: list[object], tmp_path: Path, sign: signal.Signals
@@ -337,6 +339,7 @@ def test_a_polite_end_leaves_nothing_behind(
     assert files_below(own_cli.temporary) == []
 
 
+@pytest.mark.stops
 def test_one_that_fails_does_not_stop_the_others(
     own_cli: Command, inputs: list[object], released: tuple[Path, Result], tmp_path: Path
 ) -> None:

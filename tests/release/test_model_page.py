@@ -291,6 +291,7 @@ def test_programs_of_saved_models_run(
     run(environments.current(), program)
 
 
+@pytest.mark.readers
 def test_programs_of_saved_models_run_in_tensorflow_1_15(
     run: Callable[..., None], tiny: Path, tiny_artifacts: Path
 ) -> None:

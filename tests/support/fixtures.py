@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support import browser, shared
+from tests.support import browser, environments, shared
 from tests.support.command import Command, succeeded
 from tests.support.shared import Store
 
@@ -46,6 +46,23 @@ TINY_IMAGENET = {
     "num_classes": 1001,
     "accuracy": {"top_1": 50.0, "top_5": 70.0},
 }
+
+
+#: What a test that asks for a fixture is marked with.
+MARKERS = {"mobile_checkpoint": "full", "mobile_artifacts": "full", "tab": "browser"}
+#: Parameters of tests that need an old interpreter.
+OLD_READERS = ("tensorflow_1_15", environments.old, environments.last_with_hub_module)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks tests by what they ask for, before any is chosen by its markers."""
+    for item in items:
+        for name in MARKERS.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(MARKERS[name])
+        parameters = getattr(getattr(item, "callspec", None), "params", {})
+        if any(value in OLD_READERS for value in parameters.values() if callable(value) or isinstance(value, str)):
+            item.add_marker("readers")
 
 
 @pytest.fixture(scope="session")

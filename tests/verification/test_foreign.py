@@ -60,6 +60,7 @@ def test_another_model_or_version_is_refused(
     assert "lacks" in message
 
 
+@pytest.mark.stops
 @pytest.mark.parametrize("how", ["crash", "hang"])
 def test_a_process_that_crashes_or_hangs_is_a_failed_check(
     own_cli: Command, tiny_artifacts: Path, tiny_checkpoint: Path, tmp_path: Path, how: str

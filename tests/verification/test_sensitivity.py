@@ -15,6 +15,8 @@ import yaml
 from tests.support.breaks import ARTIFACTS, BREAKS, CONFIG, Break, kind, table
 from tests.support.command import CHECKOUT, Command, artifact_folder, succeeded
 
+pytestmark = pytest.mark.breaks
+
 PAGE = CHECKOUT / "docs" / "verification.md"
 _DEPARTS = "the first that departs is "
 
