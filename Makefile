@@ -1,17 +1,17 @@
-# The two that matter: `make demo` and `make test`. Each makes what it needs.
+# The three that matter: `make demo`, `make test` and `make test-all`. Each makes what it needs.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 # `make demo OUTPUT=/some/where` writes elsewhere.
 OUTPUT ?= dist
-# A file of tests is run by one process, which keeps what its tests share.
 TEST_PROCESSES ?= 2
-PYTEST = $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+# A process that has run its tests takes over half of those that another one still has; what is dear to make, all share.
+PYTEST = $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist worksteal
 CHECKPOINT = checkpoints/nasnet-a_mobile_synthetic.tar.gz
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-compat bench bench-release lint format lock clean
+.PHONY: help install demo test test-all test-compat bench bench-release lint format lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,11 +29,14 @@ $(CHECKPOINT): | $(BIN)/.installed
 demo: $(BIN)/.installed $(CHECKPOINT) ## Install, then build and verify nasnet_mobile version 4 from a synthetic checkpoint
 	$(BIN)/nasexport build nasnet_mobile --format saved_model_2 --checkpoint $(CHECKPOINT) --output $(OUTPUT) --overwrite
 
-test: $(BIN)/.installed lint ## Install, then run the linters and all tests
+test: $(BIN)/.installed lint ## Install, then run the linters and the tests that take minutes
+	$(PYTEST) -m 'not (full or readers or breaks)'
+
+test-all: $(BIN)/.installed lint ## Install, then run the linters and all tests: full-size networks, old readers and writers
 	$(PYTEST)
 
-test-compat: $(BIN)/.installed ## Install, then run the tests with old readers and writers (`make test` runs them too)
-	$(PYTEST) tests/compatibility
+test-compat: $(BIN)/.installed ## Install, then run the tests with old readers and writers alone
+	$(PYTEST) -m readers
 
 # `make bench BENCH="--only load --runs 5"` measures less, or more often; docs/performance.md says what there is.
 bench: $(BIN)/.installed ## Install, then measure speed, memory and size beside others: takes more than an hour
@@ -64,5 +67,5 @@ lock: ## Pin the newest versions that pyproject.toml allows, for every Python, i
 	  --no-header --no-annotate --no-emit-index-url --quiet --output-file requirements.lock
 	rm -rf build/lock
 
-clean: ## Remove what the other targets made
-	rm -rf $(VENV) .venv-readers build dist checkpoints .mypy_cache .pytest_cache .ruff_cache .hypothesis
+clean: ## Remove what the other targets made here; what tests share is in the cache folder
+	rm -rf $(VENV) build dist checkpoints .mypy_cache .pytest_cache .ruff_cache .hypothesis
