@@ -17,7 +17,9 @@ from exporter.cli.options import (
     print_json,
     warn,
 )
-from exporter.fetch.cache import Cache, Entry, size_below
+from exporter.fetch import cache_maintenance
+from exporter.fetch.cache import Cache, Entry
+from exporter.fetch.cache_maintenance import size_below
 from exporter.fetch.lock import locked_archives
 from exporter.fetch.published import cached
 from exporter.models.config import model
@@ -103,11 +105,11 @@ def cache_list(settings: Settings, as_json: bool) -> None:
             {
                 **_entry_row(entry),
                 "pinned": entry.sha256 in pins,
-                "unpacked_size": size_below(store.unpacked(entry.sha256)),
+                "unpacked_size": size_below(store.unpacked_folder(entry.sha256)),
             }
             for entry in store.entries()
         ],
-        "leftovers": [{"path": str(path), "size": size_below(path)} for path in store.leftovers()],
+        "leftovers": [{"path": str(path), "size": size_below(path)} for path in cache_maintenance.leftovers(store)],
         "size": size_below(store.folder) if store.folder.is_dir() else 0,
     }
     if as_json:
@@ -129,7 +131,7 @@ def cache_verify(settings: Settings, as_json: bool) -> None:
 
     store = Cache(settings.cache)
     with progress("verify", len(store.entries()), warn) as listener:
-        rows = store.verify(listener)
+        rows = cache_maintenance.verify(store, listener)
     if as_json:
         print_json(rows)
     else:
@@ -155,7 +157,7 @@ def cache_prune(settings: Settings, unpacked: bool, every: bool, dry_run: bool) 
     locked = locked_archives(settings.lock)
     # What this lock file does not know may be another one's.
     keep = lambda entry: not every and (entry.sha256 in wanted or entry.name not in locked)  # noqa: E731
-    removed = store.prune(keep, unpacked or every, dry_run)
+    removed = cache_maintenance.prune(store, keep, unpacked or every, dry_run)
     for path, size in removed:
         click.echo(f"{path}\t{size}")
     total = sum(size for _, size in removed)

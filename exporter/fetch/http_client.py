@@ -1,4 +1,4 @@
-"""What servers say: where they send one to, what the heads of their answers state, and how connections fail."""
+"""HTTP: redirects, what the headers of responses mean, and how connections fail."""
 
 import http.client
 import re
@@ -9,10 +9,10 @@ import urllib3
 
 import exporter
 from exporter.errors import FetchError
+from exporter.fetch.addresses import without_password
 from exporter.fetch.partial import HINT
-from exporter.fetch.sources import shown
 
-#: More of them in a row lead nowhere.
+#: The most redirects in a row.
 REDIRECTS = 10
 
 
@@ -33,7 +33,8 @@ class Session(requests.Session):
             absolute = urljoin(resp.url, target)
             if urlsplit(absolute).scheme != "https":
                 raise FetchError(
-                    f"{shown(resp.url)} redirects to {shown(absolute)}, which is not encrypted: refused\n"
+                    f"{without_password(resp.url)} redirects to {without_password(absolute)}, "
+                    f"which is not encrypted: refused\n"
                     f"{HINT[0].upper()}{HINT[1:]}"
                 )
         return target
@@ -54,7 +55,7 @@ def stated_hashes(response: requests.Response) -> dict[str, str]:
 
 
 def retry_after(response: requests.Response) -> float | None:
-    """How long the server asks to be left alone, in seconds; None where it does not say."""
+    """How long the server asks to wait, in seconds; None where it does not say."""
     value = response.headers.get("Retry-After")
     if value is None:
         return None
@@ -64,7 +65,7 @@ def retry_after(response: requests.Response) -> float | None:
         return None
 
 
-def is_broken_off(error: Exception) -> bool:
+def is_interruption(error: Exception) -> bool:
     """Whether there was a connection and it failed; one that cannot be made is not worth another try."""
     if isinstance(error, requests.ConnectTimeout | requests.exceptions.SSLError | requests.exceptions.ProxyError):
         return False
@@ -89,7 +90,7 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 
 def reason(error: Exception) -> str:
-    """The innermost cause, which says it in the fewest words."""
+    """The innermost cause, in a few words."""
     innermost = _causes(error)[-1]
     if isinstance(innermost, http.client.IncompleteRead):
         return "the connection was closed"

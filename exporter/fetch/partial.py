@@ -1,42 +1,154 @@
-"""The file that a transfer writes, until it is whole: what is kept with it, and what keeps it from being written."""
+"""The file that a transfer writes until it is whole, and what is kept beside it so that it can be continued."""
 
+import base64
 import contextlib
 import errno
 import gzip
 import hashlib
-import os
+import json
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from exporter.errors import CacheError, FetchError
-from exporter.fetch.sources import shown
+from exporter.fetch.addresses import without_password
+from exporter.files import staging
 from exporter.files.hashing import CHUNK
 
 #: What every gzip file begins with.
 GZIP = b"\x1f\x8b"
-#: What to do where a source fails.
+#: What to do where an address fails.
 HINT = "pass --checkpoint with a copy you have, name another source with --mirror, or try again"
 
 
 @dataclass(frozen=True)
 class Received:
-    """A file that came in whole: its hash in hexadecimal and its size in bytes."""
+    """A file that was received in whole: its hash in hexadecimal and its size in bytes."""
 
     sha256: str
     size: int
 
 
-def forget(partial: Path) -> None:
-    """Removes a partial file and what is kept with it."""
-    for path in (partial, facts_file(partial)):
+@dataclass
+class Facts:
+    """What must be known of a partial file to continue it, as the server said it when the transfer began.
+
+    ``validator`` is for ``If-Range``, ``total`` is in bytes, ``encoded`` tells of ``Content-Encoding: gzip``, and
+    ``stated`` are hashes in base 64.
+    """
+
+    address: str = ""
+    validator: str | None = None
+    total: int | None = None
+    encoded: bool = False
+    stated: dict[str, str] = field(default_factory=dict)
+
+
+class Hashes:
+    """The hashes of all bytes so far."""
+
+    def __init__(self, stated: bool):
+        """``stated``: whether those are wanted too that a server may state; they take longer than the sha256."""
+        self.count = 0
+        self.sha256 = hashlib.sha256()
+        self._others: dict[str, Any] = {}
+        if stated:
+            import google_crc32c  # only needed here
+
+            self._others = {"md5": hashlib.md5(usedforsecurity=False), "crc32c": google_crc32c.Checksum()}
+
+    def update(self, chunk: bytes) -> None:
+        self.count += len(chunk)
+        self.sha256.update(chunk)
+        for other in self._others.values():
+            other.update(chunk)
+
+    def contradiction(self, stated: dict[str, str]) -> str | None:
+        """How the bytes differ from what the server states of them; None where they do not."""
+        for name, other in self._others.items():
+            found = base64.b64encode(other.digest()).decode()
+            if name in stated and stated[name] != found:
+                return f"states {name} {stated[name]},\nbut what it sent has {found}"
+        return None
+
+
+class PartialFile:
+    """A file that one address is to fill, as far as it is there.
+
+    Args:
+        address: what an earlier process received from another address, or without leaving its facts, is not continued.
+        stated: see `Hashes`.
+    """
+
+    def __init__(self, path: Path, address: str, *, stated: bool):
+        self.path, self._address, self._stated = path, address, stated
+        self.facts = self._read_facts()
+        self._hashes = Hashes(stated)
+
+    @property
+    def size(self) -> int:
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def _read_facts(self) -> Facts:
+        try:
+            facts = Facts(**json.loads(_facts_file(self.path).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return Facts()
+        return facts if facts.address == self._address else Facts()
+
+    def discard(self) -> None:
+        """Removes the file and what is known of it."""
+        discard(self.path)
+        self.facts = Facts()
+
+    def begin(self, facts: Facts) -> None:
+        """Takes a new transfer down, before its first byte; there must be no file."""
+        self._hashes = Hashes(self._stated)
+        self.facts = facts
+        _facts_file(self.path).write_text(json.dumps(asdict(facts)), encoding="utf-8")
+
+    def hashes(self) -> Hashes:
+        """The hashes of all that is there; what an earlier process wrote is read for them."""
+        if self._hashes.count != self.size:
+            self._hashes = Hashes(self._stated)
+            with open(self.path, "rb") as file:
+                while chunk := file.read(CHUNK):
+                    self._hashes.update(chunk)
+        return self._hashes
+
+    @contextlib.contextmanager
+    def appending(self) -> Iterator["Appending"]:
+        """The file, open to append to."""
+        hashes = self.hashes()
+        with open(self.path, "ab") as file:
+            yield Appending(file, hashes)
+
+
+class Appending:
+    """A partial file while it is written: all that is appended is hashed. Until `flush`, its end may be in memory."""
+
+    def __init__(self, file: IO[bytes], hashes: Hashes):
+        self._file, self._hashes = file, hashes
+        self.flush = file.flush
+
+    @property
+    def size(self) -> int:
+        return self._hashes.count
+
+    def write(self, chunk: bytes) -> None:
+        self._file.write(chunk)
+        self._hashes.update(chunk)
+
+
+def discard(partial: Path) -> None:
+    """Removes a partial file and what is kept beside it."""
+    for path in (partial, _facts_file(partial)):
         path.unlink(missing_ok=True)
 
 
-def facts_file(partial: Path) -> Path:
-    """Where what must be known of a partial file to go on with it is kept."""
+def _facts_file(partial: Path) -> Path:
     return partial.with_name(partial.name + ".json")
 
 
@@ -65,13 +177,13 @@ def require_space(folder: Path, needed: int) -> None:
         )
 
 
-def written(
-    source: IO[bytes] | gzip.GzipFile, target: Path, transferred: Callable[[int], None] = lambda _: None
+def copy_and_hash(
+    content: IO[bytes] | gzip.GzipFile, target: Path, transferred: Callable[[int], None] = lambda _: None
 ) -> Received:
-    """Writes all that ``source`` gives to the file ``target``; tells how many bytes there are so far."""
+    """Writes all of ``content`` to the file ``target``; ``transferred`` is told how many bytes there are so far."""
     digest, size = hashlib.sha256(), 0
     with open(target, "wb") as file:
-        while chunk := source.read(CHUNK):
+        while chunk := content.read(CHUNK):
             file.write(chunk)
             digest.update(chunk)
             size += len(chunk)
@@ -79,7 +191,7 @@ def written(
     return Received(digest.hexdigest(), size)
 
 
-def require_gzip(source: str, partial: Path, content_type: str = "") -> None:
+def require_gzip(address: str, partial: Path, content_type: str = "") -> None:
     """Recognizes an error page, or whatever else is no archive, before anybody tries to unpack it."""
     with open(partial, "rb") as file:
         start = file.read(40)
@@ -87,24 +199,23 @@ def require_gzip(source: str, partial: Path, content_type: str = "") -> None:
         what = f"{content_type}, " if content_type else ""
         partial.unlink()
         raise FetchError(
-            f"{shown(source)} has no .tar.gz archive but {what}{start[:24]!r}: is a login page or proxy in between?\n"
-            f"{HINT[0].upper()}{HINT[1:]}"
+            f"{without_password(address)} has no .tar.gz archive but {what}{start[:24]!r}: "
+            f"is a login page or proxy in between?\n{HINT[0].upper()}{HINT[1:]}"
         )
 
 
-def without_encoding(partial: Path) -> Received | None:
-    """Undoes ``Content-Encoding: gzip`` where it was put around the archive; some servers call the archive itself that.
+def undo_content_encoding(partial: Path) -> Received | None:
+    """Unpacks what was sent with ``Content-Encoding: gzip``; some servers say so of an archive that is sent as it is.
 
     None where the bytes are the archive as they are.
     """
-    with gzip.open(partial) as content:
-        try:
+    try:
+        with gzip.open(partial) as content:
             if content.peek(2)[:2] != GZIP:
                 return None
-            decoded = partial.with_name(partial.name + ".decoded")
-            received = written(content, decoded)
-        except (EOFError, gzip.BadGzipFile):
-            return None
-    os.replace(decoded, partial)
-    facts_file(partial).unlink()  # its length is no longer that of the partial file
+            with staging.replacing(partial) as decoded:
+                received = copy_and_hash(content, decoded)
+    except (EOFError, gzip.BadGzipFile):
+        return None
+    _facts_file(partial).unlink()  # its length is no longer that of the partial file
     return received

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -10,6 +9,8 @@ from exporter.errors import ConfigError
 from exporter.fetch.cache import Cache
 from exporter.fetch.lock import LockedArchive, write_entry
 from exporter.fetch.published import Fetching, inventory, lock_entry
+from exporter.fetch.unpacking import unpack
+from exporter.files import staging
 from exporter.models.config import ModelConfig
 from exporter.progress import SILENT, Listener
 from exporter.resources import is_installed, resource
@@ -32,11 +33,10 @@ def pin(
     locked = lock_entry(config, settings)
     if update:
         locked = dataclasses.replace(locked, size=None, sha256=None, files={})
-    fetching = Fetching(config, locked, settings, listener)
-    entry = fetching.run()
+    entry = Fetching(config, locked, settings, listener).run()
     with tempfile.TemporaryDirectory(prefix="nasexport-") as temporary:
         listener.note(f"unpacking {entry.path.name}")
-        files = fetching.unpack_to(entry.path, Path(temporary))
+        files = unpack(entry.path, Path(temporary), locked)
         inventory(config, Path(temporary), listener)
     pinned = dataclasses.replace(locked, size=entry.size, sha256=entry.sha256, files=files)
     # Several may be pinned at once, each into the same file.
@@ -61,6 +61,6 @@ def prepare_lock_file(settings: Settings) -> None:
             )
     elif not settings.lock_file.exists():
         try:
-            shutil.copyfile(shipped, settings.lock_file)
+            staging.write(settings.lock_file, shipped.read_bytes())
         except OSError as error:
             raise ConfigError(f"cannot write the lock file {settings.lock_file}: {error.strerror}") from error

@@ -1,18 +1,18 @@
-"""Moves an archive's bytes from a server or a folder into a partial file, and goes on where that was broken off."""
+"""Transfers an archive from a server or a folder to a partial file, and continues what was interrupted."""
 
 import os
 from pathlib import Path
 from typing import IO
 
 from exporter.errors import FetchError
+from exporter.fetch.addresses import local_path
 from exporter.fetch.download import Download
-from exporter.fetch.partial import HINT, Received, disk_errors, require_gzip, require_space, written
-from exporter.fetch.sources import local_path
+from exporter.fetch.partial import HINT, Received, copy_and_hash, disk_errors, require_gzip, require_space
 from exporter.progress import SILENT, Listener
 
 
 def receive(
-    source: str,
+    address: str,
     partial: Path,
     *,
     size: int | None = None,
@@ -21,37 +21,37 @@ def receive(
     retries: int = 5,
     listener: Listener = SILENT,
 ) -> Received:
-    """Brings the file at ``source`` to ``partial``, continuing what an earlier call left there.
+    """Brings the file at ``address`` to ``partial``, continuing what an earlier call left there.
 
     Args:
-        source: an http or https URL, a file URL, or a path.
-        partial: the file to write. What came is left in it when the source fails, and nothing when the disk is full.
-        size, sha256: of the file, where they are known beforehand. They save transfers that cannot end well; what
-            came in must be compared with them by the caller. Without a sha256, the hashes that the server states
+        address: an http or https URL, a file URL, or a path.
+        partial: the file to write. What came is left in it when the server fails; it is removed when the disk is full.
+        size, sha256: of the file, where they are known beforehand. They save transfers that cannot end well; the
+            caller must compare them with those of what came. Without a sha256, the hashes that the server states
             (``x-goog-hash``) are checked.
         timeout, retries: see `exporter.settings.Settings`.
 
     Raises:
-        FetchError: the source does not have the file, fails for too long, or sends other bytes than it states.
+        FetchError: the file is not there, or the server fails for too long, or sends other bytes than it states.
         CacheError: ``partial`` cannot be written.
     """
-    path = local_path(source)
+    path = local_path(address)
     with disk_errors(partial):
         if path is not None:
             return _copy(path, partial, listener)
-        return Download(source, partial, size, sha256, timeout, retries, listener).run()
+        return Download(address, partial, size, sha256, timeout, retries, listener).run()
 
 
 def _copy(path: Path, partial: Path, listener: Listener) -> Received:
     if path.exists() and not path.is_file():
         raise FetchError(f"{path} is not a file: {HINT}")
     try:
-        file: IO[bytes] = open(path, "rb")  # noqa: SIM115 - its errors are the source's, not the cache's
+        file: IO[bytes] = open(path, "rb")  # noqa: SIM115 - its errors are not the cache's
         total = os.fstat(file.fileno()).st_size
     except OSError as error:
         raise FetchError(f"cannot read {path}: {error.strerror}") from error
     with file:
         require_space(partial.parent, total)
-        received = written(file, partial, lambda done: listener.transferred(done, max(total, done)))
+        received = copy_and_hash(file, partial, lambda done: listener.transferred(done, max(total, done)))
     require_gzip(str(path), partial)
     return received
