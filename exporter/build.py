@@ -9,15 +9,14 @@ from typing import Any
 
 from absl import logging
 
-from exporter import errors
 from exporter.artifact import folder as artifact
-from exporter.checkpoint.source import Source
+from exporter.artifact.jobs import EXPORT, ExportRequest, ExportTarget, export_warnings
 from exporter.errors import ConfigError
 from exporter.fetch.published import opened
 from exporter.models.config import TASKS, ModelConfig, Task, handle, largest_task, resolve_version
 from exporter.models.formats import FORMATS, Format
 from exporter.processes import run
-from exporter.progress import SILENT, Listener, Say
+from exporter.progress import SILENT, Listener
 from exporter.settings import Settings
 from exporter.verification.results import Expected, Report, require_passed
 from exporter.verification.verifier import Choices, Verifier
@@ -77,7 +76,7 @@ def build(
     for target in targets.values():
         artifact.require_free(target, options.overwrite)
     with contextlib.ExitStack() as stack:
-        checkpoint_source = stack.enter_context(opened(config, checkpoint, settings, listener))
+        checkpoint_source = stack.enter_context(opened(config, checkpoint, settings, listener, debug=debug))
         folders = {
             task: stack.enter_context(contextlib.ExitStack()) for task in targets
         }  # one for each task, so that a finished artifact is in place before the next is verified
@@ -85,27 +84,23 @@ def build(
             task: folders[task].enter_context(artifact.staged(target, options.overwrite))
             for task, target in targets.items()
         }
-        request = {
-            "config": config.to_dict(),
-            "prefix": str(checkpoint_source.prefix),
-            "targets": [
-                {"task": task, "version": version, "momentum": momentum, "folder": str(folder)}
-                for task, folder in staging.items()
-            ],
-        }
+        export_targets = (ExportTarget(task, version, momentum, folder) for task, folder in staging.items())
+        request = ExportRequest(config, checkpoint_source.prefix, tuple(export_targets))
         logging.info("%s: from %s", config.name, checkpoint_source.archive or checkpoint_source.prefix)
-        exported = run.run("export", request, lambda said: tell(listener, said), debug)
-        for kind, message in exported["failed"].values():
-            raise getattr(errors, kind)(message)
-        logging.info("layout %(layout)s, %(averages)d averages, %(left_out)d variables left out", exported)
-        warn_of_surprises(checkpoint_source, exported, listener.warn)
+        exported = run.run(EXPORT, request, listener.step, debug).result
+        for each in exported.failed:
+            raise each.failure.exception()
+        read = exported.checkpoint
+        logging.info("layout %s, %d averages, %d variables left out", read.layout, read.averages, read.left_out)
+        for text in export_warnings(checkpoint_source, read):
+            listener.warn(text)
         choices = Choices(measure=judged is not None)
         verifier = stack.enter_context(
             Verifier(config, checkpoint_source, largest_task(targets), settings, choices, debug=debug)
         )
         built = []
         for task, target in targets.items():
-            metadata = artifact.metadata(config, task, version, momentum, checkpoint_source, exported)
+            metadata = artifact.metadata(config, task, version, momentum, checkpoint_source, read)
             checked = None
             if options.verify:
                 wanted = Expected(config, task, version, momentum)
@@ -144,19 +139,3 @@ def steps(options: Options) -> int:
     exporting = 1 + len(options.tasks)
     verifying = 1 + 2 * len(options.tasks)
     return exporting + (verifying if options.verify else 0)
-
-
-def tell(listener: Listener, said: Any) -> None:
-    """Passes on what the job "export" reports, where it is a step."""
-    if isinstance(said, str):  # the rest is for those who export many
-        listener.step(said)
-
-
-def warn_of_surprises(checkpoint_source: Source, exported: dict[str, Any], warn: Say) -> None:
-    """Says what is odd about a checkpoint, from the result of the job "export"."""
-    name = checkpoint_source.archive or checkpoint_source.prefix.name
-    if unexpected := exported["unexpected"]:
-        shown = ", ".join(unexpected[:5]) + (", …" if len(unexpected) > 5 else "")
-        warn(f"{name} holds {len(unexpected)} variables that the model does not know, left out: {shown}")
-    if exported["unaveraged"]:
-        warn(f"{name} has averages for some trained variables but not for {exported['unaveraged']} others")

@@ -55,3 +55,28 @@ class ReleaseError(NasexportError):
 
 class ServingError(NasexportError):
     """An address that a server cannot listen on."""
+
+
+_CLASSES: dict[str, type[NasexportError]] = {
+    each.__name__: each
+    for each in (
+        NasexportError,
+        ConfigError,
+        CheckpointError,
+        FetchError,
+        CacheError,
+        ArtifactError,
+        GateError,
+        WorkerError,
+        VerificationError,
+        ImageError,
+        EvaluationError,
+        ReleaseError,
+        ServingError,
+    )
+}
+
+
+def error_class(name: str) -> type[NasexportError]:
+    """The class of that name, by which an error travels between processes."""
+    return _CLASSES[name]

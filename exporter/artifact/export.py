@@ -1,18 +1,27 @@
 """The worker job that turns a checkpoint into artifacts on disk."""
 
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import tensorflow as tf
 
+from exporter.artifact.jobs import (
+    ExportRequest,
+    ExportResult,
+    ExportTarget,
+    FailedTarget,
+    ReadCheckpoint,
+    WritingTarget,
+)
 from exporter.checkpoint.reader import Checkpoint
 from exporter.models import formats
 from exporter.models.config import TASKS, ModelConfig, Task
 from exporter.models.formats import Format, FormatSpec
 from exporter.models.variables import variables
-from exporter.processes.run import told
+from exporter.processes.worker import serialize_error
+from exporter.progress import Say
 
 formats.preload("writer")
 
@@ -34,62 +43,55 @@ def writer(spec: FormatSpec, config: ModelConfig, task: Task, values: Mapping[st
     return pkgutil.resolve_name(spec.writer)(config, task, values)
 
 
-def export(request: dict[str, Any], report: Any) -> dict[str, Any]:
-    """Reads the checkpoint once and writes one SavedModel for each of ``request["targets"]``.
+Send = Callable[[ReadCheckpoint | WritingTarget], None]
 
-    A target has ``task``, ``version``, ``momentum`` and ``folder``. One that cannot be written does not stop the
-    others: the result's ``failed`` maps its folder to the error's class and message. For those who want to know how far
-    a process came that was killed, ``report`` also gets ``{"read": facts}`` with what else the result has, and
-    ``{"writes": folder}`` before each target.
+
+def export(request: ExportRequest, say: Say, send: Send) -> ExportResult:
+    """The job `exporter.artifact.jobs.EXPORT`: reads the checkpoint once and writes a SavedModel for each target.
+
+    One that cannot be written does not stop the others.
     """
-    config = ModelConfig.from_dict(request["config"])
-    targets = request["targets"]
-    tasks: list[Task] = [task for task in TASKS if any(target["task"] == task for target in targets)]
+    config, targets = request.config, request.targets
+    tasks: list[Task] = [task for task in TASKS if any(target.task == task for target in targets)]
     # The classifier comes last, so that the variables of a feature vector are a part of those of a classification.
-    report("reading the checkpoint")
-    checkpoint = Checkpoint(Path(request["prefix"]), config, variables(config, tasks[0]))
+    say("reading the checkpoint")
+    checkpoint = Checkpoint(request.prefix, config, variables(config, tasks[0]))
     held = checkpoint.tensors()
-    facts = _facts(checkpoint)
-    report({"read": facts})
-    failed: dict[str, tuple[str, str]] = {}
+    read = _read(checkpoint)
+    send(read)
+    failed: list[FailedTarget] = []
     for task in tasks:
-        _write(config, task, held, [target for target in targets if target["task"] == task], failed, report)
-    return {**facts, "failed": failed}
+        failed += _write(config, task, held, [target for target in targets if target.task == task], say, send)
+    return ExportResult(read, tuple(failed))
 
 
-def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
+def _read(checkpoint: Checkpoint) -> ReadCheckpoint:
     mapping = checkpoint.mapping
-    return {
-        "layout": mapping.layout,
-        "averages": mapping.averages,
-        "averaged_statistics": mapping.averaged_statistics,
-        "unaveraged": mapping.unaveraged,
-        "left_out": mapping.left_out,
-        "unexpected": list(mapping.unexpected),
-        "synthetic": checkpoint.synthetic,
-        "tensorflow": tf.__version__,
-    }
+    return ReadCheckpoint(
+        layout=mapping.layout,
+        averages=mapping.averages,
+        averaged_statistics=mapping.averaged_statistics,
+        unaveraged=mapping.unaveraged,
+        left_out=mapping.left_out,
+        unexpected=mapping.unexpected,
+        synthetic=checkpoint.synthetic,
+        tensorflow=tf.__version__,
+    )
 
 
 def _write(
-    config: ModelConfig,
-    task: Task,
-    held: dict[str, tf.Tensor],
-    targets: list[dict[str, Any]],
-    failed: dict[str, tuple[str, str]],
-    report: Any,
-) -> None:
-    """Writes the versions of one task, with one writer for each format."""
+    config: ModelConfig, task: Task, held: dict[str, tf.Tensor], targets: Sequence[ExportTarget], say: Say, send: Send
+) -> Iterator[FailedTarget]:
+    """Writes the versions of one task, with one writer for each format; those that failed."""
     writers: dict[Format, Writer] = {}
     for target in targets:
-        version, folder = target["version"], target["folder"]
         # Whose fault the end of the process is must be known before anything tells a user that it is being written.
-        report({"writes": folder})
-        report(f"writing {task} version {version}")
+        send(WritingTarget(target.folder))
+        say(f"writing {task} version {target.version}")
         try:
-            spec = config.format_spec(version)
+            spec = config.format_spec(target.version)
             if spec.name not in writers:
                 writers[spec.name] = writer(spec, config, task, held)
-            writers[spec.name].write(version, Path(folder), target["momentum"])
+            writers[spec.name].write(target.version, target.folder, target.momentum)
         except Exception as error:
-            failed[folder] = told(error)
+            yield FailedTarget(target.folder, serialize_error(error))

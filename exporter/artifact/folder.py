@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import exporter
+from exporter.artifact.jobs import ReadCheckpoint
 from exporter.checkpoint.source import Source
 from exporter.errors import ArtifactError
 from exporter.files import staging
@@ -72,11 +73,11 @@ def _make_parents(target: Path) -> list[Path]:
 
 
 def metadata(
-    config: ModelConfig, task: Task, version: int, momentum: float, source: Source, exported: dict[str, Any]
+    config: ModelConfig, task: Task, version: int, momentum: float, source: Source, read: ReadCheckpoint
 ) -> dict[str, Any]:
-    """What an artifact says of itself, before its verification; ``exported`` is the result of the job "export"."""
+    """What an artifact says of itself, before its verification; ``read`` is what was found in its checkpoint."""
     return {
-        "tool": {"nasexport": exporter.__version__, "tensorflow": exported["tensorflow"]},
+        "tool": {"nasexport": exporter.__version__, "tensorflow": read.tensorflow},
         "handle": handle(config, task, version),
         "model": config.to_dict(),
         "task": task,
@@ -85,9 +86,9 @@ def metadata(
         "options": {"batch_norm_momentum": momentum},
         "source": {
             **source.provenance(),
-            "layout": exported["layout"],
-            "variables_from_averages": exported["averages"],
-            "synthetic": exported["synthetic"],
+            "layout": read.layout,
+            "variables_from_averages": read.averages,
+            "synthetic": read.synthetic,
         },
         "verification": None,
     }

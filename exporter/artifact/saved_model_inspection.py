@@ -12,15 +12,14 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from exporter.artifact.folder import format_of
 from exporter.artifact.hub_messages import ATTACHMENTS, attached_image_size
+from exporter.artifact.jobs import Inspection, SignatureFacts, TensorFacts, VariableFacts, VariablesFacts
 from exporter.errors import ArtifactError
 from exporter.graph import compatibility
 from exporter.models.formats import Format
 
 
-def describe(folder: Path) -> dict[str, Any]:
-    """What `exporter.artifact.inspection.describe` does not know of every artifact, as JSON values.
-
-    ``image_size`` is what the files say of it: see `_image_size`.
+def describe(folder: Path) -> Inspection:
+    """What the files tell that readers look at; nothing of ``nasexport.json``.
 
     Raises:
         ArtifactError: it is damaged.
@@ -38,26 +37,33 @@ def describe(folder: Path) -> dict[str, Any]:
         reason = " ".join(str(error).split())[:200]
         raise ArtifactError(f"{folder / 'variables'} is damaged or missing: {reason}") from error
     findings = compatibility.check(saved_model)
-    trainable = [variable for variable in variables if variable["trainable"]]
-    return {
-        "format": _format(folder, saved_model),
-        "tag_sets": [sorted(meta_graph.meta_info_def.tags) for meta_graph in saved_model.meta_graphs],
-        "signatures": {
+    trainable = [variable for variable in variables if variable.trainable]
+    return Inspection(
+        path=str(folder),
+        format=_format(folder, saved_model),
+        handle=None,
+        tag_sets=tuple(tuple(sorted(meta_graph.meta_info_def.tags)) for meta_graph in saved_model.meta_graphs),
+        signatures={
             ",".join(sorted(meta_graph.meta_info_def.tags)): _signatures(meta_graph)
             for meta_graph in saved_model.meta_graphs
         },
-        "functions": _functions(saved_model),
-        "image_size": _image_size(saved_model),
-        "variables": {
-            "count": len(variables),
-            "trainable": _trainable_in_collections(saved_model) or len(trainable),
-            "parameters": sum(prod(variable["shape"]) for variable in variables),
-            "list": variables,
-        },
-        "oldest_tensorflow": "1.15" if not findings else None,
-        "findings": [str(finding) for finding in findings],
-        "tensorflow_version": saved_model.meta_graphs[0].meta_info_def.tensorflow_version,
-    }
+        functions=_functions(saved_model),
+        image_size=_image_size(saved_model),
+        variables=VariablesFacts(
+            count=len(variables),
+            trainable=_trainable_in_collections(saved_model) or len(trainable),
+            parameters=sum(prod(size or 0 for size in variable.shape) for variable in variables),
+            list=tuple(variables),
+        ),
+        bytes=sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
+        oldest_tensorflow="1.15" if not findings else None,
+        findings=tuple(str(finding) for finding in findings),
+        written_by=None,
+        tensorflow_version=saved_model.meta_graphs[0].meta_info_def.tensorflow_version,
+        source=None,
+        options=None,
+        verified=None,
+    )
 
 
 def _trainable_in_collections(saved_model: Any) -> int:
@@ -73,23 +79,23 @@ def _format(folder: Path, saved_model: Any) -> Format:
     return spec.name
 
 
-def _signatures(meta_graph: Any) -> dict[str, Any]:
+def _signatures(meta_graph: Any) -> dict[str, SignatureFacts]:
     return {
-        name: {
-            "inputs": {key: _tensor(info) for key, info in sorted(signature.inputs.items())},
-            "outputs": {key: _tensor(info) for key, info in sorted(signature.outputs.items())},
-        }
+        name: SignatureFacts(
+            inputs={key: _tensor(info) for key, info in sorted(signature.inputs.items())},
+            outputs={key: _tensor(info) for key, info in sorted(signature.outputs.items())},
+        )
         for name, signature in sorted(meta_graph.signature_def.items())
         if not name.startswith("__")  # TensorFlow's own, such as __saved_model_init_op
     }
 
 
-def _tensor(info: Any) -> dict[str, Any]:
-    return {"dtype": tf.as_dtype(info.dtype).name, "shape": _shape(info.tensor_shape)}
+def _tensor(info: Any) -> TensorFacts:
+    return TensorFacts(tf.as_dtype(info.dtype).name, _shape(info.tensor_shape))
 
 
-def _shape(shape: Any) -> list[int | None] | None:
-    return None if shape.unknown_rank else [None if dim.size < 0 else dim.size for dim in shape.dim]
+def _shape(shape: Any) -> tuple[int | None, ...] | None:
+    return None if shape.unknown_rank else tuple(None if dim.size < 0 else dim.size for dim in shape.dim)
 
 
 def _functions(saved_model: Any) -> dict[str, int]:
@@ -103,14 +109,14 @@ def _functions(saved_model: Any) -> dict[str, int]:
     }
 
 
-def _variables(folder: Path, saved_model: Any) -> list[dict[str, Any]]:
+def _variables(folder: Path, saved_model: Any) -> list[VariableFacts]:
     found = [
-        {
-            "name": node.variable.name,
-            "dtype": tf.as_dtype(node.variable.dtype).name,
-            "shape": _shape(node.variable.shape) or [],
-            "trainable": node.variable.trainable,
-        }
+        VariableFacts(
+            name=node.variable.name,
+            dtype=tf.as_dtype(node.variable.dtype).name,
+            shape=_shape(node.variable.shape) or (),
+            trainable=node.variable.trainable,
+        )
         for meta_graph in saved_model.meta_graphs
         for node in meta_graph.object_graph_def.nodes
         if node.WhichOneof("kind") == "variable"
@@ -120,7 +126,7 @@ def _variables(folder: Path, saved_model: Any) -> list[dict[str, Any]]:
     reader = tf.train.load_checkpoint(str(folder / "variables" / "variables"))
     types = reader.get_variable_to_dtype_map()
     return [
-        {"name": name, "dtype": types[name].name, "shape": list(shape), "trainable": None}
+        VariableFacts(name=name, dtype=types[name].name, shape=tuple(shape), trainable=None)
         for name, shape in sorted(reader.get_variable_to_shape_map().items())
     ]
 

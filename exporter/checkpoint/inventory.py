@@ -1,32 +1,25 @@
 """Checks a whole checkpoint against what its model's training leaves; runs in a worker."""
 
-from pathlib import Path
-from typing import Any
-
+from exporter.checkpoint.jobs import Inventory, InventoryRequest
 from exporter.checkpoint.names import without_slot
 from exporter.checkpoint.reader import Checkpoint
 from exporter.errors import CheckpointError
-from exporter.models.config import ModelConfig
 from exporter.models.variables import all_variables, variables
 from exporter.progress import Say
 
 
-def inventory(request: dict[str, Any], report: Say) -> dict[str, Any]:
-    """A job of `exporter.processes.run`: reads every variable of the model named in ``request["config"]``.
+def inventory(request: InventoryRequest, say: Say) -> Inventory:
+    """The job `exporter.checkpoint.jobs.INVENTORY`: reads every variable of a checkpoint.
 
     Names, shapes and types must be the model's and all values finite, as in `Checkpoint`; what no export reads, such
     as the auxiliary head and an optimizer's slots, is read here all the same, as its damage would be the archive's.
 
-    Returns:
-        ``model``, ``variables`` (their number), ``layout``, ``unexpected`` (names that nobody asked for) and
-        ``synthetic`` (see `Checkpoint`).
-
     Raises:
         CheckpointError: it is not the model's checkpoint, or not a sound one.
     """
-    config = ModelConfig.from_dict(request["config"])
-    report("checking names, shapes and values of all variables")
-    checkpoint = Checkpoint(Path(request["prefix"]), config, variables(config, "classification"))
+    config = request.config
+    say("checking names, shapes and values of all variables")
+    checkpoint = Checkpoint(request.prefix, config, variables(config, "classification"))
     known = {spec.name: spec.shape for spec in all_variables(config)}
     for name, shape in checkpoint.shapes.items():
         wanted = known.get(without_slot(name), shape)
@@ -34,10 +27,10 @@ def inventory(request: dict[str, Any], report: Say) -> dict[str, Any]:
             raise CheckpointError(f"{checkpoint.prefix.name}: {name} has shape {shape}, but {config.name} has {wanted}")
         if name not in checkpoint.mapping.unexpected:
             checkpoint.read(name)
-    return {
-        "model": config.name,
-        "variables": len(checkpoint.shapes),
-        "layout": checkpoint.mapping.layout,
-        "unexpected": list(checkpoint.mapping.unexpected),
-        "synthetic": checkpoint.synthetic,
-    }
+    return Inventory(
+        model=config.name,
+        variables=len(checkpoint.shapes),
+        layout=checkpoint.mapping.layout,
+        unexpected=checkpoint.mapping.unexpected,
+        synthetic=checkpoint.synthetic,
+    )

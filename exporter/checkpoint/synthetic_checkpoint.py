@@ -2,8 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import tensorflow as tf
 
 from exporter.checkpoint import names, synthetic
 from exporter.checkpoint.bundle import save
+from exporter.checkpoint.jobs import Layout, SynthesizeRequest, SynthesizeResult
 from exporter.checkpoint.names import AVERAGE
 from exporter.checkpoint.synthetic import Floats
 from exporter.files import staging
@@ -19,18 +19,16 @@ from exporter.files.packing import pack_compressed
 from exporter.graph import network
 from exporter.models.config import ModelConfig
 from exporter.models.variables import VariableSpec, all_variables, variables
-from exporter.processes.run import Say
+from exporter.progress import Say
 
 _GLOBAL_STEP = 500_000
 
 
-def synthesize(request: dict[str, Any], report: Say) -> dict[str, Any]:
-    """Worker job: writes a checkpoint of ``request["layout"]`` at ``request["output"]`` (prefix, or ``.tar.gz``)."""
-    config = ModelConfig.from_dict(request["config"])
-    output = Path(request["output"])
-    seed, layout = request["seed"], request["layout"]
-    report("making the weights")
-    values = weights(config, seed, report)
+def synthesize(request: SynthesizeRequest, say: Say) -> SynthesizeResult:
+    """The job `exporter.checkpoint.jobs.SYNTHESIZE`: writes a synthetic checkpoint."""
+    config, output, layout, seed = request.config, request.output, request.layout, request.seed
+    say("making the weights")
+    values = weights(config, seed, say)
     if layout == "plain" and not config.checkpoint_has_auxiliary_head:
         values = {spec: value for spec, value in values.items() if spec.role != "auxiliary_head"}
     tensors: dict[str, Any] = dict(LAYOUTS[layout](values))
@@ -40,11 +38,11 @@ def synthesize(request: dict[str, Any], report: Say) -> dict[str, Any]:
 
     output.parent.mkdir(parents=True, exist_ok=True)
     with staging.folder_beside(output) as folder:
-        report("writing the checkpoint")
+        say("writing the checkpoint")
         prefix = folder / ("model.ckpt" if is_archive(output) else output.name)
         save(prefix, tensors)
         if is_archive(output):
-            report("packing the archive")
+            say("packing the archive")
             with staging.replacing(output) as packed:
                 pack_compressed(folder, packed)
             files = [output]
@@ -54,10 +52,10 @@ def synthesize(request: dict[str, Any], report: Say) -> dict[str, Any]:
             for file in sorted(files, key=lambda file: file.suffix == ".index"):
                 os.replace(file, output.parent / file.name)
             files = [output.parent / file.name for file in files]
-    return {"variables": count, "files": {str(file): file.stat().st_size for file in files}}
+    return SynthesizeResult(count, {str(file): file.stat().st_size for file in files})
 
 
-def weights(config: ModelConfig, seed: int, report: Say = lambda _: None) -> dict[VariableSpec, Floats]:
+def weights(config: ModelConfig, seed: int, say: Say = lambda _: None) -> dict[VariableSpec, Floats]:
     """All variables of a training graph with their synthetic values, the same for the same seed.
 
     Statistics are recorded ones where there are any (seed 0 of the four known networks), else measured with one pass
@@ -66,7 +64,7 @@ def weights(config: ModelConfig, seed: int, report: Say = lambda _: None) -> dic
     values = {spec: synthetic.base_value(spec, seed) for spec in all_variables(config)}
     statistics = synthetic.recorded_statistics(config.name) if seed == synthetic.RECORDED_SEED else {}
     if not statistics:
-        report("calibrating")
+        say("calibrating")
         statistics = _calibrate(config, values)
     for spec in values:
         if spec.name in statistics:
@@ -119,4 +117,8 @@ def _training(values: dict[VariableSpec, Floats]) -> Iterator[tuple[str, Any]]:
     yield "global_step", np.int64(_GLOBAL_STEP)
 
 
-LAYOUTS = {"plain": _plain, "averages": _averages, "training": _training}
+LAYOUTS: dict[Layout, Callable[[dict[VariableSpec, Floats]], Iterator[tuple[str, Any]]]] = {
+    "plain": _plain,
+    "averages": _averages,
+    "training": _training,
+}

@@ -1,5 +1,6 @@
 """``verify``, ``reference``, ``inspect`` and ``diff``: artifacts that exist."""
 
+import dataclasses
 from collections.abc import Sequence
 from math import isfinite
 from pathlib import Path
@@ -9,11 +10,13 @@ import click
 
 from exporter.artifact import folder as artifact
 from exporter.artifact import packed
+from exporter.artifact.jobs import INSPECT, InspectRequest
 from exporter.cli import text
 from exporter.cli.options import fetching_options, json_option, model_type, path_type, print_json, report_option, warn
 from exporter.diff.jobs import ASPECTS
 from exporter.models.config import model
-from exporter.reference.jobs import KINDS
+from exporter.processes import run
+from exporter.reference.jobs import KINDS, Kind
 from exporter.settings import Settings
 from exporter.verification.results import TOLERANCE
 
@@ -42,7 +45,7 @@ def verify(
     checkpoint: Path | None,
     name: str | None,
     version: int | None,
-    against: tuple[str, ...],
+    against: tuple[Kind, ...],
     reference: Path | None,
     time_limit: float,
     report_file: Path | None,
@@ -120,17 +123,13 @@ def inspect(debug: bool, path: Path, as_json: bool) -> None:
 
     PATH is its folder, or a .tar.gz of it as the hub served them.
     """
-    from exporter.artifact import packed
-    from exporter.processes import run
-
     with packed.opened(path) as folder:
-        facts = run.run("inspect", {"path": str(folder)}, debug=debug)
-    del facts["peak_memory"]
-    facts["path"] = str(path)
+        found = run.run(INSPECT, InspectRequest(folder), debug=debug).result
+    found = dataclasses.replace(found, path=str(path))
     if as_json:
-        print_json(facts)
+        print_json(found.to_dict())
     else:
-        click.echo(text.inspection_text(facts))
+        click.echo(text.inspection_text(found))
 
 
 def _aspects(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from exporter.checkpoint.jobs import LAYOUTS, SYNTHESIZE, Layout, SynthesizeRequest
 from exporter.cli import text
 from exporter.cli.options import (
     archived_models,
@@ -23,9 +24,8 @@ from exporter.fetch.cache_maintenance import size_below
 from exporter.fetch.lock import locked_archives
 from exporter.fetch.published import cached
 from exporter.models.config import model
+from exporter.processes import run
 from exporter.settings import Settings
-
-LAYOUTS = ("plain", "averages", "training")
 
 _models = click.argument("names", metavar="MODEL...", nargs=-1, type=model_type)
 _all = click.option("--all", "every", is_flag=True, help="Every model that has an archive.")
@@ -36,7 +36,8 @@ _all = click.option("--all", "every", is_flag=True, help="Every model that has a
 @_all
 @fetching_options
 @json_option
-def fetch(names: tuple[str, ...], every: bool, settings: Settings, as_json: bool) -> None:
+@click.pass_obj
+def fetch(debug: bool, names: tuple[str, ...], every: bool, settings: Settings, as_json: bool) -> None:
     """Bring published archives into the cache, checked; prints the path of each.
 
     An archive that checkpoints.lock pins must have exactly those bytes. One that is not pinned must have those that
@@ -50,7 +51,7 @@ def fetch(names: tuple[str, ...], every: bool, settings: Settings, as_json: bool
     with progress("fetch", len(configs), warn) as listener:
         for config in configs:
             listener.step(config.name)
-            entries.append(fetch(config, settings, listener))
+            entries.append(fetch(config, settings, listener, debug=debug))
     if as_json:
         print_json([_entry_row(entry) for entry in entries])
     else:
@@ -68,7 +69,8 @@ def _entry_row(entry: Entry) -> dict[str, Any]:
 @click.option("--update", is_flag=True, help="Pin anew what is pinned already.")
 @fetching_options
 @json_option
-def lock(names: tuple[str, ...], every: bool, update: bool, settings: Settings, as_json: bool) -> None:
+@click.pass_obj
+def lock(debug: bool, names: tuple[str, ...], every: bool, update: bool, settings: Settings, as_json: bool) -> None:
     """Fetch archives, check all that is in them, and pin their size and hashes in checkpoints.lock."""
     from exporter.fetch.pin import pin
     from exporter.progress import progress
@@ -78,7 +80,7 @@ def lock(names: tuple[str, ...], every: bool, update: bool, settings: Settings, 
     with progress("lock", len(configs), warn) as listener:
         for config in configs:
             listener.step(config.name)
-            pinned.append(pin(config, settings, update=update, listener=listener))
+            pinned.append(pin(config, settings, update=update, listener=listener, debug=debug))
     if as_json:
         rows = [dataclasses.asdict(archive) for archive in pinned]
         print_json([{**row, "lock_file": str(row["lock_file"])} for row in rows])
@@ -177,17 +179,16 @@ def cache_path(settings: Settings) -> None:
 @click.option("--layout", type=click.Choice(LAYOUTS), default="plain", show_default=True)
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @click.pass_obj
-def synth(debug: bool, name: str, output: Path, layout: str, seed: int) -> None:
+def synth(debug: bool, name: str, output: Path, layout: Layout, seed: int) -> None:
     """Write a synthetic checkpoint: the exact layout of the published one, with made-up weights.
 
     The weights depend on the seed alone. Seed 0 gives the weights on which the outputs of the original networks were
     recorded. What is built from it says so in its metadata.
     """
-    from exporter.processes import run
     from exporter.progress import progress
 
-    request = {"config": model(name).to_dict(), "output": str(output), "layout": layout, "seed": seed}
+    request = SynthesizeRequest(model(name), output, layout, seed)
     with progress(f"synthetic {name}", None) as listener:
-        result = run.run("synthesize", request, listener.step, debug)
-    for path in result["files"]:
+        result = run.run(SYNTHESIZE, request, listener.step, debug).result
+    for path in result.files:
         click.echo(path)

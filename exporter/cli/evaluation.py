@@ -37,23 +37,24 @@ def predict(debug: bool, path: Path, images: Sequence[Path], top: int, model_nam
     """
     from exporter.evaluation.classifier import Classifier
     from exporter.evaluation.image_files import require_image
+    from exporter.evaluation.jobs import PREDICT, Image, PredictRequest
     from exporter.processes import run as worker
     from exporter.progress import progress
 
     classifier = Classifier.of(path, _named(model_name))
     for image in images:
         require_image(image)
-    request = {**classifier.request(), "images": [str(image) for image in images], "top": top}
+    request = PredictRequest(classifier.to_load(), tuple(map(Image, images)), top)
     with progress("predict", 2) as listener:
-        result = worker.run("predict", request, listener.step, debug)
+        result = worker.run(PREDICT, request, listener.step, debug).result
     if classifier.synthetic:
         warn(_MEANINGLESS)
     shown = [
-        {"path": str(image), "classes": [_class(index, share, classifier.classes) for index, share in found["classes"]]}
-        for image, found in zip(images, result["images"], strict=True)
+        {"path": str(image), "classes": [_class(index, share, classifier.classes) for index, share in classes]}
+        for image, classes in zip(images, result.images, strict=True)
     ]
     if as_json:
-        print_json({**classifier.facts(), "image_size": result["image_size"], "images": shown})
+        print_json({**classifier.facts(), "image_size": result.image_size, "images": shown})
     else:
         click.echo("\n".join(map(_prediction_text, shown)))
 

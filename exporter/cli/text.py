@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from exporter.artifact.jobs import Inspection
 from exporter.fetch.cache import Entry
 from exporter.fetch.published import cached
 from exporter.models import variables as layout
@@ -113,53 +114,52 @@ def difference_text(difference: Difference) -> str:
     return "\n".join([*lines, f"  {differing} of {total} differ" if differing else f"  all {total} are the same"])
 
 
-def inspection_text(facts: dict[str, Any]) -> str:
+def inspection_text(found: Inspection) -> str:
     """An artifact's description for people; ``--json`` has all of it."""
-    variables = facts["variables"]
+    variables = found.variables
     lines = [
-        facts["path"],
-        f"  format       {facts['format']}" + (f", {facts['handle']}" if facts["handle"] else ""),
-        "  tag sets     " + ", ".join("{" + ", ".join(tags) + "}" for tags in facts["tag_sets"]),
-        *_signature_lines(facts["signatures"]),
-        *(f"  function     {name}, traced {count} times" for name, count in facts["functions"].items()),
-        f"  variables    {variables['count']}, {variables['trainable']} trainable; "
-        f"{variables['parameters']:,} parameters",
-        f"  size         {facts['bytes']:,} bytes",
-        f"  readers      {_readers_text(facts)}",
-        f"  written by   {_writer_text(facts)}",
-        *_source_lines(facts["source"]),
+        found.path,
+        f"  format       {found.format}" + (f", {found.handle}" if found.handle else ""),
+        "  tag sets     " + ", ".join("{" + ", ".join(tags) + "}" for tags in found.tag_sets),
+        *_signature_lines(found),
+        *(f"  function     {name}, traced {count} times" for name, count in found.functions.items()),
+        f"  variables    {variables.count}, {variables.trainable} trainable; {variables.parameters:,} parameters",
+        f"  size         {found.bytes:,} bytes",
+        f"  readers      {_readers_text(found)}",
+        f"  written by   {_writer_text(found)}",
+        *_source_lines(found.source),
     ]
-    if facts["verified"] is not None:
-        lines.append("  verified     " + ("when it was built" if facts["verified"] else "no: built with --no-verify"))
+    if found.verified is not None:
+        lines.append("  verified     " + ("when it was built" if found.verified else "no: built with --no-verify"))
     return "\n".join(lines)
 
 
-def _signature_lines(signatures: dict[str, Any]) -> list[str]:
+def _signature_lines(found: Inspection) -> list[str]:
     lines = []
-    for tags, named in signatures.items():
+    for tags, named in found.signatures.items():
         for name, signature in named.items():
             sides = (
-                ", ".join(f"{key} {tensor['dtype']} {_shape_text(tensor['shape'])}" for key, tensor in side.items())
-                for side in (signature["inputs"], signature["outputs"])
+                ", ".join(f"{key} {tensor.dtype} {_shape_text(tensor.shape)}" for key, tensor in side.items())
+                for side in (signature.inputs, signature.outputs)
             )
             lines.append(f"  signature    {{{tags}}} {name}: " + " -> ".join(sides))
     return lines or ["  signatures   none"]
 
 
-def _shape_text(shape: list[int | None] | None) -> str:
+def _shape_text(shape: tuple[int | None, ...] | None) -> str:
     return "[…]" if shape is None else "[" + ", ".join("?" if size is None else str(size) for size in shape) + "]"
 
 
-def _readers_text(facts: dict[str, Any]) -> str:
-    if facts["oldest_tensorflow"]:
-        return f"TensorFlow {facts['oldest_tensorflow']} and newer"
-    return f"newer than TensorFlow 1.15, for {len(facts['findings'])} reasons; the first: {facts['findings'][0]}"
+def _readers_text(found: Inspection) -> str:
+    if found.oldest_tensorflow:
+        return f"TensorFlow {found.oldest_tensorflow} and newer"
+    return f"newer than TensorFlow 1.15, for {len(found.findings)} reasons; the first: {found.findings[0]}"
 
 
-def _writer_text(facts: dict[str, Any]) -> str:
-    if tool := facts["written_by"]:
+def _writer_text(found: Inspection) -> str:
+    if tool := found.written_by:
         return f"nasexport {tool['nasexport']}, TensorFlow {tool['tensorflow']}"
-    return f"unknown, TensorFlow {facts['tensorflow_version'] or 'unknown'}"
+    return f"unknown, TensorFlow {found.tensorflow_version or 'unknown'}"
 
 
 def _source_lines(source: dict[str, Any] | None) -> list[str]:

@@ -15,11 +15,12 @@ from exporter.artifact import folder as artifact
 from exporter.artifact import packed
 from exporter.diff.comparison import Comparison
 from exporter.diff.declared import of_files
-from exporter.diff.jobs import ASPECTS, FILE_ASPECTS
+from exporter.diff.jobs import ASPECTS, COMPARE_FILES, FILE_ASPECTS, ComparedFiles, CompareFilesRequest
 from exporter.diff.observed import PROBED
 from exporter.diff.side import Side
 from exporter.errors import ArtifactError
 from exporter.files.arrays import LazyArrays
+from exporter.probe.jobs import PROBE, ProbeRequest
 from exporter.processes import run
 from exporter.progress import Say
 from exporter.verification.results import TOLERANCE
@@ -74,22 +75,21 @@ def compare(
         ArtifactError: one of them is no artifact, is damaged, or cannot be used as its format promises.
     """
     with packed.opened(a) as folder_a, packed.opened(b) as folder_b:
-        folders = {"a": folder_a, "b": folder_b}
-        for folder in folders.values():
+        for folder in (folder_a, folder_b):
             artifact.require_artifact(folder)
-        request = {**{side: str(folder) for side, folder in folders.items()}, "values": "variables" in aspects}
-        files = run.run("compare_files", request, report, debug)
-        notes = _prefix_notes(files["prefixes"])
+        request = CompareFilesRequest(folder_a, folder_b, values="variables" in aspects)
+        files = run.run(COMPARE_FILES, request, report, debug).result
+        notes = _prefix_notes(files.prefixes)
         comparisons = [comparison for comparison in of_files(files) if comparison.aspect in aspects]
         probed = [aspect for aspect in ASPECTS if aspect in aspects and aspect not in FILE_ASPECTS]
         if probed:
-            sizes = {side: image_size or files[side]["image_size"] for side in folders}
+            sizes = (image_size or files.a.image_size, image_size or files.b.image_size)
             notes += [
-                f"nothing tells the size of {side.upper()}'s images: {USUAL_IMAGE_SIZE} was taken (--image-size)"
-                for side, size in sizes.items()
+                f"nothing tells the size of {side}'s images: {USUAL_IMAGE_SIZE} was taken (--image-size)"
+                for side, size in zip("AB", sizes, strict=True)
                 if size is None
             ]
-            with _running(folders, files, sizes, report, debug) as (side_a, side_b):
+            with _running((folder_a, folder_b), files, sizes, report, debug) as (side_a, side_b):
                 for aspect in probed:
                     comparisons += PROBED[aspect](side_a, side_b, tolerance)
                 if "training" in aspects and side_a.settable != side_b.settable:
@@ -102,23 +102,20 @@ def compare(
 
 @contextlib.contextmanager
 def _running(
-    folders: dict[str, Path], files: dict[str, Any], sizes: dict[str, int | None], report: Say, debug: bool
+    folders: tuple[Path, Path], files: ComparedFiles, sizes: tuple[int | None, int | None], report: Say, debug: bool
 ) -> Iterator[tuple[Side, Side]]:
     """What both do, one after the other; the arrays stay on disk for the time of the ``with`` block."""
     with tempfile.TemporaryDirectory(prefix="nasexport-") as temporary:
-        sides = []
-        for (side, folder), prefix in zip(folders.items(), files["prefixes"], strict=True):
-            output = Path(temporary) / side
-            _probe(folder, sizes[side] or USUAL_IMAGE_SIZE, output, report, debug)
-            arrays = LazyArrays(output)
-            sides.append(Side(arrays, files[side], prefix))
-        yield sides[0], sides[1]
+        outputs = (Path(temporary) / "a", Path(temporary) / "b")
+        for folder, size, output in zip(folders, sizes, outputs, strict=True):
+            _probe(folder, size or USUAL_IMAGE_SIZE, output, report, debug)
+        first, second = map(LazyArrays, outputs)
+        yield Side(first, files.a, files.prefixes[0]), Side(second, files.b, files.prefixes[1])
 
 
 def _probe(folder: Path, size: int, output: Path, report: Say, debug: bool) -> None:
-    request = {"path": str(folder), "image_size": size, "output": str(output)}
     try:
-        run.run("probe", request, report, debug)
+        run.run(PROBE, ProbeRequest(folder, size, output), report, debug)
     except ArtifactError as error:
         hint = "what needs no loading can be compared with --only " + ",".join(FILE_ASPECTS)
         raise ArtifactError(f"{error}\n{hint}" if "\n" not in str(error) else str(error)) from error

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from exporter.artifact import variable_names
+from exporter.artifact.jobs import Inspection
 from exporter.diff.declared import flat_signatures
 from exporter.models.formats import FORMATS, TRAINING_MOMENTUM
 from exporter.models.signatures import MOMENTUM_INPUT
@@ -15,10 +16,10 @@ END_POINTS = "end points"
 class Side:
     """What the probe of one artifact wrote down, in the words that both formats share."""
 
-    def __init__(self, arrays: Any, facts: dict[str, Any], prefix: str):
-        self.arrays, self.hub, self._prefix = arrays, facts["format"] == "hub", prefix
-        inputs = (set(signature["inputs"]) for signature in flat_signatures(facts).values())
-        always = all(version.momentum_settable for version in FORMATS[facts["format"]].versions)
+    def __init__(self, arrays: Any, facts: Inspection, prefix: str):
+        self.arrays, self.hub, self._prefix = arrays, facts.format == "hub", prefix
+        inputs = (set(signature.inputs) for signature in flat_signatures(facts).values())
+        always = all(version.momentum_settable for version in FORMATS[facts.format].versions)
         #: Whether a reader can choose the momentum; a TF2 SavedModel that did not take one could not be probed.
         self.settable = always or any(MOMENTUM_INPUT in names for names in inputs)
 

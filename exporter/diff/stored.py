@@ -8,9 +8,17 @@ import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from exporter.artifact import inspection, variable_names
+from exporter.artifact.jobs import InspectRequest
+from exporter.diff.jobs import (
+    ComparedFiles,
+    CompareFilesRequest,
+    KindDifference,
+    ValueDifference,
+    VariableDifferences,
+)
 from exporter.errors import ArtifactError
 from exporter.files.json_values import finite_or_none
-from exporter.processes.run import Say
+from exporter.progress import Say
 from exporter.verification.differences import differences
 
 #: What TensorFlow's reader of checkpoints raises; of a file that was cut, that an index is out of range.
@@ -18,30 +26,21 @@ _UNREADABLE = (tf.errors.OpError, ValueError, RuntimeError, IndexError)
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
 
-def compare_files(request: dict[str, Any], report: Say) -> dict[str, Any]:
-    """A job of `exporter.processes.run`: reads the artifacts in the folders ``request["a"]`` and ``request["b"]``.
-
-    One variable of each is in memory at a time.
-
-    Returns:
-        ``a`` and ``b``, what `exporter.artifact.inspection.describe` says of them; ``prefixes``, what to take off the
-        names of
-        either's variables so that they meet. With ``request["values"]`` also ``variables``: names ``only_in_a`` and
-        ``only_in_b``, the number ``in_both``, and those that have another ``shape`` (or type) or another ``value``,
-        each with what differs; figures that are no finite number are None.
+def compare_files(request: CompareFilesRequest, say: Say) -> ComparedFiles:
+    """The job `exporter.diff.jobs.COMPARE_FILES`; one variable of each artifact is in memory at a time.
 
     Raises:
         ArtifactError: one of them is no SavedModel, or a damaged one.
     """
-    folders = {side: Path(request[side]) for side in ("a", "b")}
-    facts = {side: inspection.describe({"path": folder}, report) for side, folder in folders.items()}
-    bundles = [_Bundle(folder, facts[side]["variables"]["count"]) for side, folder in folders.items()]
-    found = variable_names.prefixes(bundles[0].keys, bundles[1].keys)
-    result = {**facts, "prefixes": list(found)}
-    if request["values"]:
-        report("comparing the variables")
-        result["variables"] = _compared(bundles, found)
-    return result
+    folders = (request.a, request.b)
+    a, b = (inspection.describe(InspectRequest(folder), say) for folder in folders)
+    bundles = [_Bundle(folder, facts.variables.count) for folder, facts in zip(folders, (a, b), strict=True)]
+    prefixes = variable_names.prefixes(bundles[0].keys, bundles[1].keys)
+    differences = None
+    if request.values:
+        say("comparing the variables")
+        differences = _compared(bundles, prefixes)
+    return ComparedFiles(a, b, prefixes, differences)
 
 
 class _Bundle:
@@ -93,36 +92,36 @@ def _keys(reader: Any) -> dict[str, str]:
     }
 
 
-def _compared(bundles: list[_Bundle], prefixes: tuple[str, str]) -> dict[str, Any]:
+def _compared(bundles: list[_Bundle], prefixes: tuple[str, str]) -> VariableDifferences:
     first, second = (
         {variable_names.without(name, prefix): name for name in bundle.keys}
         for bundle, prefix in zip(bundles, prefixes, strict=True)
     )
-    shapes, values = [], []
+    other_kinds, other_values = [], []
     both = [name for name in first if name in second]
     for name in both:
         kinds = [bundles[0].kind(first[name]), bundles[1].kind(second[name])]
         if kinds[0] != kinds[1]:
-            shapes.append({"name": name, "a": kinds[0], "b": kinds[1]})
+            other_kinds.append(KindDifference(name, *kinds))
             continue
         a, b = bundles[0].read(first[name]), bundles[1].read(second[name])
         # Bit for bit: a NaN is itself, and 0 is not -0. Strings are objects.
         if not (np.array_equal(a, b) if a.dtype == object else a.tobytes() == b.tobytes()):
-            values.append({"name": name, "kind": kinds[0], **_sizes(a, b)})
-    return {
-        "only_in_a": [name for name in first if name not in second],
-        "only_in_b": [name for name in second if name not in first],
-        "in_both": len(both),
-        "shape": shapes,
-        "value": values,
-    }
+            other_values.append(ValueDifference(name, kinds[0], *_sizes(a, b)))
+    return VariableDifferences(
+        only_in_a=tuple(name for name in first if name not in second),
+        only_in_b=tuple(name for name in second if name not in first),
+        in_both=len(both),
+        kinds=tuple(other_kinds),
+        values=tuple(other_values),
+    )
 
 
-def _sizes(a: np.ndarray, b: np.ndarray) -> dict[str, float | None]:
-    """How large a difference is; None where there is no number for that."""
+def _sizes(a: np.ndarray, b: np.ndarray) -> tuple[float | None, float | None]:
+    """How large a difference is, absolute and relative; None where there is no number for that."""
     try:
         found = differences(a.astype(np.float64), b.astype(np.float64))
     except (TypeError, ValueError):
         found = (float("nan"), float("nan"))
-    keys = ("absolute_difference", "relative_difference")
-    return {key: finite_or_none(value) for key, value in zip(keys, found, strict=True)}
+    absolute, relative = map(finite_or_none, found)
+    return absolute, relative

@@ -6,6 +6,7 @@ from typing import Any
 
 from exporter.artifact import folder
 from exporter.errors import ArtifactError, ConfigError
+from exporter.evaluation.jobs import ModelToLoad
 from exporter.models.classes import IMAGENET_CLASSES
 from exporter.models.config import ModelConfig
 from exporter.verification import verify
@@ -51,13 +52,9 @@ class Classifier:
     def classes(self) -> int:
         return self.config.num_classes if self.config else IMAGENET_CLASSES
 
-    def request(self) -> dict[str, Any]:
+    def to_load(self) -> ModelToLoad:
         """What a worker must know to load it."""
-        return {
-            "path": str(self.path),
-            "image_size": self.config.image_size if self.config else None,
-            "classes": self.classes,
-        }
+        return ModelToLoad(self.path, self.config.image_size if self.config else None, self.classes)
 
     def facts(self) -> dict[str, Any]:
         """What the JSON of every command says of it."""

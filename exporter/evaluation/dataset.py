@@ -6,10 +6,11 @@ import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from exporter.errors import EvaluationError
 from exporter.evaluation.image_files import SUFFIXES
+from exporter.evaluation.jobs import Image
 from exporter.models.classes import IMAGENET_CLASSES, class_of_wnid, described
 
 _WNID = re.compile(r"n\d{8}")
@@ -53,12 +54,9 @@ class DataSet:
             text.update(f"{item.file}\t{item.offset}\t{item.label}\n".encode(errors="surrogateescape"))
         return text.hexdigest()
 
-    def request(self, start: int) -> list[dict[str, Any]]:
+    def images(self, start: int) -> tuple[Image, ...]:
         """The items from ``start`` on, as the worker takes them."""
-        return [
-            {"file": str(self.folder / item.file), "offset": item.offset, "label": item.label}
-            for item in self.items[start:]
-        ]
+        return tuple(Image(self.folder / item.file, item.offset, item.label) for item in self.items[start:])
 
 
 def listed(folder: Path, labels: Path | None, classes: int, limit: int | None = None) -> DataSet:

@@ -12,9 +12,10 @@ from exporter.errors import EvaluationError
 from exporter.evaluation.accuracy import MAX_K, Tally
 from exporter.evaluation.classifier import Classifier
 from exporter.evaluation.dataset import DataSet
+from exporter.evaluation.jobs import EVALUATE, ClassifiedBatch, EvaluateRequest
 from exporter.files import staging
 from exporter.processes import run as worker
-from exporter.processes.run import Say
+from exporter.progress import Say
 
 #: Raised with every change of what is counted, or of how images are preprocessed.
 STATE_SCHEMA = 1
@@ -52,25 +53,17 @@ class Evaluation:
             ArtifactError, ConfigError: the artifact cannot classify the images.
         """
 
-        def heard(message: Any) -> None:
-            if isinstance(message, str):
-                report(message)
-            else:
-                self._take(message)
-                report(self._progress())
+        def count(batch: ClassifiedBatch) -> None:
+            self._count(batch)
+            report(self._progress())
 
-        request = {
-            **self._classifier.request(),
-            "items": self._dataset.request(self.position),
-            "batch_size": batch_size,
-            "skip_broken": skip_broken,
-        }
-        worker.run("evaluate", request, heard, debug)
+        model, images = self._classifier.to_load(), self._dataset.images(self.position)
+        worker.run(EVALUATE, EvaluateRequest(model, images, batch_size, skip_broken), report, debug, on_event=count)
 
-    def _take(self, outcome: dict[str, Any]) -> None:
-        self.position += outcome["done"]
-        self.tally.add(outcome["ranks"], outcome["confidences"])
-        self.broken += outcome["broken"]
+    def _count(self, batch: ClassifiedBatch) -> None:
+        self.position += batch.done
+        self.tally.add(batch.ranks, batch.confidences)
+        self.broken += batch.broken
         self._save()
 
     def _progress(self) -> str:

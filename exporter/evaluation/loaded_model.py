@@ -3,7 +3,6 @@
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,8 @@ from numpy.typing import NDArray
 
 from exporter.artifact.folder import require_artifact
 from exporter.errors import ArtifactError, ConfigError
+from exporter.evaluation.jobs import ModelToLoad
+from exporter.progress import Say
 
 Size = tuple[int, int]
 
@@ -33,13 +34,13 @@ class Loaded:
 class LoadedModel:
     """A loaded artifact of any format, as a function from images to logits."""
 
-    def __init__(self, request: dict[str, Any], report: Callable[[str], None]):
-        self._path = Path(request["path"])
-        self.classes: int = request["classes"]
-        report("loading the artifact")
+    def __init__(self, model: ModelToLoad, say: Say):
+        self._path = model.path
+        self.classes = model.classes
+        say("loading the artifact")
         loaded: Loaded = pkgutil.resolve_name(require_artifact(self._path).load)(self._path)
         self._call, found = loaded.call, loaded.image_size
-        wanted = request["image_size"]
+        wanted = model.image_size
         if wanted and found and found != (wanted, wanted):
             raise ConfigError(
                 f"{self._path} takes images of {found[1]} x {found[0]} pixels, the model named {wanted} x {wanted}: "

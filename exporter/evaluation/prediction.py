@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,11 +11,18 @@ from google.protobuf.message import DecodeError
 from tensorflow.python.lib.io.tf_record import tf_record_random_reader
 
 from exporter.errors import EvaluationError, ImageError
+from exporter.evaluation.jobs import (
+    ClassifiedBatch,
+    EvaluateRequest,
+    EvaluateResult,
+    Image,
+    PredictRequest,
+    PredictResult,
+)
 from exporter.evaluation.loaded_model import Floats, LoadedModel
 from exporter.evaluation.preprocessing import preprocessed
 from exporter.models.classes import IMAGENET_CLASSES, class_names
-
-Item = dict[str, Any]
+from exporter.progress import Say
 
 #: Images that are decoded at once, beside the batch that is being classified.
 _THREADS = min(4, os.cpu_count() or 1)
@@ -24,51 +30,41 @@ _THREADS = min(4, os.cpu_count() or 1)
 _BATCH = 16
 
 
-def predict(request: dict[str, Any], report: Callable[[str], None]) -> dict[str, Any]:
-    """Classifies ``request["images"]``, paths of files.
-
-    ``request`` has what `exporter.evaluation.classifier.Classifier.request` gives, too. The result has ``image_size``
-    as [height, width] and for each image, in order, ``classes``: [index, probability] of the ``top`` likeliest ones.
+def predict(request: PredictRequest, say: Say) -> PredictResult:
+    """The job `exporter.evaluation.jobs.PREDICT`: the likeliest classes of images.
 
     Raises:
         ImageError: an image cannot be read.
         ArtifactError: the artifact does not load, or does not classify.
     """
-    model = LoadedModel(request, report)
-    report(f"classifying {len(request['images'])} images" if len(request["images"]) > 1 else "classifying the image")
-    items = [{"file": path, "offset": None, "label": None} for path in request["images"]]
+    model = LoadedModel(request.model, say)
+    say(f"classifying {len(request.images)} images" if len(request.images) > 1 else "classifying the image")
     found = []
-    for batch in _batches(items, _BATCH, model, skip_broken=False):
+    for batch in _batches(request.images, _BATCH, model, skip_broken=False):
         for row in _probabilities(model.logits(batch.images)):
-            best = np.argsort(-row, kind="stable")[: request["top"]]
-            found.append({"classes": [[int(index), float(row[index])] for index in best]})
-    return {"image_size": list(model.size), "images": found}
+            best = np.argsort(-row, kind="stable")[: request.top]
+            found.append(tuple((int(index), float(row[index])) for index in best))
+    return PredictResult(model.size, tuple(found))
 
 
-def evaluate(request: dict[str, Any], report: Callable[[Any], None]) -> dict[str, Any]:
-    """Classifies ``request["items"]`` and reports each batch as it is done.
-
-    An item has a ``file``; an ``offset`` where it is a record of a TFRecord file, whose label stands in the record; and
-    else a ``label``, an index of a class. Beside lines of text, ``report`` gets a JSON object for each batch:
-    ``done`` items, ``ranks`` and ``confidences`` of the images in it (the rank is that of the true class, 0 where it
-    is the likeliest; the confidence is the probability of the likeliest), and names of ``broken`` ones, which are an
-    error without ``request["skip_broken"]``.
+def evaluate(request: EvaluateRequest, say: Say, send: Callable[[ClassifiedBatch], None]) -> EvaluateResult:
+    """The job `exporter.evaluation.jobs.EVALUATE`: holds the classes of images against their labels.
 
     Raises:
         ImageError: an image cannot be read.
         EvaluationError: a record has no label, or a wrong one.
         ArtifactError: the artifact does not load, or does not classify.
     """
-    model = LoadedModel(request, report)
-    report("classifying the first images")
-    for batch in _batches(request["items"], request["batch_size"], model, request["skip_broken"]):
-        outcome: dict[str, Any] = {"done": batch.done, "broken": batch.broken, "ranks": [], "confidences": []}
+    model = LoadedModel(request.model, say)
+    say("classifying the first images")
+    for batch in _batches(request.images, request.batch_size, model, request.skip_broken):
+        ranks, confidences = [], []
         if batch.labels:
             logits = model.logits(batch.images)
-            outcome["ranks"] = _ranks(logits, batch.labels)
-            outcome["confidences"] = _probabilities(logits).max(axis=1).tolist()
-        report(outcome)
-    return {"image_size": list(model.size)}
+            ranks = _ranks(logits, batch.labels)
+            confidences = _probabilities(logits).max(axis=1).tolist()
+        send(ClassifiedBatch(batch.done, tuple(batch.broken), tuple(ranks), tuple(confidences)))
+    return EvaluateResult(model.size)
 
 
 def _probabilities(logits: Floats) -> Floats:
@@ -84,7 +80,7 @@ def _ranks(logits: Floats, labels: Sequence[int]) -> list[int]:
 
 
 class _Batch:
-    """What came of a row of items: the images and labels of the whole ones, the names of the broken ones."""
+    """What came of a row of images: the images and labels of the whole ones, the names of the broken ones."""
 
     def __init__(self, read: Sequence[tuple[tf.Tensor, int] | str]):
         self.done = len(read)
@@ -98,43 +94,39 @@ class _Batch:
         return tf.stack(self._images)
 
 
-def _batches(items: Sequence[Item], size: int, model: LoadedModel, skip_broken: bool) -> Iterator[_Batch]:
+def _batches(images: Sequence[Image], size: int, model: LoadedModel, skip_broken: bool) -> Iterator[_Batch]:
     """Reads the next batch while the last one is used, so that memory holds two of them."""
 
-    def read(item: Item) -> tuple[tf.Tensor, int] | str:
+    def read(image: Image) -> tuple[tf.Tensor, int] | str:
         try:
-            content, label, name = _content(item, model.classes)
+            content, label, name = _content(image, model.classes)
             return preprocessed(content, model.size, name), label
         except ImageError:
             if not skip_broken:
                 raise
-            return _name(item)
+            return image.name
 
     with ThreadPoolExecutor(_THREADS) as pool:
-        ahead: list[Future[Any]] = [pool.submit(read, item) for item in items[:size]]
-        for start in range(size, len(items) + size, size):
-            now, ahead = ahead, [pool.submit(read, item) for item in items[start : start + size]]
+        ahead: list[Future[Any]] = [pool.submit(read, image) for image in images[:size]]
+        for start in range(size, len(images) + size, size):
+            now, ahead = ahead, [pool.submit(read, image) for image in images[start : start + size]]
             yield _Batch([future.result() for future in now])
 
 
-def _name(item: Item) -> str:
-    return item["file"] if item["offset"] is None else f"{item['file']}, the record at byte {item['offset']}"
-
-
-def _content(item: Item, classes: int) -> tuple[bytes, int, str]:
+def _content(image: Image, classes: int) -> tuple[bytes, int, str]:
     """The bytes of an image, its label (0 where none is known), and what to call it."""
-    if item["offset"] is not None:
-        return _record(item, classes)
+    if image.offset is not None:
+        return _record(image, classes)
     try:
-        return Path(item["file"]).read_bytes(), item["label"] or 0, _name(item)
+        return image.file.read_bytes(), image.label or 0, image.name
     except OSError as error:
-        raise ImageError(f"cannot read the image {item['file']}: {error.strerror}") from error
+        raise ImageError(f"cannot read the image {image.file}: {error.strerror}") from error
 
 
-def _record(item: Item, classes: int) -> tuple[bytes, int, str]:
-    name = _name(item)
+def _record(image: Image, classes: int) -> tuple[bytes, int, str]:
+    name = image.name
     try:
-        content, _ = tf_record_random_reader(item["file"]).read(item["offset"])
+        content, _ = tf_record_random_reader(str(image.file)).read(image.offset)
         features = tf.train.Example.FromString(content).features.feature
     except (tf.errors.OpError, IndexError, DecodeError) as error:
         raise ImageError(f"{name}, is damaged: it is not a whole tf.train.Example") from error

@@ -18,7 +18,12 @@ from exporter.settings import Settings
 
 
 def pin(
-    config: ModelConfig, settings: Settings = Settings(), *, update: bool = False, listener: Listener = SILENT
+    config: ModelConfig,
+    settings: Settings = Settings(),
+    *,
+    update: bool = False,
+    listener: Listener = SILENT,
+    debug: bool = False,
 ) -> LockedArchive:
     """Fetches the model's archive, checks all of it, and writes its size and hashes into the lock file.
 
@@ -33,11 +38,11 @@ def pin(
     locked = lock_entry(config, settings)
     if update:
         locked = dataclasses.replace(locked, size=None, sha256=None, files={})
-    entry = Fetching(config, locked, settings, listener).run()
+    entry = Fetching(config, locked, settings, listener, debug=debug).run()
     with tempfile.TemporaryDirectory(prefix="nasexport-") as temporary:
         listener.note(f"unpacking {entry.path.name}")
         files = unpack(entry.path, Path(temporary), locked)
-        inventory(config, Path(temporary), listener)
+        inventory(config, Path(temporary), listener, debug=debug)
     pinned = dataclasses.replace(locked, size=entry.size, sha256=entry.sha256, files=files)
     # Several may be pinned at once, each into the same file.
     name = "lock-" + hashlib.sha256(str(settings.lock.absolute()).encode()).hexdigest()[:16]

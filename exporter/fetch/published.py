@@ -1,6 +1,7 @@
 """Gets the published archives: from the cache, or from the first address that has the right bytes."""
 
 import contextlib
+import dataclasses
 import hashlib
 import itertools
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter.checkpoint import source
+from exporter.checkpoint.jobs import INVENTORY, Inventory, InventoryRequest
 from exporter.checkpoint.source import Source
 from exporter.errors import CheckpointError, ConfigError, FetchError
 from exporter.fetch.addresses import addresses, without_password
@@ -45,7 +47,9 @@ def cached(settings: Settings) -> dict[str, Entry]:
     return {name: entry for name, entry in found.items() if entry}
 
 
-def fetch(config: ModelConfig, settings: Settings = Settings(), listener: Listener = SILENT) -> Entry:
+def fetch(
+    config: ModelConfig, settings: Settings = Settings(), listener: Listener = SILENT, *, debug: bool = False
+) -> Entry:
     """The model's archive in the cache, its bytes checked; it is downloaded first where it is not there.
 
     A pinned archive has exactly the bytes that the lock file says. One that is not pinned has those that its server
@@ -60,7 +64,7 @@ def fetch(config: ModelConfig, settings: Settings = Settings(), listener: Listen
     locked = lock_entry(config, settings)
     if settings.frozen:
         require_pinned(locked)
-    return Fetching(config, locked, settings, listener).run()
+    return Fetching(config, locked, settings, listener, debug=debug).run()
 
 
 @contextlib.contextmanager
@@ -71,11 +75,14 @@ def opened(
     listener: Listener = SILENT,
     *,
     scratch: Path | None = None,
+    debug: bool = False,
+    time_limit: float | None = None,
 ) -> Iterator[Source]:
     """The checkpoint to work with: the one that the user names, or the published one, unpacked.
 
     Args:
         scratch: where to unpack what the cache cannot keep, by default where temporary files go.
+        debug, time_limit: of the process that checks an archive that is not pinned, see `exporter.processes.run.run`.
 
     Raises:
         NasexportError: as `exporter.checkpoint.source.opened` and `fetch` do.
@@ -92,25 +99,35 @@ def opened(
     cache = Cache(settings.cache)
     entry = cache.find(locked)
     if entry is None or not unpacked_is_sound(cache, locked, entry.sha256):
-        entry = Fetching(config, locked, settings, listener).run()
+        entry = Fetching(config, locked, settings, listener, debug=debug, time_limit=time_limit).run()
     with unpacked(cache, locked, entry, listener, scratch) as folder:
         prefix = source.find_prefix(folder, shown_as=entry.path)
         yield source.described(prefix, locked.file_name, entry.sha256)
 
 
-def inventory(config: ModelConfig, folder: Path, listener: Listener) -> dict[str, Any]:
+def inventory(
+    config: ModelConfig, folder: Path, listener: Listener, *, debug: bool = False, time_limit: float | None = None
+) -> Inventory:
     """What an unpacked checkpoint holds, all of it read and found sound; see `exporter.checkpoint.inventory`."""
-    prefix = source.find_prefix(folder)
-    found = worker.run("inventory", {"config": config.to_dict(), "prefix": str(prefix)}, listener.note)
-    del found["peak_memory"]
-    return found
+    request = InventoryRequest(config, source.find_prefix(folder))
+    return worker.run(INVENTORY, request, listener.note, debug, time_limit=time_limit).result
 
 
 class Fetching:
     """One archive on its way into the cache."""
 
-    def __init__(self, config: ModelConfig, locked: LockedArchive, settings: Settings, listener: Listener):
+    def __init__(
+        self,
+        config: ModelConfig,
+        locked: LockedArchive,
+        settings: Settings,
+        listener: Listener,
+        *,
+        debug: bool = False,
+        time_limit: float | None = None,
+    ):
         self._config, self._locked, self._settings, self._listener = config, locked, settings, listener
+        self._debug, self._time_limit = debug, time_limit
         self._cache = Cache(settings.cache)
 
     def run(self) -> Entry:
@@ -157,7 +174,7 @@ class Fetching:
         self._require_pinned_bytes(partial, received.sha256, received.size, shown)
         record: dict[str, Any] = {"url": shown, "size": received.size}
         if not locked.pinned:
-            record["inventory"] = self._checked(partial, received.sha256)
+            record["inventory"] = dataclasses.asdict(self._checked(partial, received.sha256))
             self._listener.warn(
                 f"{locked.name} is not pinned in {locked.lock_file}; "
                 f"its {received.size} bytes have sha256 {received.sha256}"
@@ -182,13 +199,14 @@ class Fetching:
         discard(partial)
         return kept
 
-    def _checked(self, partial: Path, sha256: str) -> dict[str, Any]:
+    def _checked(self, partial: Path, sha256: str) -> Inventory:
         """Unpacks an archive that is not pinned, and checks that it holds the model's variables."""
         folder = self._cache.unpacked_folder(sha256)
         self._listener.note("unpacking the archive")
         try:
             unpack_into_cache(self._cache, self._locked, partial, sha256)
-            return inventory(self._config, folder, self._listener)
+            limit = self._time_limit
+            return inventory(self._config, folder, self._listener, debug=self._debug, time_limit=limit)
         except CheckpointError as error:
             if folder.exists():
                 self._cache.remove(folder)

@@ -1,8 +1,6 @@
 """The probe job: loads an artifact of any format and writes down what it gives."""
 
 import pkgutil
-from pathlib import Path
-from typing import Any
 
 import tensorflow as tf
 
@@ -10,14 +8,15 @@ from exporter.artifact.folder import require_artifact
 from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
 from exporter.files.arrays import save
 from exporter.models import formats
+from exporter.probe.jobs import ProbeRequest, ProbeResult
 from exporter.probe.output import ProbeOutput
-from exporter.processes.run import Say
+from exporter.progress import Say
 
 formats.preload("probe")
 
 
-def probe(request: dict[str, Any], report: Say) -> dict[str, Any]:
-    """Loads ``request["path"]`` with ``hub.load`` and writes what it gives to the folder ``request["output"]``.
+def probe(request: ProbeRequest, say: Say) -> ProbeResult:
+    """The job `exporter.probe.jobs.PROBE`: loads an artifact with ``hub.load`` and writes what it gives.
 
     For the arrays of a TF1 Hub module see `exporter.probe.hub_module`. Those of a TF2 SavedModel: ``output`` on
     `VERIFICATION_IMAGES` and ``output_single``, that of the function that was called, on the first of them alone;
@@ -31,18 +30,16 @@ def probe(request: dict[str, Any], report: Say) -> dict[str, Any]:
     (one more step), and ``gradients/names`` of the variables that a gradient reaches. ``gradients/stops`` are the
     operations that stop one.
 
-    ``request["earlier"]`` may have folders that earlier probes wrote, and the ``network`` that each told of: where one
-    of them has the same values of variables, what follows from what it has in common with this one is linked. A
-    SavedModel of the same `network_key` is loaded, called and asked for its signatures, and no more.
+    Where a previous probe has the same values of variables, what follows from what it has in common with this one is
+    linked. A SavedModel of the same `network_key` is loaded, called and asked for its signatures, and no more.
 
     The result lists the findings of the gate, and has the ``network``: for SavedModels its key.
     """
-    path = Path(request["path"])
-    report("loading the artifact")
-    images = VERIFICATION_IMAGES.at(request["image_size"])
-    output = Path(request["output"])
-    earlier = {Path(found): network for found, network in request.get("earlier", {}).items()}
+    path, output = request.path, request.output
+    say("loading the artifact")
+    images = VERIFICATION_IMAGES.at(request.image_size)
+    previous = {probed.output: probed.network for probed in request.previous}
     spec = require_artifact(path)
-    probed: ProbeOutput = pkgutil.resolve_name(spec.probe)(path, images, report, output.parent, earlier)
+    probed: ProbeOutput = pkgutil.resolve_name(spec.probe)(path, images, say, output.parent, previous)
     save(output, probed.arrays)
-    return {"findings": probed.findings, "tensorflow": tf.__version__, "network": probed.network}
+    return ProbeResult(tuple(probed.findings), tf.__version__, probed.network)

@@ -20,7 +20,7 @@ from exporter.probe.gradients import PLAIN, pulled, pulled_taped, reached, small
 from exporter.probe.jobs import DRAWS
 from exporter.probe.output import ProbeOutput
 from exporter.probe.reuse import network_key
-from exporter.processes.run import Say
+from exporter.progress import Say
 
 v1 = tf.compat.v1
 

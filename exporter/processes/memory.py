@@ -1,18 +1,16 @@
 """How much memory jobs are expected to take, and how much there is."""
 
+from typing import Any
+
 from exporter.models import variables
 from exporter.models.config import ModelConfig
-
-#: Largest resident sets of the jobs' processes, in bytes: one part for TensorFlow and the graph, one for each byte of
-#: weights. Measured with TensorFlow 2.21: 0.89 and 1.40 GB, 0.95 and 2.01 GB, 1.11 and 2.15 GB for nasnet_mobile and
-#: nasnet_large.
-_MEMORY = {"export": (0.9e9, 1.5), "reference": (0.9e9, 3.2), "probe": (1.1e9, 3.1)}
+from exporter.processes.job import Job
 
 
-def expected_memory(job: str, config: ModelConfig) -> int:
-    """What a process is expected to need for a network, in bytes."""
-    base, factor = _MEMORY[job]
-    return int(base + factor * 4 * variables.parameters(config, "classification"))
+def expected_memory(job: Job[Any, Any, Any], config: ModelConfig) -> int:
+    """What the process of a job is expected to need for a network, in bytes; its row has what was measured."""
+    assert job.memory
+    return int(job.memory.base + job.memory.per_weight * 4 * variables.parameters(config, "classification"))
 
 
 def free_memory() -> int:

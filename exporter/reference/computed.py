@@ -4,7 +4,6 @@ It shares the graph code with the writer but nothing else: a TF1 graph and sessi
 under their names in the checkpoint, no ``tf.function`` and no SavedModel.
 """
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,28 +15,28 @@ from exporter.files.arrays import digest, save
 from exporter.graph import network
 from exporter.models.config import ModelConfig, Task
 from exporter.models.variables import VariableSpec, variables
-from exporter.processes.run import Say
+from exporter.progress import Say
+from exporter.reference.jobs import ReferenceRequest, ReferenceResult
 
 v1 = tf.compat.v1
 
 
-def reference(request: dict[str, Any], report: Say) -> dict[str, Any]:
-    """Writes what an artifact of ``request["task"]`` must reproduce to ``request["output"]`` (`exporter.files.arrays`).
+def reference(request: ReferenceRequest, say: Say) -> ReferenceResult:
+    """The job `exporter.reference.jobs.REFERENCE`: writes what an artifact must reproduce (`exporter.files.arrays`).
 
     Arrays: ``end_point/NAME`` on `VERIFICATION_IMAGES`; ``training/end_point/NAME`` and ``training/NAME`` (batch
     statistics of every batch norm) from the training graph whose drop path and dropout keep everything, rescaled;
     ``names`` and ``digests`` (sha256) of the variables in order; ``regularization_loss/TASK``. With the
     task "classification", all that a feature vector needs is there too.
     """
-    config = ModelConfig.from_dict(request["config"])
-    task: Task = request["task"]
+    config, task = request.config, request.task
     specs = variables(config, task)
-    report("computing the reference")
-    checkpoint = Checkpoint(Path(request["prefix"]), config, specs)
+    say("computing the reference")
+    checkpoint = Checkpoint(request.prefix, config, specs)
     arrays = _outputs(checkpoint, config, task, specs)
     arrays |= _facts(checkpoint, config)
-    save(Path(request["output"]), arrays.items())
-    return {"arrays": len(arrays), "synthetic": checkpoint.synthetic, "tensorflow": tf.__version__}
+    save(request.output, arrays.items())
+    return ReferenceResult(checkpoint.synthetic, tf.__version__)
 
 
 def _outputs(checkpoint: Checkpoint, config: ModelConfig, task: Task, specs: list[VariableSpec]) -> dict[str, Any]:

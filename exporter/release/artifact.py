@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter.artifact import folder as artifact
+from exporter.artifact.jobs import ReadCheckpoint
 from exporter.checkpoint.source import Source
 from exporter.files import staging
 from exporter.files.hashing import File
@@ -28,7 +29,7 @@ def complete(
     release: Path,
     verifier: Verifier,
     source: Source,
-    exported: dict[str, Any],
+    read: ReadCheckpoint,
     say: Say,
 ) -> Record:
     """Brings an exported artifact from ``folder`` to its place in a release; its record is the last thing written.
@@ -36,7 +37,7 @@ def complete(
     Args:
         folder: the artifact, on the file system of the release.
         verifier: one that is prepared.
-        exported: the result of the job "export".
+        read: what the export found in the checkpoint.
 
     Raises:
         VerificationError: a check failed; the report of it is in its place, and nothing else.
@@ -45,7 +46,7 @@ def complete(
     """
     assert planned.inputs is not None
     target = planned.target
-    metadata = artifact.metadata(target.config, target.task, target.version, target.momentum, source, exported)
+    metadata = artifact.metadata(target.config, target.task, target.version, target.momentum, source, read)
     checked = verifier.verify(folder, Expected(target.config, target.task, target.version, target.momentum), say)
     checked = dataclasses.replace(checked, path=target.place.handle)
     metadata["verification"] = checked.verdict()

@@ -81,7 +81,9 @@ def make(
     with held(release), contextlib.ExitStack() as stack:
         models = []
         groups = _by_model(targets)
-        opened = _opened(stack, [config for config, _ in groups], checkpoints, settings, listener, release / PARTIAL)
+        opened = _opened(
+            stack, [config for config, _ in groups], checkpoints, settings, listener, release / PARTIAL, debug
+        )
         for (config, members), open_ in zip(groups, opened, strict=True):
             try:
                 source = open_()
@@ -118,6 +120,7 @@ def _opened(
     settings: Settings,
     listener: Listener,
     scratch: Path,
+    debug: bool,
 ) -> list[Callable[[], Source]]:
     """What gives the checkpoint of each model, for as long as ``stack`` is open.
 
@@ -126,7 +129,7 @@ def _opened(
 
     def one(config: ModelConfig) -> Source:
         return stack.enter_context(
-            published.opened(config, checkpoints.get(config.name), settings, listener, scratch=scratch)
+            published.opened(config, checkpoints.get(config.name), settings, listener, scratch=scratch, debug=debug)
         )
 
     with ThreadPoolExecutor() as threads:

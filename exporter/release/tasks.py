@@ -11,15 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from exporter.build import warn_of_surprises
+from exporter.artifact.jobs import EXPORT, ExportRequest, ExportTarget, ReadCheckpoint, WritingTarget, export_warnings
 from exporter.checkpoint.source import Source
 from exporter.errors import NasexportError, ReleaseError, WorkerError
 from exporter.models.config import TASKS, ModelConfig, largest_task
 from exporter.models.formats import FORMATS
+from exporter.probe.jobs import PROBE
 from exporter.processes import run as worker
 from exporter.processes.memory import expected_memory
 from exporter.processes.scheduler import Task
 from exporter.progress import Listener
+from exporter.reference.jobs import REFERENCE
 from exporter.release import artifact
 from exporter.release.folder import PARTIAL
 from exporter.release.plan import Planned, Target
@@ -76,7 +78,7 @@ class ModelTasks:
         self._listener, self._debug = listener, debug
         self._guard = threading.Lock()
         self._partial = release / PARTIAL / config.name
-        self._exported: dict[str, Any] = {}
+        self._read: ReadCheckpoint | None = None
         self._failures: dict[str, str] = {}
         self._waits_for = 2
         #: By the handle of an artifact, those to be completed once it is.
@@ -86,6 +88,7 @@ class ModelTasks:
         """Export and reference, which bring forth the rest; ``stack`` ends what they need when all is done."""
         self._partial.mkdir(parents=True)
         tasks = {each.target.task for each in self._todo}
+        stack.enter_context(worker.shared_import(EXPORT))
         self._verifier = stack.enter_context(
             Verifier(
                 self.config,
@@ -98,8 +101,8 @@ class ModelTasks:
             )
         )
         return [
-            Task(expected_memory("export", self.config), self._export, self._ready, self._all_failed),
-            Task(expected_memory("reference", self.config), self._prepare, self._ready, self._all_failed),
+            Task(expected_memory(EXPORT, self.config), self._export, self._ready, self._all_failed),
+            Task(expected_memory(REFERENCE, self.config), self._prepare, self._ready, self._all_failed),
         ]
 
     def _folder(self, target: Target) -> Path:
@@ -113,43 +116,48 @@ class ModelTasks:
         """Exports all targets; where the process ends before it is done, a new one goes on after the guilty target."""
         waiting = list(self._todo)
         while waiting:
-            writing = ""
+            writing: Path | None = None
 
-            def report(said: Any) -> None:
+            def on_event(event: ReadCheckpoint | WritingTarget) -> None:
                 nonlocal writing
-                if isinstance(said, str):
-                    self._step(f"{self.config.name}: {said}")
-                elif "read" in said:
-                    self._exported = said["read"]
+                if isinstance(event, ReadCheckpoint):
+                    self._read = event
                 else:
-                    writing = said["writes"]
+                    writing = event.folder
 
             try:
-                result = worker.run("export", self._request(waiting), report, self._debug, scratch=self._partial)
+                finished = worker.run(
+                    EXPORT,
+                    self._request(waiting),
+                    lambda said: self._step(f"{self.config.name}: {said}"),
+                    self._debug,
+                    on_event=on_event,
+                    scratch=self._partial,
+                )
             except WorkerError as error:
                 if not writing:
                     raise
-                guilty = next(each for each in waiting if str(self._folder(each.target)) == writing)
+                guilty = next(each for each in waiting if self._folder(each.target) == writing)
                 self._failures[guilty.target.place.handle] = str(error)
                 waiting = waiting[waiting.index(guilty) + 1 :]
                 continue
-            self._saw_peak("export", result["peak_memory"])
+            self._saw_peak(EXPORT.name, finished.peak_memory)
+            failed = {each.folder: each.failure for each in finished.result.failed}
             for each in waiting:
-                if failure := result["failed"].get(str(self._folder(each.target))):
-                    self._failures[each.target.place.handle] = failure[1]
+                if failure := failed.get(self._folder(each.target)):
+                    self._failures[each.target.place.handle] = failure.message
             break
-        warn_of_surprises(self._source, self._exported, self._listener.warn)
+        assert self._read
+        for text in export_warnings(self._source, self._read):
+            self._listener.warn(text)
 
-    def _request(self, planned: Sequence[Planned]) -> dict[str, Any]:
-        targets = [each.target for each in planned]
-        return {
-            "config": self.config.to_dict(),
-            "prefix": str(self._source.prefix),
-            "targets": [
-                {"task": t.task, "version": t.version, "momentum": t.momentum, "folder": str(self._folder(t))}
-                for t in targets
-            ],
-        }
+    def _request(self, planned: Sequence[Planned]) -> ExportRequest:
+        targets = (each.target for each in planned)
+        return ExportRequest(
+            self.config,
+            self._source.prefix,
+            tuple(ExportTarget(t.task, t.version, t.momentum, self._folder(t)) for t in targets),
+        )
 
     def _prepare(self) -> None:
         self._verifier.prepare(lambda said: self._step(f"{self.config.name}: {said}"))
@@ -191,8 +199,9 @@ class ModelTasks:
             began = time.monotonic()
             folder = self._folder(each.target)
             say = lambda said: self._step(f"{handle}: {said}")  # noqa: E731
+            assert self._read
             try:
-                artifact.complete(each, folder, self._release, self._verifier, self._source, self._exported, say)
+                artifact.complete(each, folder, self._release, self._verifier, self._source, self._read, say)
             except OSError as error:
                 raise ReleaseError(f"cannot write {error.filename or folder}: {error.strerror}") from error
             finally:
@@ -204,7 +213,7 @@ class ModelTasks:
                 self._saw_peak(job, peak)
             return [self._completion(following) for following in self._after.get(handle, ())]
 
-        memory = expected_memory("probe", self.config)
+        memory = expected_memory(PROBE, self.config)
         return Task(memory, run, lambda: done("made"), lambda error: done("failed", str(error)))
 
     def _saw_peak(self, job: str, peak: int) -> None:

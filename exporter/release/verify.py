@@ -8,10 +8,12 @@ from pathlib import Path
 from exporter.errors import NasexportError
 from exporter.fetch import published
 from exporter.models.config import largest_task
+from exporter.probe.jobs import PROBE
 from exporter.processes import scheduler
 from exporter.processes.memory import expected_memory, free_memory
 from exporter.processes.scheduler import Task
 from exporter.progress import SILENT, Listener
+from exporter.reference.jobs import REFERENCE
 from exporter.release.manifest import read_manifest
 from exporter.settings import Settings
 from exporter.verification.results import Expected, Report
@@ -49,7 +51,9 @@ def verify(
             for handle in members:
                 require_checkpoint(release / handle, wanted[handle][1], checkpoints.get(name))
             config = next(iter(members.values())).config
-            source = stack.enter_context(published.opened(config, checkpoints.get(name), settings, listener))
+            source = stack.enter_context(
+                published.opened(config, checkpoints.get(name), settings, listener, debug=debug)
+            )
             largest = largest_task({expected.task for expected in members.values()})
             verifier = stack.enter_context(Verifier(config, source, largest, settings, debug=debug))
             tasks.append(_of_model(release, members, verifier, reports, listener))
@@ -72,12 +76,12 @@ def _of_model(
             found = verifier.verify(release / handle, expected, lambda said: listener.step(f"{handle}: {said}"))
             reports[handle] = dataclasses.replace(found, path=handle)
 
-        return Task(expected_memory("probe", config), run, failed=_raise)
+        return Task(expected_memory(PROBE, config), run, failed=_raise)
 
     def prepared() -> list[Task]:
         return [one(handle, expected) for handle, expected in members.items()]
 
-    return Task(expected_memory("reference", config), verifier.prepare, prepared, _raise)
+    return Task(expected_memory(REFERENCE, config), verifier.prepare, prepared, _raise)
 
 
 def _raise(error: NasexportError) -> tuple[()]:

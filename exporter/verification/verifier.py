@@ -14,10 +14,19 @@ from exporter.errors import ArtifactError, ConfigError, WorkerError
 from exporter.files.arrays import Arrays, LazyArrays
 from exporter.models.config import ModelConfig, Task
 from exporter.models.variables import variables
+from exporter.probe.jobs import PROBE, PreviousProbe, ProbeRequest, ProbeResult
 from exporter.processes import run
+from exporter.processes.job import Job, NoEvent, Request, Result
 from exporter.progress import Say
 from exporter.reference import recorded as references
-from exporter.reference.jobs import KERAS_NETWORKS
+from exporter.reference.jobs import (
+    INDEPENDENT,
+    KERAS_NETWORKS,
+    REFERENCE,
+    IndependentRequest,
+    Kind,
+    ReferenceRequest,
+)
 from exporter.settings import Settings
 from exporter.verification import compare
 from exporter.verification.results import Check, Expected, Report
@@ -28,15 +37,14 @@ class Choices:
     """How to verify.
 
     ``model`` and ``version`` say what an artifact is that nasexport did not write. ``against`` names other
-    implementations, of `exporter.reference.jobs.KINDS`. ``reference`` is a recorded one to use. ``time_limit`` is how
-    long
-    each process may take, in seconds. ``measure`` is whether a `Report` is to have ``measured``, which reads all end
-    points once more.
+    implementations to compare with, too. ``reference`` is a recorded one to use. ``time_limit`` is how long each
+    process may take, in seconds. ``measure`` is whether a `Report` is to have ``measured``, which reads all end points
+    once more.
     """
 
     model: ModelConfig | None = None
     version: int | None = None
-    against: tuple[str, ...] = ()
+    against: tuple[Kind, ...] = ()
     reference: Path | None = None
     time_limit: float = 1800.0
     measure: bool = False
@@ -50,7 +58,7 @@ class _Probed:
 
     content: str
     output: Path
-    result: dict[str, Any]
+    result: ProbeResult
 
 
 class Verifier:
@@ -88,7 +96,7 @@ class Verifier:
         self._kept: dict[tuple[Task, int], _Probed] = {}
 
     def __enter__(self) -> "Verifier":
-        self._held.enter_context(run.imported_once())
+        self._held.enter_context(run.shared_import(REFERENCE, PROBE))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -118,13 +126,13 @@ class Verifier:
         if references.is_whole(recorded):
             self._reference = recorded
         else:
-            computed = self._computed("reference", {"task": self._task}, report)
+            computed = self._computed(report)
             # What the original network gave counts for more than what ours gives.
             self._reference = ChainMap(recorded, computed)  # type: ignore[arg-type]
         for kind in self._choices.against:
             if kind == "keras" and self._config.name not in KERAS_NETWORKS:
                 raise ConfigError(f"Keras Applications has no {self._config.name}: compare it with --against numpy")
-            self._others[kind] = self._computed("independent", {"kind": kind}, report)
+            self._others[kind] = self._independent(kind, report)
 
     def verify(self, path: Path, expected: Expected, report: Say = lambda _: None) -> Report:
         """Checks the artifact in ``path``; failures are collected in the report, a crash of its process is one of them.
@@ -145,44 +153,45 @@ class Verifier:
         specs = variables(expected.config, expected.task)
         prefix = compare.variables_prefix(output, specs)
         found = LazyArrays(output, prefix)
-        checks = compare.compare(expected, reference, found, result["findings"])
+        checks = compare.compare(expected, reference, found, list(result.findings))
         for kind, arrays in self._others.items():
             checks += compare.against(kind, expected, arrays, found)
         notes = (*self._notes, f"its variables' names begin with {prefix!r}") if prefix else self._notes
         measured = None
         if self._choices.measure:
             measured = compare.measured(expected, reference, found)
-            measured |= {"tensorflow": result["tensorflow"], "source": self._source.provenance()}
+            measured |= {"tensorflow": result.tensorflow, "source": self._source.provenance()}
         return Report(str(path), tuple(checks), notes, measured)
 
     def _probed(self, path: Path, expected: Expected, report: Say) -> "_Probed":
         """What the artifact does; equal files, and equal networks, run once where they follow each other."""
-        content, earlier = artifact.content(path), list(self._kept.values())
-        if same := next((probed for probed in earlier if probed.content == content), None):
+        content, previous = artifact.content(path), list(self._kept.values())
+        if same := next((probed for probed in previous if probed.content == content), None):
             report("loading the artifact")
             report("not running the artifact: the same files ran before")
             return same
         output = Path(tempfile.mkdtemp(dir=self._folder.name)) / "found"
-        request = {
-            "path": str(path),
-            "image_size": expected.config.image_size,
-            "output": str(output),
-            "earlier": {str(probed.output): probed.result["network"] for probed in earlier if probed.result["network"]},
-        }
-        probed = _Probed(content, output, self._run("probe", request, report))
+        shared = ((probed.output, probed.result.network) for probed in previous)
+        reusable = tuple(PreviousProbe(output, network) for output, network in shared if network)
+        request = ProbeRequest(path, expected.config.image_size, output, reusable)
+        probed = _Probed(content, output, self._run(PROBE, request, report))
         if replaced := self._kept.pop((expected.task, expected.version), None):
             shutil.rmtree(replaced.output.parent)
         self._kept[expected.task, expected.version] = probed
         return probed
 
-    def _computed(self, job: str, request: dict[str, Any], report: Say) -> Arrays:
-        output = Path(self._folder.name) / f"{job}-{request.get('kind', '')}"
-        common = {"config": self._config.to_dict(), "prefix": str(self._source.prefix), "output": str(output)}
-        self._run(job, {**common, **request}, report)
+    def _computed(self, report: Say) -> Arrays:
+        output = Path(self._folder.name) / "reference"
+        self._run(REFERENCE, ReferenceRequest(self._config, self._source.prefix, self._task, output), report)
         return LazyArrays(output)
 
-    def _run(self, job: str, request: dict[str, Any], report: Say) -> dict[str, Any]:
+    def _independent(self, kind: Kind, report: Say) -> Arrays:
+        output = Path(self._folder.name) / f"independent-{kind}"
+        self._run(INDEPENDENT, IndependentRequest(self._config, self._source.prefix, kind, output), report)
+        return LazyArrays(output)
+
+    def _run(self, job: Job[Request, Result, NoEvent], request: Request, report: Say) -> Result:
         limit, scratch = self._choices.time_limit, self._folder.name
-        result = run.run(job, request, report, self._debug, time_limit=limit, scratch=scratch)
-        self._peaks[job] = max(result["peak_memory"], self._peaks.get(job, 0))
-        return result
+        finished = run.run(job, request, report, self._debug, time_limit=limit, scratch=scratch)
+        self._peaks[job.name] = max(finished.peak_memory, self._peaks.get(job.name, 0))
+        return finished.result

@@ -10,6 +10,7 @@ from typing import Any
 
 from exporter.artifact import folder as artifact
 from exporter.artifact import packed
+from exporter.artifact.jobs import INSPECT, InspectRequest
 from exporter.checkpoint.source import Source
 from exporter.errors import ArtifactError, ConfigError
 from exporter.fetch.published import opened
@@ -19,12 +20,15 @@ from exporter.models.formats import FORMATS
 from exporter.processes import run
 from exporter.progress import SILENT, Listener
 from exporter.reference import recorded as references
+from exporter.reference.jobs import REFERENCE, ReferenceRequest
 from exporter.settings import Settings
 from exporter.verification.results import Expected, Report
 from exporter.verification.verifier import Choices, Verifier
 
 
-def expected_of(path: Path, choices: Choices = Choices()) -> tuple[Expected, dict[str, Any] | None]:
+def expected_of(
+    path: Path, choices: Choices = Choices(), *, debug: bool = False
+) -> tuple[Expected, dict[str, Any] | None]:
     """What an artifact must be, and its metadata, from the ``nasexport.json`` beside it or from the user.
 
     Raises:
@@ -34,7 +38,7 @@ def expected_of(path: Path, choices: Choices = Choices()) -> tuple[Expected, dic
     artifact.require_artifact(path)
     metadata = artifact.read_metadata(path)
     if choices.model is not None:
-        return _foreign(path, choices.model, choices.version), metadata
+        return _foreign(path, choices.model, choices, debug), metadata
     if metadata is None:
         raise ArtifactError(
             f"{path} has no {artifact.METADATA_FILE}, so nasexport did not write it: say with --model what it should be"
@@ -62,18 +66,19 @@ def require_checkpoint(path: Path, metadata: dict[str, Any] | None, checkpoint: 
         )
 
 
-def _foreign(path: Path, config: ModelConfig, version: int | None) -> Expected:
+def _foreign(path: Path, config: ModelConfig, choices: Choices, debug: bool) -> Expected:
     """What an artifact of unknown origin must be: its version and task are what its files look like."""
-    facts = run.run("inspect", {"path": str(path)})
-    names = {variable["name"] for variable in facts["variables"]["list"]}
+    found = run.run(INSPECT, InspectRequest(path), debug=debug, time_limit=choices.time_limit).result
+    version = choices.version
+    names = {variable.name for variable in found.variables.list}
     task: Task = "classification" if any("final_layer/FC" in name for name in names) else "feature_vector"
     if version is None:
-        signatures = {name for named in facts["signatures"].values() for name in named}
-        guessed: int = pkgutil.resolve_name(FORMATS[facts["format"]].guess_version)(signatures)
+        signatures = {name for named in found.signatures.values() for name in named}
+        guessed: int = pkgutil.resolve_name(FORMATS[found.format].guess_version)(signatures)
         version = guessed
-    if config.versions.get(version) != facts["format"]:
+    if config.versions.get(version) != found.format:
         have = ", ".join(f"{number} ({name})" for number, name in sorted(config.versions.items()))
-        raise ConfigError(f"{path} is of format {facts['format']}, and {config.name} has versions {have}")
+        raise ConfigError(f"{path} is of format {found.format}, and {config.name} has versions {have}")
     return Expected(config, task, version, config.version_spec(version).momentum, ordered=False)
 
 
@@ -106,7 +111,7 @@ def _verify(
     debug: bool,
 ) -> list[Report]:
     """Verifies artifacts in ``folders``, by the paths that the user knows them by."""
-    wanted = {path: expected_of(folder, choices) for path, folder in folders.items()}
+    wanted = {path: expected_of(folder, choices, debug=debug) for path, folder in folders.items()}
     reports: dict[Path, Report] = {}
     for name in dict.fromkeys(expected.config.name for expected, _ in wanted.values()):
         group = {path: pair for path, pair in wanted.items() if pair[0].config.name == name}
@@ -115,7 +120,7 @@ def _verify(
             require_checkpoint(path, metadata, checkpoint)
         task = largest_task({expected.task for expected, _ in group.values()})
         with (
-            opened(config, checkpoint, settings, listener) as found,
+            opened(config, checkpoint, settings, listener, debug=debug, time_limit=choices.time_limit) as found,
             Verifier(config, found, task, settings, choices, debug=debug) as verifier,
         ):
             for path, (expected, metadata) in group.items():
@@ -142,16 +147,16 @@ def record(
     Raises:
         NasexportError: as `verify` does.
     """
-    with opened(config, checkpoint, settings, listener) as found, tempfile.TemporaryDirectory() as folder:
+    with opened(config, checkpoint, settings, listener, debug=debug) as found, tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "reference"
-        request = {"config": config.to_dict(), "task": "classification", "prefix": str(found.prefix)}
-        result = run.run("reference", {**request, "output": str(path)}, listener.step, debug)
+        request = ReferenceRequest(config, found.prefix, "classification", path)
+        result = run.run(REFERENCE, request, listener.step, debug).result
         arrays = references.condense(LazyArrays(path))
         facts = {
             "model": config.name,
-            "recorded_with": f"nasexport's TF-Slim graph under TensorFlow {result['tensorflow']}",
+            "recorded_with": f"nasexport's TF-Slim graph under TensorFlow {result.tensorflow}",
             "files": found.files,
-            "synthetic": result["synthetic"],
+            "synthetic": result.synthetic,
         }
         target = output or settings.cache / "references" / f"{references.key(found.files)}.npz"
         references.save(target, arrays, facts)

@@ -112,26 +112,18 @@ def test_such_an_operation_fails_the_build(tmp_path: Path, tiny: Path, tiny_chec
         "import sys, tensorflow as tf\n"
         "relu = tf.raw_ops.Relu\n"
         "tf.raw_ops.Relu = lambda features: relu(features=features) + 0 * tf.math.erfinv(0 * features)\n"
-        "import json\n"
+        "from pathlib import Path\n"
         "from exporter.artifact.export import export\n"
-        "print(export(json.loads(sys.argv[1]), lambda _: None)['failed'])\n"
+        "from exporter.artifact.jobs import ExportRequest, ExportTarget\n"
+        "from exporter.models.config import model\n"
+        "name, prefix, version, folder = sys.argv[1:]\n"
+        "target = ExportTarget('feature_vector', int(version), 0.99, Path(folder))\n"
+        "request = ExportRequest(model(name), Path(prefix), (target,))\n"
+        "print(export(request, lambda _: None, lambda _: None).failed)\n"
     )
-    from exporter.models.config import model
-
     for version in (3, 4):
-        request = {
-            "config": model(str(tiny)).to_dict(),
-            "prefix": str(tiny_checkpoint),
-            "targets": [
-                {
-                    "task": "feature_vector",
-                    "version": version,
-                    "momentum": 0.99,
-                    "folder": str(tmp_path / str(version)),
-                }
-            ],
-        }
-        command = [sys.executable, "-c", program, json.dumps(request)]
+        arguments = (tiny, tiny_checkpoint, version, tmp_path / str(version))
+        command = [sys.executable, "-c", program, *map(str, arguments)]
         result = subprocess.run(command, env=cli.env, capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stderr[-2000:]
         assert "GateError" in result.stdout

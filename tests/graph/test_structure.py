@@ -13,9 +13,10 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from exporter.artifact import export
+from exporter.artifact.jobs import ExportRequest, ExportTarget
 from exporter.checkpoint.reader import Checkpoint
 from exporter.graph import network
-from exporter.models.config import ModelConfig, model
+from exporter.models.config import TASKS, ModelConfig, model
 from exporter.models.variables import variables
 from tests.support import bundles
 
@@ -37,13 +38,9 @@ def _built(config: ModelConfig, *, training: bool = False) -> Any:
 
 
 def _written(config: ModelConfig, checkpoint: Path, folder: Path, *versions: int) -> dict[int, Path]:
-    targets = [
-        {"task": "classification", "version": version, "momentum": 0.99, "folder": str(folder / str(version))}
-        for version in versions
-    ]
-    prefix = str(checkpoint)
-    result = export.export({"config": config.to_dict(), "prefix": prefix, "targets": targets}, lambda _: None)
-    assert not result["failed"]
+    targets = tuple(ExportTarget("classification", version, 0.99, folder / str(version)) for version in versions)
+    request = ExportRequest(config, checkpoint, targets)
+    assert not export.export(request, lambda _: None, lambda _: None).failed
     return {version: folder / str(version) for version in versions}
 
 
@@ -108,14 +105,14 @@ def test_each_value_is_read_from_the_checkpoint_once(
         read.update(arguments["tensor_names"])
         return right(**arguments)
 
-    targets = [
-        {"task": task, "version": version, "momentum": 0.99, "folder": str(tmp_path / f"{task}{version}")}
-        for task in ("classification", "feature_vector")
+    targets = tuple(
+        ExportTarget(task, version, 0.99, tmp_path / f"{task}{version}")
+        for task in TASKS
         for version in config.versions
-    ]
+    )
     with mock.patch.object(tf.raw_ops, "RestoreV2", restore), mock.patch.object(Checkpoint, "read") as alone:
-        request = {"config": config.to_dict(), "prefix": str(tiny_checkpoint), "targets": targets}
-        assert not export.export(request, lambda _: None)["failed"]
+        request = ExportRequest(config, tiny_checkpoint, targets)
+        assert not export.export(request, lambda _: None, lambda _: None).failed
     assert not alone.called
     assert set(read) == {spec.name for spec in variables(config, "classification")}
     assert set(read.values()) == {1}

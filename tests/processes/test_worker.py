@@ -11,7 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from exporter.artifact.jobs import INSPECT, Inspection, InspectRequest
 from exporter.errors import NasexportError, WorkerError
+from exporter.probe.jobs import PROBE, ProbeRequest
 from exporter.processes import run
 from tests.support.command import CHECKOUT, artifact_folder
 from tests.support.command import Command as Cli
@@ -26,9 +28,9 @@ with contextlib.suppress(ImportError):
     import scipy.linalg
 before = len(os.listdir("/proc/self/task"))
 import importlib
-from exporter.processes import run
-for job in run.JOBS.values():
-    importlib.import_module(job.split(":")[0])
+from tests.support.jobs import all_jobs
+for job in all_jobs().values():
+    importlib.import_module(job.function.partition(":")[0])
 print(before, len(os.listdir("/proc/self/task")))
 """
 
@@ -39,28 +41,28 @@ def path(tiny_artifacts: Path) -> Path:
 
 
 @pytest.fixture
-def imported_once() -> Iterator[None]:
-    with run.imported_once():
+def shared_import() -> Iterator[None]:
+    with run.shared_import(INSPECT, PROBE):
         yield
 
 
 def _server() -> psutil.Process:
-    (server,) = [each for each in psutil.Process().children() if "run.fork_for" in "".join(each.cmdline())]
+    (server,) = [each for each in psutil.Process().children() if "worker.serve_forks" in "".join(each.cmdline())]
     return server
 
 
-def _inspected(path: Path) -> dict[str, object]:
-    facts = run.run("inspect", {"path": str(path)})
-    assert facts.pop("peak_memory") > 0
-    return facts
+def _inspected(path: Path) -> Inspection:
+    finished = run.run(INSPECT, InspectRequest(path))
+    assert finished.peak_memory > 0
+    return finished.result
 
 
 def test_one_import_serves_all_and_ends_with_the_last_user(path: Path) -> None:
     alone = _inspected(path)
     assert not psutil.Process().children()
-    with run.imported_once():
+    with run.shared_import(INSPECT):
         assert not psutil.Process().children()  # none was needed yet
-        with run.imported_once():
+        with run.shared_import(INSPECT):
             assert _inspected(path) == alone
             server = _server()
         assert _inspected(path) == alone
@@ -68,10 +70,10 @@ def test_one_import_serves_all_and_ends_with_the_last_user(path: Path) -> None:
     assert not server.is_running()
 
 
-@pytest.mark.usefixtures("imported_once")
+@pytest.mark.usefixtures("shared_import")
 def test_errors_and_side_by_side(path: Path, tmp_path: Path) -> None:
     with pytest.raises(NasexportError, match=r"not an artifact|no saved_model"):
-        run.run("inspect", {"path": str(tmp_path)})
+        run.run(INSPECT, InspectRequest(tmp_path))
     found: list[object] = []
     threads = [threading.Thread(target=lambda: found.append(_inspected(path))) for _ in range(6)]
     for thread in threads:
@@ -82,7 +84,7 @@ def test_errors_and_side_by_side(path: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.stops
-@pytest.mark.usefixtures("imported_once")
+@pytest.mark.usefixtures("shared_import")
 def test_whoever_is_killed_the_others_go_on(path: Path, tmp_path: Path) -> None:
     expected = _inspected(path)
     server = _server()
@@ -91,9 +93,9 @@ def test_whoever_is_killed_the_others_go_on(path: Path, tmp_path: Path) -> None:
         for process in server.children():
             process.kill()
 
-    request = {"path": str(path), "image_size": 32, "output": str(tmp_path / "found")}
+    request = ProbeRequest(path, 32, tmp_path / "found")
     with pytest.raises(WorkerError, match="killed by signal 9"):
-        run.run("probe", request, kill)
+        run.run(PROBE, request, kill)
     assert _inspected(path) == expected
     assert _server() == server
 
@@ -104,23 +106,23 @@ def test_whoever_is_killed_the_others_go_on(path: Path, tmp_path: Path) -> None:
             child.kill()
 
     with pytest.raises(WorkerError, match="nobody knows how"):
-        run.run("probe", request, kill_all)
+        run.run(PROBE, request, kill_all)
     assert _inspected(path) == expected  # in a process that was not forked
 
 
 @pytest.mark.stops
-@pytest.mark.usefixtures("imported_once")
+@pytest.mark.usefixtures("shared_import")
 def test_time_limit_and_interruption(path: Path, tmp_path: Path) -> None:
     _inspected(path)
     began = time.monotonic()
-    request = {"path": str(path), "image_size": 32, "output": str(tmp_path / "found")}
+    request = ProbeRequest(path, 32, tmp_path / "found")
     with pytest.raises(WorkerError, match=r"took longer than 0\.5 s"):
-        run.run("probe", request, time_limit=0.5)
+        run.run(PROBE, request, time_limit=0.5)
     assert time.monotonic() - began < 20
     # A terminal's Ctrl-C reaches all processes of the command: the server stays for as long as its parent does.
     _server().send_signal(signal.SIGINT)
     with pytest.raises(WorkerError, match="KeyboardInterrupt"):
-        run.run("probe", request, lambda _: _server().children()[0].send_signal(signal.SIGINT))
+        run.run(PROBE, request, lambda _: _server().children()[0].send_signal(signal.SIGINT))
     _inspected(path)
 
 

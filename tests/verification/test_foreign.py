@@ -71,7 +71,7 @@ def test_a_process_that_crashes_or_hangs_is_a_failed_check(
     (tmp_path / "sitecustomize.py").write_text(
         f"""
 import os, sys, time
-if sys.argv[-1] == "probe" or "fork_for" in "".join(sys.orig_argv):
+if sys.argv[-1].endswith(":PROBE") or "serve_forks" in "".join(sys.orig_argv):
     import tensorflow_hub
     def load(*_):
         {act}

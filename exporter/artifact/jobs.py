@@ -1,0 +1,173 @@
+"""The jobs that write and describe artifacts, with what goes in and comes out; without TensorFlow and NumPy."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from exporter.checkpoint.source import Source
+from exporter.models.config import ModelConfig, Task
+from exporter.processes.job import Failure, Job, Memory, NoEvent
+
+
+@dataclass(frozen=True)
+class ExportTarget:
+    """An artifact to write into ``folder``; ``momentum`` is the default decay of its moving averages."""
+
+    task: Task
+    version: int
+    momentum: float
+    folder: Path
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What to write from the checkpoint at ``prefix``, which is read once for all of it."""
+
+    config: ModelConfig
+    prefix: Path
+    targets: tuple[ExportTarget, ...]
+
+
+@dataclass(frozen=True)
+class ReadCheckpoint:
+    """The event of a checkpoint that was read: what was found in it, see `exporter.checkpoint.names.NameMapping`.
+
+    ``synthetic`` says how it was made, where nasexport made it; ``tensorflow`` is the version that read it.
+    """
+
+    layout: str
+    averages: int
+    averaged_statistics: int
+    unaveraged: int
+    left_out: int
+    unexpected: tuple[str, ...]
+    synthetic: dict[str, Any] | None
+    tensorflow: str
+
+
+@dataclass(frozen=True)
+class WritingTarget:
+    """The event of a target that is going to be written: should the process end now, it is that one's fault."""
+
+    folder: Path
+
+
+@dataclass(frozen=True)
+class FailedTarget:
+    """A target that could not be written, and why."""
+
+    folder: Path
+    failure: Failure
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What was read, and which targets were not written; all others were."""
+
+    checkpoint: ReadCheckpoint
+    failed: tuple[FailedTarget, ...]
+
+
+EXPORT: Job[ExportRequest, ExportResult, ReadCheckpoint | WritingTarget] = Job(
+    reference="exporter.artifact.jobs:EXPORT",
+    function="exporter.artifact.export:export",
+    request=ExportRequest,
+    result=ExportResult,
+    events=(ReadCheckpoint, WritingTarget),
+    # Measured with TensorFlow 2.21: 0.89 GB for nasnet_mobile, 1.40 GB for nasnet_large.
+    memory=Memory(0.9e9, 1.5),
+)
+
+
+def export_warnings(source: Source, read: ReadCheckpoint) -> Iterator[str]:
+    """What the user should know of a checkpoint that was exported: variables that the model does not have, and
+    trained ones without an average where others have one.
+    """
+    name = source.archive or source.prefix.name
+    if read.unexpected:
+        shown = ", ".join(read.unexpected[:5]) + (", …" if len(read.unexpected) > 5 else "")
+        yield f"{name} holds {len(read.unexpected)} variables that the model does not know, left out: {shown}"
+    if read.unaveraged:
+        yield f"{name} has averages for some trained variables but not for {read.unaveraged} others"
+
+
+@dataclass(frozen=True)
+class InspectRequest:
+    """The folder of an artifact to describe."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class TensorFacts:
+    """An input or output of a signature; None stands for what is not fixed, the size of a dimension or the rank."""
+
+    dtype: str
+    shape: tuple[int | None, ...] | None
+
+
+@dataclass(frozen=True)
+class SignatureFacts:
+    """The inputs and outputs of a signature, by name."""
+
+    inputs: dict[str, TensorFacts]
+    outputs: dict[str, TensorFacts]
+
+
+@dataclass(frozen=True)
+class VariableFacts:
+    """A variable; ``trainable`` is None where the files do not tell."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+    trainable: bool | None
+
+
+@dataclass(frozen=True)
+class VariablesFacts:
+    """The variables of an artifact: how many, how many of them trainable, how many values, and each in ``list``."""
+
+    count: int
+    trainable: int
+    parameters: int
+    list: tuple[VariableFacts, ...]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What the files of an artifact tell; the fields are those of ``nasexport inspect --json``.
+
+    ``signatures`` are by tag set (tags joined by commas) and name, ``functions`` has how often each function of a TF2
+    object was traced, ``findings`` say what TensorFlow 1.15 would not read (``oldest_tensorflow`` is None then).
+    ``handle``, ``written_by``, ``source``, ``options`` and ``verified`` are of ``nasexport.json``, None without it.
+    """
+
+    path: str
+    format: str
+    handle: str | None
+    tag_sets: tuple[tuple[str, ...], ...]
+    signatures: dict[str, dict[str, SignatureFacts]]
+    functions: dict[str, int]
+    image_size: int | None
+    variables: VariablesFacts
+    bytes: int
+    oldest_tensorflow: str | None
+    findings: tuple[str, ...]
+    written_by: dict[str, Any] | None
+    tensorflow_version: str
+    source: dict[str, Any] | None
+    options: dict[str, Any] | None
+    verified: bool | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+INSPECT: Job[InspectRequest, Inspection, NoEvent] = Job(
+    reference="exporter.artifact.jobs:INSPECT",
+    function="exporter.artifact.inspection:describe",
+    request=InspectRequest,
+    result=Inspection,
+)

@@ -1,0 +1,87 @@
+"""The worker's side: a process that runs one job, and the process that such processes are forked from.
+
+The command's own process does not import this module.
+"""
+
+import gc
+import os
+import pkgutil
+import sys
+import threading
+import traceback
+from typing import Any, NoReturn
+
+from exporter.errors import NasexportError
+from exporter.processes import fork_server
+from exporter.processes.job import Failure, Job
+from exporter.processes.messages import Done, Failed, Happened, Message, Said, decode_request, encode, to_plain
+
+#: Modules and graphs are hundreds of thousands of objects that stay: jobs collect garbage where some was made.
+_COLLECTIONS = (100_000, 50, 100)
+
+
+def main(reference: str) -> NoReturn:
+    """Runs the job that ``reference`` names.
+
+    The request comes on standard input, messages go to standard output, and everything else to standard error.
+    """
+    messages = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    request = sys.stdin.readline()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    gc.set_threshold(*_COLLECTIONS)
+
+    def send(message: Message) -> None:
+        messages.write(encode(message))
+        messages.flush()
+
+    try:
+        job: Job[Any, Any, Any] = pkgutil.resolve_name(reference)
+        work = pkgutil.resolve_name(job.function)
+        gc.freeze()
+        send_event = [lambda event: send(Happened(type(event).__name__, to_plain(event)))] if job.events else []
+        result = work(decode_request(request, job.request), lambda text: send(Said(text)), *send_event)
+        send(Done(to_plain(result), _peak_memory()))
+    except Exception as error:
+        send(Failed(serialize_error(error), traceback.format_exc()))
+    # TensorFlow's own threads have nothing left to do, and unloading it takes a while.
+    os._exit(0)
+
+
+def serve_forks(*arguments: str) -> NoReturn:
+    """Imports the functions of jobs, then forks a process for each job that is asked for.
+
+    Args:
+        arguments: references of the jobs, and the descriptor of the socket that `exporter.processes.fork_server` asks
+            through.
+    """
+    *references, descriptor = arguments
+    gc.set_threshold(*_COLLECTIONS)
+    modules = [pkgutil.resolve_name(reference).function.partition(":")[0] for reference in references]
+    fork_server.serve(int(descriptor), modules, main)
+
+
+def serialize_error(error: Exception) -> Failure:
+    """An error as one of nasexport's, whose message says what an error of another kind was."""
+    text = " ".join(str(error).split())[:300]
+    if isinstance(error, NasexportError):
+        return Failure(type(error).__name__, str(error))
+    if isinstance(error, OSError) or hasattr(error, "error_code"):  # TensorFlow's: a full disk, a missing right
+        return Failure("ArtifactError", f"reading or writing failed: {text}")
+    message = f"this is a fault of nasexport itself; --debug shows where\n({type(error).__name__}: {text})"
+    return Failure("WorkerError", message)
+
+
+def _end_with_parent() -> None:
+    sys.stdin.read()
+    os._exit(1)
+
+
+def _peak_memory() -> int:
+    """The largest resident set of this process, in bytes; 0 where the platform does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
