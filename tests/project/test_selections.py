@@ -1,6 +1,5 @@
 """`make test` and `make test-all`: what each of them runs, and that no test is left out of both."""
 
-import functools
 import json
 import os
 import shlex
@@ -11,7 +10,7 @@ import pytest
 
 from tests.support.command import CHECKOUT
 
-#: Collects as pytest with these arguments does: the markers of each test that is chosen, and of each that is not.
+#: Collects as pytest does with each list of arguments: the markers of each test that is chosen, and of each that is not.
 COLLECT = """
 import json, sys, pytest
 
@@ -23,12 +22,17 @@ class Plugin:
     def pytest_deselected(self, items):
         self.others += items
 
-plugin = Plugin()
-status = pytest.main([*sys.argv[1:], "--collect-only", "--quiet", "--numprocesses=0", "--dist=no"], plugins=[plugin])
-both = [{each.nodeid: sorted({mark.name for mark in each.iter_markers()}) for each in items}
-        for items in (plugin.chosen, plugin.others)]
-print("\\n" + json.dumps([int(status), *both]))
+found = []
+for arguments in json.loads(sys.argv[1]):
+    plugin = Plugin()
+    status = pytest.main([*arguments, "--collect-only", "--quiet", "--numprocesses=0", "--dist=no"], plugins=[plugin])
+    assert status == 0
+    found.append([{each.nodeid: sorted({mark.name for mark in each.iter_markers()}) for each in items}
+                  for items in (plugin.chosen, plugin.others)])
+print("\\n" + json.dumps(found))
 """
+
+TARGETS = ("test", "test-all")
 
 #: Of each test its markers.
 Tests = dict[str, list[str]]
@@ -44,38 +48,39 @@ def _commands(target: str) -> list[list[str]]:
     return [line[line.index("pytest") + 1 :] for line in lines]
 
 
-@functools.cache
-def _collected(target: str) -> tuple[Tests, Tests]:
-    """The tests that a target runs, and those that it leaves out."""
-    (arguments,) = _commands(target)
+@pytest.fixture(scope="module")
+def collected() -> dict[str, tuple[Tests, Tests]]:
+    """The tests that each target runs, and those that it leaves out."""
+    commands = {target: _commands(target) for target in TARGETS}
+    assert [len(each) for each in commands.values()] == [1, 1]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    command = [sys.executable, "-c", COLLECT, *arguments]
-    done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=True)
-    status, chosen, others = json.loads(done.stdout.splitlines()[-1])
-    assert status == 0, done.stdout
-    return chosen, others
+    command = [sys.executable, "-c", COLLECT, json.dumps([arguments for (arguments,) in commands.values()])]
+    done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    return {target: (chosen, others) for target, (chosen, others) in zip(TARGETS, found, strict=True)}
 
 
-def test_nothing_is_left_out_of_both() -> None:
-    (quick, left_out), (everything, never) = _collected("test"), _collected("test-all")
+def test_nothing_is_left_out_of_both(collected: dict[str, tuple[Tests, Tests]]) -> None:
+    (quick, left_out), (everything, never) = collected.values()
     assert len(quick) > 900
     assert never == {}
     assert quick | left_out == everything
     assert not quick.keys() & left_out.keys()
 
 
-def test_what_make_test_leaves_out_is_what_the_readme_says() -> None:
-    quick, left_out = _collected("test")
+def test_what_make_test_leaves_out_is_what_contributors_are_told(collected: dict[str, tuple[Tests, Tests]]) -> None:
+    quick, left_out = collected["test"]
     dear = {"full", "readers", "breaks"}
     assert all(dear & set(markers) for markers in left_out.values())
     assert not any(dear & set(markers) for markers in quick.values())
 
 
-def test_every_marker_is_used(pytestconfig: pytest.Config) -> None:
+def test_every_marker_is_used(collected: dict[str, tuple[Tests, Tests]], pytestconfig: pytest.Config) -> None:
     own = {line.split(":")[0] for line in pytestconfig.getini("markers")} & {
         "full", "readers", "breaks", "stops", "browser",
     }  # fmt: skip
-    everything, _ = _collected("test-all")
+    everything, _ = collected["test-all"]
     assert len(own) == 5
     assert own <= {marker for markers in everything.values() for marker in markers}
 

@@ -7,6 +7,8 @@ goes into its entries: another line of code, another version of a package, and a
 No test may change an entry: `Store.changed` names those that were.
 """
 
+import contextlib
+import fcntl
 import functools
 import hashlib
 import importlib.metadata
@@ -27,7 +29,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 #: Names another folder than the platform's for what later runs can use.
 VARIABLE = "NASEXPORT_TEST_CACHE"
 #: How many keys' entries stay, and for how long after their last use, in seconds.
-KEPT, LONGEST = 3, 14 * 86_400
+KEPT, LONGEST = 4, 14 * 86_400
 
 #: What every entry may depend on.
 _CODE = ("exporter/**/*", "configs/**/*", "checkpoints.lock", "tests/support/shared.py", "tests/support/command.py")
@@ -94,16 +96,24 @@ def cache() -> Path:
 def kept() -> Store:
     """The store of this code, which later runs find; those of older code are removed after a while."""
     made = cache() / "made"
-    made.mkdir(parents=True, exist_ok=True)
     own = made / _key()
-    own.mkdir(exist_ok=True)
-    os.utime(own)
+    own.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(made / "old.lock"):
+        # It is held for as long as this process lives.
+        in_use = os.open(own / "in use", os.O_CREAT | os.O_RDWR)
+        fcntl.flock(in_use, fcntl.LOCK_SH)
+        os.utime(own)
         by_use = sorted((path for path in made.iterdir() if path.is_dir()), key=lambda path: -path.stat().st_mtime)
         for place, path in enumerate(by_use):
             if place >= KEPT or time.time() - path.stat().st_mtime > LONGEST:
-                shutil.rmtree(path, ignore_errors=True)
+                _remove_unused(path)
     return Store(own)
+
+
+def _remove_unused(folder: Path) -> None:
+    with open(folder / "in use", "a") as in_use, contextlib.suppress(BlockingIOError):
+        fcntl.flock(in_use, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _key() -> str:
