@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.command import CHECKOUT
 
-#: Collects as pytest does with each list of arguments: the markers of each test that is chosen, and of each that is not.
+#: Collects as pytest does with each list of arguments: the markers of tests that are chosen, and of those that are not.
 COLLECT = """
 import json, sys, pytest
 
