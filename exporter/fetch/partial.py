@@ -5,12 +5,13 @@ import contextlib
 import errno
 import gzip
 import hashlib
-import json
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
+
+import msgspec
 
 from exporter.errors import CacheError, FetchError
 from exporter.fetch.addresses import without_password
@@ -75,10 +76,10 @@ class Hashes:
 
 
 class PartialFile:
-    """A file that one address is to fill, as far as it is there.
+    """What was received so far of the file at one address.
 
     Args:
-        address: what an earlier process received from another address, or without leaving its facts, is not continued.
+        address: what an earlier process left is only continued if it came from there, and its facts are beside it.
         stated: see `Hashes`.
     """
 
@@ -93,21 +94,21 @@ class PartialFile:
 
     def _read_facts(self) -> Facts:
         try:
-            facts = Facts(**json.loads(_facts_file(self.path).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            facts = msgspec.json.decode(_facts_file(self.path).read_bytes(), type=Facts)
+        except (OSError, ValueError):
             return Facts()
         return facts if facts.address == self._address else Facts()
 
     def discard(self) -> None:
-        """Removes the file and what is known of it."""
+        """Removes the file and its facts."""
         discard(self.path)
         self.facts = Facts()
 
     def begin(self, facts: Facts) -> None:
-        """Takes a new transfer down, before its first byte; there must be no file."""
+        """Records the facts of a new transfer, before its first byte; there must be no file."""
         self._hashes = Hashes(self._stated)
         self.facts = facts
-        _facts_file(self.path).write_text(json.dumps(asdict(facts)), encoding="utf-8")
+        _facts_file(self.path).write_bytes(msgspec.json.encode(facts))
 
     def hashes(self) -> Hashes:
         """The hashes of all that is there; what an earlier process wrote is read for them."""

@@ -4,7 +4,6 @@ import contextlib
 import os
 import random
 import shlex
-import shutil
 import signal
 import stat
 import subprocess
@@ -21,7 +20,8 @@ from hypothesis import strategies as st
 
 from exporter.errors import ArtifactError, CacheError
 from exporter.files import staging
-from tests.support.command import CHECKOUT, files_below
+from tests.support.command import CHECKOUT, Command, files_below
+from tests.support.disks import in_namespace
 
 #: Enough for a write to take a while: a kill then falls into each of its parts.
 SIZE = 400_000
@@ -194,10 +194,6 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path, error: t
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
-    """On a disk of its own, where the system lets us have one."""
-    unshare = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
-    if not shutil.which("unshare") or subprocess.run([*unshare, "mount -t tmpfs none /mnt"], check=False).returncode:
-        pytest.skip("this system lets nobody mount a disk of their own")
     program = """
         import sys
         from pathlib import Path
@@ -209,14 +205,10 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
         except OSError as error:
             print(error.strerror, target.read_bytes(), [path.name for path in target.parent.iterdir()])
     """
-    script = f"mount -t tmpfs -o size=100k none {shlex.quote(str(tmp_path))} && exec "
-    result = subprocess.run(
-        [*unshare, script + shlex.join(_python(program, tmp_path / "file"))],
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = f"mount -t tmpfs -o size=100k none {shlex.quote(str(disk))} && "
+    result = in_namespace(Command(tmp_path), mount + shlex.join(_python(program, disk / "file")))
     assert result.stdout == "No space left on device b'old' ['file']\n", result
 
 
