@@ -62,9 +62,9 @@ def _belongs_to_root(parts: tuple[str, ...]) -> bool:
 ARTIFACT = archive.Contents(
     noun="artifact",
     expected=f"a {formats.model_files()}, at its root or in the one folder there,",
-    belongs=_belongs,
-    refused=ArtifactError,
-    unusable=ArtifactError,
+    wants=_belongs,
+    invalid=ArtifactError,
+    disk_error=ArtifactError,
 )
 
 

@@ -26,9 +26,9 @@ def is_checkpoint_file(name: str) -> bool:
 CHECKPOINT = Contents(
     noun="checkpoint",
     expected="a model.ckpt.index and its data file",
-    belongs=lambda path: is_checkpoint_file(path.name),
-    refused=CheckpointError,
-    unusable=CacheError,
+    wants=lambda path: is_checkpoint_file(path.name),
+    invalid=CheckpointError,
+    disk_error=CacheError,
 )
 
 

@@ -205,7 +205,7 @@ class Download:
         if facts.encoded and received.sha256 != self._sha256:
             received = undo_content_encoding(self._partial.path) or received
         if self._continued and (contradiction or self._sha256 not in (None, received.sha256)):
-            raise _RestartError("sent another file in parts than it has")
+            raise _RestartError("sent parts of different files")
         require_gzip(self._url, self._partial.path)
         if contradiction:
             self._discard()

@@ -21,7 +21,7 @@ from exporter.files.hashing import CHUNK
 #: What every gzip file begins with.
 GZIP = b"\x1f\x8b"
 #: What to do where an address fails.
-HINT = "pass --checkpoint with a copy you have, name another source with --mirror, or try again"
+HINT = "pass --checkpoint with a copy you have, name another server or folder with --mirror, or try again"
 
 
 @dataclass(frozen=True)

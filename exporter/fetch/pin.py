@@ -1,4 +1,4 @@
-"""Pins in the lock file what was fetched and checked."""
+"""Pins archives in the lock file, after they were fetched and checked."""
 
 import dataclasses
 import hashlib
@@ -52,7 +52,7 @@ def pin(
 
 
 def prepare_lock_file(settings: Settings) -> None:
-    """Sees to it that there is a lock file to write: a new one begins as a copy of the one that ships.
+    """Makes sure that there is a lock file to write; a new one begins as a copy of the one that ships.
 
     Raises:
         ConfigError: the only lock file is that of an installed package.

@@ -114,7 +114,7 @@ def inventory(
 
 
 class Fetching:
-    """One archive on its way into the cache."""
+    """Brings one archive into the cache, from the first address that has the right bytes."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Unpacks what is wanted out of a ``.tar.gz``, and nothing else of what such a file may hold."""
+"""Unpacks chosen files of a ``.tar.gz``, and refuses whatever an archive may hold to do harm."""
 
 import gzip
 import hashlib
@@ -25,33 +25,34 @@ def is_archive(path: Path) -> bool:
 class Contents:
     """What an archive is unpacked for.
 
-    ``belongs`` tells which regular files to unpack, from their path in the archive. ``noun`` and ``expected`` are what
-    messages call it; ``refused`` is raised for an archive that is not right, ``unusable`` for a failing disk.
+    ``wants`` tells which regular files to unpack, from their path in the archive. ``noun`` is what they make up, and
+    ``expected`` what a message says should have been there. ``invalid`` is raised for an archive that is damaged or not
+    such a one, ``disk_error`` where a disk fails.
     """
 
     noun: str
     expected: str
-    belongs: Callable[[PurePosixPath], bool]
-    refused: type[NasexportError]
-    unusable: type[NasexportError]
+    wants: Callable[[PurePosixPath], bool]
+    invalid: type[NasexportError]
+    disk_error: type[NasexportError]
 
 
 def unpack(archive: Path, folder: Path, contents: Contents) -> dict[str, str]:
-    """Unpacks the files of ``archive`` that belong to ``contents`` into the existing ``folder``, in their subfolders.
+    """Unpacks the files of ``archive`` that ``contents`` wants into the existing ``folder``, in their subfolders.
 
-    Other regular files are passed over. Nothing is ever written outside of ``folder``.
+    Other regular files are skipped. Nothing is ever written outside of ``folder``.
 
     Returns:
         The sha256 of every regular file in the archive, by its path there.
 
     Raises:
-        NasexportError: ``contents.refused`` where the archive is damaged or truncated, holds nothing that belongs, or
-            holds what no published archive does: a link, a device, a sparse file, a path that leaves the folder, too
-            many or too large members. ``contents.unusable`` where it cannot be read, or ``folder`` not be written.
+        NasexportError: ``contents.invalid`` where the archive is damaged or truncated, holds nothing that is wanted,
+            or holds what no published archive does: a link, a device, a sparse file, a path that leaves the folder, too
+            many or too large members. ``contents.disk_error`` where it cannot be read, or ``folder`` not be written.
     """
     hashes = _read(archive, folder, contents)
-    if not any(contents.belongs(PurePosixPath(path)) for path in hashes):
-        raise contents.refused(f"{archive} holds no {contents.noun}: expected {contents.expected} in it")
+    if not any(contents.wants(PurePosixPath(path)) for path in hashes):
+        raise contents.invalid(f"{archive} holds no {contents.noun}: expected {contents.expected} in it")
     return hashes
 
 
@@ -76,7 +77,7 @@ def _read(archive: Path, folder: Path | None, contents: Contents) -> dict[str, s
                 if not member.isreg():
                     continue
                 path = PurePosixPath(member.name)
-                if folder and contents.belongs(path):
+                if folder and contents.wants(path):
                     target = folder.joinpath(*path.parts)
                     target.parent.mkdir(parents=True, exist_ok=True)
                     with open(target, "xb") as file:
@@ -88,15 +89,15 @@ def _read(archive: Path, folder: Path | None, contents: Contents) -> dict[str, s
                 total += CHUNK
                 _refuse_excess(archive, contents, total)
     except FileExistsError as error:
-        raise contents.refused(
+        raise contents.invalid(
             f"{archive} holds {Path(error.filename).name} twice: this is no published archive"
         ) from error
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise contents.unusable(
+            raise contents.disk_error(
                 f"cannot unpack {archive}{f' to {folder}' if folder else ''}: {error.strerror}"
             ) from error
-        raise contents.refused(
+        raise contents.invalid(
             f"{archive} is not a whole .tar.gz archive ({error}): it is damaged or cut short, get it again"
         ) from error
     return hashes
@@ -114,24 +115,24 @@ def _refuse_hostile(archive: Path, contents: Contents, member: tarfile.TarInfo, 
     elif count > MAX_MEMBERS:
         problem = f"has more than {MAX_MEMBERS} members"
     if problem:
-        raise contents.refused(
+        raise contents.invalid(
             f"{archive} {problem}: an archive of one {contents.noun} has plain files only; nothing was unpacked"
         )
 
 
 def _refuse_excess(archive: Path, contents: Contents, total: int) -> None:
     if total > MAX_UNPACKED_BYTES:
-        raise contents.refused(
+        raise contents.invalid(
             f"{archive} unpacks to more than {MAX_UNPACKED_BYTES // 2**30} GiB, more than any {contents.noun} archive"
         )
 
 
-def _copy(source: IO[bytes] | None, target: IO[bytes] | None, size: int) -> str:
+def _copy(content: IO[bytes] | None, target: IO[bytes] | None, size: int) -> str:
     """Copies ``size`` bytes, or only reads them; their sha256."""
-    assert source is not None
+    assert content is not None
     digest, left = hashlib.sha256(), size
     while left:
-        chunk = source.read(min(CHUNK, left))
+        chunk = content.read(min(CHUNK, left))
         if not chunk:
             raise EOFError("a member ends before its size")
         if target:

@@ -1,4 +1,4 @@
-"""Files by their hashes, and how much of one is in memory while it is copied or hashed."""
+"""Hashes of files, and the size of the blocks in which files are copied and hashed."""
 
 import hashlib
 from dataclasses import dataclass

@@ -107,7 +107,7 @@ CASES = [
     Case(
         "content changes under one ETag",
         (faults.cut(20000), faults.part_of_another('"1"')),
-        ("sent another file in parts", "starting anew"),
+        ("sent parts of different files", "starting anew"),
         0,
         3,
     ),
