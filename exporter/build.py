@@ -5,12 +5,12 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from absl import logging
 
 from exporter.artifact import folder as artifact
 from exporter.artifact.jobs import EXPORT, ExportRequest, ExportTarget, export_warnings
+from exporter.artifact.metadata import Metadata, write_metadata
 from exporter.errors import ConfigError
 from exporter.fetch.published import opened
 from exporter.models.config import TASKS, ModelConfig, Task, handle, largest_task, resolve_version
@@ -31,7 +31,7 @@ class Artifact:
 
     path: Path
     handle: str
-    metadata: dict[str, Any]
+    metadata: Metadata
     report: Report | None
 
 
@@ -100,7 +100,7 @@ def build(
         )
         built = []
         for task, target in targets.items():
-            metadata = artifact.metadata(config, task, version, momentum, checkpoint_source, read)
+            metadata = Metadata.of(config, task, version, momentum, checkpoint_source, read)
             checked = None
             if options.verify:
                 wanted = Expected(config, task, version, momentum)
@@ -109,8 +109,8 @@ def build(
                 if judged:
                     judged(Artifact(target, handle(config, task, version), metadata, checked))
                 require_passed(checked, target)
-                metadata["verification"] = checked.verdict()
-            artifact.write_metadata(staging[task], metadata)
+                metadata = metadata.verified(checked.verdict())
+            write_metadata(staging[task], metadata)
             folders[task].close()
             built.append(Artifact(target, handle(config, task, version), metadata, checked))
         return built

@@ -76,9 +76,31 @@ def convert(value: Any, type_: type[T], refusal: Refusal) -> T:
         raise refusal(_problem(value, type_, error)) from error
 
 
+def to_plain(value: Any) -> Any:
+    """A typed value as JSON has it; numbers of NumPy's that are Python's, too, are written as those."""
+    return msgspec.to_builtins(value, enc_hook=_python_float)
+
+
+def require_schema(value: Any, schema: int, refusal: Refusal) -> None:
+    """Refuses a file of another kind than the one that can be read; one without a number is left to its type.
+
+    Raises:
+        NasexportError: that of ``refusal``, where the ``schema`` in ``value`` is another.
+    """
+    found = value.get("schema", schema) if isinstance(value, dict) else schema
+    if found != schema:
+        raise refusal(f"has schema {shown(found)}, expected {schema}: it needs another nasexport")
+
+
 def shown(value: Any) -> str:
     """A value as an error shows it: short, in one line, with control characters written out."""
     return _SHORTENED.repr(value)
+
+
+def _python_float(value: Any) -> float:
+    if isinstance(value, float):
+        return float(value)
+    raise NotImplementedError(f"{type(value).__name__} is nothing that JSON has")
 
 
 class _Shortened(reprlib.Repr):

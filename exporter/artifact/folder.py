@@ -1,25 +1,16 @@
-"""An artifact on disk: where it goes, how it gets there whole or not at all, and what it says of itself."""
+"""An artifact on disk: where it goes, how it gets there whole or not at all, and what its files are."""
 
 import contextlib
 import hashlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import exporter
-from exporter.artifact.jobs import ReadCheckpoint
-from exporter.checkpoint.source import Source
 from exporter.errors import ArtifactError
 from exporter.files import staging
 from exporter.files.hashing import sha256
 from exporter.models import formats
 from exporter.models.config import ModelConfig, Task, handle
 from exporter.models.formats import FORMATS, FormatSpec
-
-#: The file beside the model that tells how it was made.
-METADATA_FILE = "nasexport.json"
-METADATA_SCHEMA = 1
 
 
 def destination(output: Path, config: ModelConfig, task: Task, version: int) -> Path:
@@ -70,53 +61,6 @@ def _make_parents(target: Path) -> list[Path]:
     except OSError as error:
         raise ArtifactError(f"cannot make the folder {target.parent}: {error.strerror}") from error
     return missing
-
-
-def metadata(
-    config: ModelConfig, task: Task, version: int, momentum: float, source: Source, read: ReadCheckpoint
-) -> dict[str, Any]:
-    """What an artifact says of itself, before its verification; ``read`` is what was found in its checkpoint."""
-    return {
-        "tool": {"nasexport": exporter.__version__, "tensorflow": read.tensorflow},
-        "handle": handle(config, task, version),
-        "model": config.to_dict(),
-        "task": task,
-        "version": version,
-        "format": config.versions[version],
-        "options": {"batch_norm_momentum": momentum},
-        "source": {
-            **source.provenance(),
-            "layout": read.layout,
-            "variables_from_averages": read.averages,
-            "synthetic": read.synthetic,
-        },
-        "verification": None,
-    }
-
-
-def write_metadata(folder: Path, metadata: dict[str, Any]) -> None:
-    """Writes ``nasexport.json`` beside a model: no time stamps, no paths, the same bytes for the same facts."""
-    text = json.dumps({"schema": METADATA_SCHEMA, **metadata}, indent=2, sort_keys=True, ensure_ascii=False)
-    (folder / METADATA_FILE).write_text(text + "\n", encoding="utf-8")
-
-
-def read_metadata(folder: Path) -> dict[str, Any] | None:
-    """What an artifact says of itself; None for one that nasexport did not write.
-
-    Raises:
-        ArtifactError: the file is there but damaged, or of a newer kind.
-    """
-    path = folder / METADATA_FILE
-    if not path.is_file():
-        return None
-    try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))
-        schema = metadata["schema"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{path} is damaged: it is not the JSON that nasexport writes") from error
-    if schema != METADATA_SCHEMA:
-        raise ArtifactError(f"{path} has schema {schema}, expected {METADATA_SCHEMA}: it needs another nasexport")
-    return metadata
 
 
 def content(folder: Path) -> str:

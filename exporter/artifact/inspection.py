@@ -2,11 +2,12 @@
 
 import dataclasses
 import pkgutil
-from typing import Any
 
 from exporter.artifact import folder as artifact
 from exporter.artifact.jobs import Inspection, InspectRequest
+from exporter.artifact.metadata import read_metadata
 from exporter.progress import Say
+from exporter.validation import to_plain
 
 
 def describe(request: InspectRequest, say: Say) -> Inspection:
@@ -19,20 +20,15 @@ def describe(request: InspectRequest, say: Say) -> Inspection:
     spec = artifact.require_artifact(folder)
     say("reading the artifact")
     found: Inspection = pkgutil.resolve_name(spec.inspect)(folder)
-    metadata = artifact.read_metadata(folder) or {}
+    metadata = read_metadata(folder)
+    if metadata is None:
+        return found
     return dataclasses.replace(
         found,
-        handle=metadata.get("handle"),
-        image_size=_image_size(metadata) or found.image_size,
-        written_by=metadata.get("tool"),
-        source=metadata.get("source"),
-        options=metadata.get("options"),
-        verified=None if not metadata else metadata.get("verification") is not None,
+        handle=metadata.handle,
+        image_size=metadata.model.image_size,
+        written_by=to_plain(metadata.tool),
+        source=to_plain(metadata.source),
+        options=to_plain(metadata.options),
+        verified=metadata.verification is not None,
     )
-
-
-def _image_size(metadata: dict[str, Any]) -> int | None:
-    """Height and width of the images, as ``nasexport.json`` says."""
-    model = metadata.get("model")
-    size = model.get("image_size") if isinstance(model, dict) else None
-    return size if isinstance(size, int) else None

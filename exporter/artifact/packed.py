@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from exporter.artifact import folder as artifact
+from exporter.artifact.metadata import METADATA_FILE
 from exporter.errors import ArtifactError, NasexportError
 from exporter.files import archive
 from exporter.models import formats
@@ -54,7 +55,7 @@ def _belongs(path: PurePosixPath) -> bool:
 
 def _belongs_to_root(parts: tuple[str, ...]) -> bool:
     if len(parts) == 1:
-        return parts[0] == artifact.METADATA_FILE or parts[0] in formats.file_names()
+        return parts[0] == METADATA_FILE or parts[0] in formats.file_names()
     return len(parts) > 1 and parts[0] in formats.folder_names()
 
 

@@ -4,13 +4,12 @@ import dataclasses
 from collections.abc import Sequence
 from math import isfinite
 from pathlib import Path
-from typing import Any
 
 import click
 
-from exporter.artifact import folder as artifact
 from exporter.artifact import packed
 from exporter.artifact.jobs import INSPECT, InspectRequest
+from exporter.artifact.metadata import Metadata, read_metadata
 from exporter.cli import text
 from exporter.cli.options import fetching_options, json_option, model_type, path_type, print_json, report_option, warn
 from exporter.diff.jobs import ASPECTS
@@ -73,7 +72,7 @@ def verify(
         with progress("verify", None, warn) as listener:
             reports = verification.verify(paths, checkpoint, settings, choices, listener=listener, debug=debug)
         subjects += [
-            page.Subject(checked, _metadata(path) if report_file else {})
+            page.Subject(checked, _metadata(path) if report_file else None)
             for path, checked in zip(paths, reports, strict=True)
         ]
         if as_json:
@@ -85,9 +84,9 @@ def verify(
         raise click.exceptions.Exit(1)
 
 
-def _metadata(path: Path) -> dict[str, Any]:
+def _metadata(path: Path) -> Metadata | None:
     with packed.opened(path) as folder:
-        return artifact.read_metadata(folder) or {}
+        return read_metadata(folder)
 
 
 @click.group()

@@ -120,7 +120,7 @@ def evaluate(
 
     A stopped evaluation goes on where it was when the same command is given again; a finished one is kept.
     """
-    from exporter.artifact import folder as artifact
+    from exporter.artifact.metadata import read_metadata
     from exporter.evaluation import evaluation
     from exporter.evaluation.classifier import Classifier
     from exporter.evaluation.dataset import listed
@@ -152,7 +152,7 @@ def evaluate(
                 )
                 raise
         result = run.result()
-        subjects.append(page.evaluated(result, artifact.read_metadata(path) or {}))
+        subjects.append(page.evaluated(result, read_metadata(path)))
     if result["broken"]:
         warn(f"{len(result['broken'])} images could not be read and were left out; the first is {result['broken'][0]}")
     if as_json:

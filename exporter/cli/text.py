@@ -86,10 +86,10 @@ def _megabytes(count: int) -> str:
 
 def built_text(artifact: Artifact) -> str:
     """What was verified of a built artifact."""
-    made_from = artifact.metadata["source"]
-    checkpoint = "a SYNTHETIC checkpoint" if made_from["synthetic"] else "the checkpoint"
-    averages = made_from["variables_from_averages"]
-    layout_text = f"{made_from['layout']} layout" + (f", {averages} variables from their averages" if averages else "")
+    made_from = artifact.metadata.source
+    checkpoint = "a SYNTHETIC checkpoint" if made_from.synthetic else "the checkpoint"
+    averages = made_from.variables_from_averages
+    layout_text = f"{made_from.layout} layout" + (f", {averages} variables from their averages" if averages else "")
     head = f"{artifact.handle}: written from {checkpoint} ({layout_text})"
     if artifact.report is None:
         return f"{head}, NOT verified"

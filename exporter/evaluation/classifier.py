@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter.artifact import folder
+from exporter.artifact.metadata import read_metadata
 from exporter.errors import ArtifactError, ConfigError
 from exporter.evaluation.jobs import ModelToLoad
 from exporter.models.classes import IMAGENET_CLASSES
@@ -36,7 +37,7 @@ class Classifier:
             ConfigError: it is another model than the one named.
         """
         folder.require_artifact(path)
-        if folder.read_metadata(path) is None:
+        if read_metadata(path) is None:
             return cls(path, named, None)
         expected, metadata = verify.expected_of(path)
         if expected.task != "classification":
@@ -46,7 +47,7 @@ class Classifier:
             )
         if named not in (None, expected.config):
             raise ConfigError(f"{path} is of {expected.config.name}: leave out --model, or name that one")
-        return cls(path, expected.config, (metadata or {})["source"].get("synthetic"))
+        return cls(path, expected.config, metadata.source.synthetic if metadata else None)
 
     @property
     def classes(self) -> int:

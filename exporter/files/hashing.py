@@ -1,15 +1,18 @@
 """Hashes of files, and the size of the blocks in which files are copied and hashed."""
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
+from exporter.validation import at_least
+
 #: In bytes. Blocks of a megabyte are slower: malloc returns each to the system, and its pages are zeroed once more.
 CHUNK = 2**16
 
+#: A path that leads out of no folder: relative, without ``..``, backslashes and drives.
+_INSIDE = r"^(?!/)(?!.*(^|/)\.\.(/|$))[^\\:]+$"
 #: A hash as files of ours write it.
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z", description="64 hexadecimal digits")]
 
@@ -23,10 +26,9 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-@dataclass(frozen=True)
-class File:
+class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One file of a release: its path there, with slashes, its size in bytes, and its sha256 in hexadecimal."""
 
-    path: str
-    size: int
-    sha256: str
+    path: Annotated[str, msgspec.Meta(pattern=_INSIDE, description="a path below the release, with slashes")]
+    size: Annotated[int, at_least(0)]
+    sha256: Sha256

@@ -4,11 +4,11 @@ import dataclasses
 import hashlib
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from exporter.artifact import folder as artifact
 from exporter.artifact.jobs import ReadCheckpoint
+from exporter.artifact.metadata import Metadata, write_metadata
 from exporter.checkpoint.source import Source
 from exporter.files import staging
 from exporter.files.hashing import File
@@ -16,10 +16,10 @@ from exporter.files.packing import pack_release
 from exporter.models.config import TASKS, handle
 from exporter.progress import Say
 from exporter.release import identity, model_page
-from exporter.release.manifest import Place, Record, encoded
+from exporter.release.manifest import CheckFacts, Place, Record, encoded
 from exporter.release.plan import Planned, Target
 from exporter.report import page as report_page
-from exporter.verification.results import Expected, Report, require_passed
+from exporter.verification.results import Expected, require_passed
 from exporter.verification.verifier import Verifier
 
 
@@ -46,19 +46,20 @@ def complete(
     """
     assert planned.inputs is not None
     target = planned.target
-    metadata = artifact.metadata(target.config, target.task, target.version, target.momentum, source, read)
+    metadata = Metadata.of(target.config, target.task, target.version, target.momentum, source, read)
     checked = verifier.verify(folder, Expected(target.config, target.task, target.version, target.momentum), say)
     checked = dataclasses.replace(checked, path=target.place.handle)
-    metadata["verification"] = checked.verdict()
+    metadata = metadata.verified(checked.verdict())
     staged = _Staged(folder, release, target.place)
     report = staged.add(target.place.report, report_page.page([report_page.Subject(checked, metadata)]).encode())
     if not checked.passed:
         staged.place_report()
     require_passed(checked, target.place.handle)
-    artifact.write_metadata(folder, metadata)
+    write_metadata(folder, metadata)
     say("packing")
     files, archive = staged.pack()
-    page = _page(target, metadata, checked, sum(file.size for file in files), archive)
+    checks = tuple(CheckFacts(**check.to_dict()) for check in checked.checks)
+    page = _page(target, metadata, checks, sum(file.size for file in files), archive)
     record = Record(
         handle=target.place.handle,
         model=target.config.name,
@@ -67,9 +68,9 @@ def complete(
         format=target.format,
         identity=identity.identity(planned.inputs),
         inputs=planned.inputs,
-        source=metadata["source"],
-        options=metadata["options"],
-        checks=tuple(check.to_dict() for check in checked.checks),
+        source=metadata.source,
+        options=metadata.options,
+        checks=checks,
         files=files,
         archive=archive,
         page=staged.add(target.place.page, page.encode()),
@@ -119,16 +120,16 @@ class _Staged:
         staging.write(self._release / self._place.record, encoded(record.to_dict()))
 
 
-def _page(target: Target, metadata: dict[str, Any], checked: Report, size: int, archive: File) -> str:
+def _page(target: Target, metadata: Metadata, checks: Sequence[CheckFacts], size: int, archive: File) -> str:
     """The model page. It links all versions of the model, whatever a part of a release has of them."""
     subject = model_page.Subject(
         config=target.config,
         task=target.task,
         version=target.version,
-        tool=metadata["tool"],
-        options=metadata["options"],
-        source=metadata["source"],
-        checks=[check.to_dict() for check in checked.checks],
+        tool=metadata.tool,
+        options=metadata.options,
+        source=metadata.source,
+        checks=checks,
         size=size,
         archive=archive,
     )

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
-from exporter.artifact import folder, packed
+from exporter.artifact import packed
+from exporter.artifact.metadata import read_metadata
 from exporter.errors import ArtifactError, NasexportError, ReleaseError
 from exporter.files import archive
 from exporter.files.hashing import sha256
@@ -107,10 +108,10 @@ def _identities(records: list[Record]) -> Iterator[str]:
 def _metadata(release: Path, records: list[Record]) -> Iterator[str]:
     for record in records:
         try:
-            found = folder.read_metadata(release / record.place.folder) or {}
+            found = read_metadata(release / record.place.folder)
         except ArtifactError as error:
             yield str(error)
             continue
-        wanted = {"handle": record.handle, "source": record.source, "options": record.options}
-        if any(found.get(key) != value for key, value in wanted.items()):
+        wanted = (record.handle, record.source, record.options)
+        if found is None or (found.handle, found.source, found.options) != wanted:
             yield record.handle

@@ -35,7 +35,7 @@ def page(records: Iterable[Record], configs: Mapping[str, ModelConfig], tool: st
         sections=[_section(configs[name], own) for name, own in by_model.items() if own],
         artifacts=len(shown),
         size=sum(record.archive.size for record in shown),
-        synthetic=sum(record.source["synthetic"] is not None for record in shown),
+        synthetic=sum(record.source.synthetic is not None for record in shown),
         examples=[record for record in examples if record is not None],
         formats={name: spec.title for name, spec in FORMATS.items()},
         programs={name: spec.example for name, spec in FORMATS.items()},

@@ -5,20 +5,24 @@ each record lies beside its artifact, too, and is the last file of it to be writ
 artifact. The schema of both ships as ``data/manifest.schema.json``, and ``docs/release.md`` explains it.
 """
 
-import dataclasses
-import functools
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypeVar
 
+import msgspec
+
+from exporter.artifact.metadata import ArtifactOptions, CheckpointFacts
 from exporter.errors import ReleaseError
-from exporter.files.hashing import File
-from exporter.resources import resource
+from exporter.files.hashing import File, Sha256
+from exporter.models.config import Task
+from exporter.models.formats import Format, written
+from exporter.validation import at_least, convert, parse_json, require_schema, shown, to_plain
 
-SCHEMA = 1
-_SCHEMA_FILE = "data/manifest.schema.json"
+SCHEMA: Literal[1] = 1
+_HANDLE = "^google/imagenet/[A-Za-z0-9_]+/(classification|feature_vector)/[1-9][0-9]*$"
+T = TypeVar("T")
 
 MANIFEST_FILE = "manifest.json"
 SUMS_FILE = "SHA256SUMS"
@@ -65,31 +69,47 @@ class Place:
         return f"{self.handle}.json"
 
 
-@dataclass(frozen=True)
-class Record:
-    """What is known of one released artifact.
+class CheckFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A check of a verification, as `exporter.verification.results.Check.to_dict` gives it.
 
-    ``inputs`` is all that its bytes depend on, and ``identity`` the sha256 of that. ``source`` is what
-    ``nasexport.json`` says of the checkpoint, ``synthetic`` included. ``checks`` are those of the verification, as
-    `exporter.verification.results.Check.to_dict` gives them. ``files`` are those of the folder; ``archive``, ``page``,
-    ``page_html`` and ``report`` those beside it.
+    ``figure`` is what was measured, None where nothing could be; ``tolerance`` the most that is allowed.
     """
 
-    handle: str
+    name: str
+    figure: int | float | None
+    tolerance: int | float
+    detail: str
+    passed: bool
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is known of one released artifact.
+
+    ``inputs`` is all that its bytes depend on, and ``identity`` the sha256 of that. ``options`` and ``source`` are what
+    ``nasexport.json`` says. ``checks`` are those of the verification. ``files`` are those of the folder; ``archive``,
+    ``page``, ``page_html`` and ``report`` those beside it.
+    """
+
+    handle: Annotated[str, msgspec.Meta(pattern=_HANDLE, description="the handle of an artifact")]
     model: str
-    task: str
-    version: int
-    format: str
-    identity: str
+    task: Task
+    version: Annotated[int, at_least(1)]
+    format: Format
+    identity: Sha256
     inputs: dict[str, Any]
-    source: dict[str, Any]
-    options: dict[str, Any]
-    checks: tuple[dict[str, Any], ...]
-    files: tuple[File, ...]
+    source: CheckpointFacts
+    options: ArtifactOptions
+    checks: Annotated[tuple[CheckFacts, ...], msgspec.Meta(min_length=1)]
+    files: Annotated[tuple[File, ...], msgspec.Meta(min_length=1)]
     archive: File
     page: File
     page_html: File
     report: File
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where the format is none that can be released."""
+        if self.format not in written():
+            raise ValueError(f"format is {shown(self.format)}, expected {' or '.join(map(repr, written()))}")
 
     @property
     def place(self) -> Place:
@@ -106,14 +126,16 @@ class Record:
         return [*self.files, self.archive, self.page, self.page_html, self.report]
 
     def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        """The record as JSON values."""
+        return to_plain(self)
 
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Record":
-        """A record from JSON that fits the schema."""
-        beside = {name: File(**values[name]) for name in ("archive", "page", "page_html", "report")}
-        files = tuple(File(**file) for file in values["files"])
-        return cls(**{**values, **beside, "files": files, "checks": tuple(values["checks"])})
+
+class _Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The content of ``manifest.json``; ``nasexport`` is the version that wrote it."""
+
+    schema: Literal[1]
+    nasexport: str
+    artifacts: tuple[Record, ...]
 
 
 def encoded(value: Any) -> bytes:
@@ -123,8 +145,7 @@ def encoded(value: Any) -> bytes:
 
 def manifest(records: Iterable[Record], tool: str) -> dict[str, Any]:
     """The content of ``manifest.json``; ``tool`` is nasexport's version."""
-    artifacts = [record.to_dict() for record in sorted(records, key=lambda record: record.handle)]
-    return {"schema": SCHEMA, "nasexport": tool, "artifacts": artifacts}
+    return to_plain(_Manifest(SCHEMA, tool, tuple(sorted(records, key=lambda record: record.handle))))
 
 
 def read_manifest(release: Path) -> dict[str, Record]:
@@ -136,9 +157,7 @@ def read_manifest(release: Path) -> dict[str, Record]:
     path = release / MANIFEST_FILE
     if not path.is_file():
         raise ReleaseError(f"{release} has no {MANIFEST_FILE}: expected a folder that `nasexport release` finished")
-    values = _read(path)
-    _validate(path, values, "#")
-    return {values["handle"]: Record.from_dict(values) for values in values["artifacts"]}
+    return {record.handle: record for record in _read(path, _Manifest).artifacts}
 
 
 def read_record(release: Path, place: Place) -> Record | None:
@@ -150,35 +169,19 @@ def read_record(release: Path, place: Place) -> Record | None:
     path = release / place.record
     if not path.is_file():
         return None
-    values = _read(path)
-    _validate(path, values, "#/$defs/record")
-    if values["handle"] != place.handle:
-        raise ReleaseError(f"{path} is the record of {values['handle']}: expected that of {place.handle}")
-    return Record.from_dict(values)
+    record = _read(path, Record)
+    if record.handle != place.handle:
+        raise ReleaseError(f"{path} is the record of {record.handle}: expected that of {place.handle}")
+    return record
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path, type_: type[T]) -> T:
+    def damaged(problem: str) -> ReleaseError:
+        return ReleaseError(f"{path} is damaged: {problem}")
+
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_bytes(), damaged)
     except OSError as error:
         raise ReleaseError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise ReleaseError(f"{path} is damaged: it is not the JSON that nasexport writes") from error
-
-
-@functools.cache
-def _validator(part: str) -> Any:
-    import jsonschema  # takes longer to import than most commands take to answer
-
-    schema = json.loads(resource(_SCHEMA_FILE).read_text(encoding="utf-8"))
-    return jsonschema.Draft202012Validator(schema if part == "#" else {"$ref": part, "$defs": schema["$defs"]})
-
-
-def _validate(path: Path, values: Any, part: str) -> None:
-    found = values.get("schema", SCHEMA) if isinstance(values, dict) else SCHEMA
-    if found != SCHEMA:
-        raise ReleaseError(f"{path} has schema {found}, expected {SCHEMA}: it needs another nasexport")
-    error = next(iter(_validator(part).iter_errors(values)), None)
-    if error is not None:
-        place = "/".join(map(str, error.absolute_path)) or "its top"
-        raise ReleaseError(f"{path} is damaged at {place}: {error.message[:200]}")
+    require_schema(values, SCHEMA, lambda problem: ReleaseError(f"{path} {problem}"))
+    return convert(values, type_, damaged)

@@ -7,15 +7,17 @@ path, so the same facts give the same bytes.
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+import msgspec
+
+from exporter.artifact.metadata import ArtifactOptions, CheckpointFacts, Tool
 from exporter.files.hashing import File
 from exporter.models import cells, variables
 from exporter.models.classes import IMAGENET_CLASSES
 from exporter.models.config import TASKS, ModelConfig, Task, handle
 from exporter.models.formats import FORMATS
 from exporter.models.signatures import SERVING_OUTPUTS
-from exporter.release.manifest import INDEX_FILE, Place
+from exporter.release.manifest import INDEX_FILE, CheckFacts, Place
 from exporter.report import templates
 
 
@@ -89,10 +91,10 @@ class Subject:
         config: its network.
         task: what it was packaged for.
         version: a version of ``config``.
-        tool: the versions it was written with, by package, as its ``nasexport.json`` has them.
-        options: as in `exporter.release.manifest.Record`, ``batch_norm_momentum`` among them.
-        source: as there: the checkpoint, its hashes, and in ``synthetic`` how its weights were made up, if they were.
-        checks: as there; what a verification found.
+        tool: the versions it was written with, as its ``nasexport.json`` has them.
+        options: as there.
+        source: as there.
+        checks: what a verification found.
         size: of the unpacked artifact, in bytes.
         archive: the artifact as a ``.tar.gz``.
     """
@@ -100,10 +102,10 @@ class Subject:
     config: ModelConfig
     task: Task
     version: int
-    tool: Mapping[str, str]
-    options: Mapping[str, Any]
-    source: Mapping[str, Any]
-    checks: Sequence[Mapping[str, Any]]
+    tool: Tool
+    options: ArtifactOptions
+    source: CheckpointFacts
+    checks: Sequence[CheckFacts]
     size: int
     archive: File
 
@@ -146,9 +148,9 @@ def markdown(subject: Subject, released: Collection[str]) -> str:
         imagenet=config.num_classes == IMAGENET_CLASSES,
         parameters={of: variables.parameters(config, of) for of in TASKS},
         end_points=_end_points(config, task),
-        synthetic=", ".join(f"{key} {value}" for key, value in sorted((subject.source["synthetic"] or {}).items())),
-        failed=[check for check in subject.checks if not check["passed"]],
-        figures=[(check, _figure(check["figure"]), templates.number(check["tolerance"])) for check in subject.checks],
+        synthetic=", ".join(f"{key} {value}" for key, value in sorted((subject.source.synthetic or {}).items())),
+        failed=[check for check in subject.checks if not check.passed],
+        figures=[(check, _figure(check.figure), templates.number(check.tolerance)) for check in subject.checks],
         readers=spec.readers,
         changes=[(number, row.changes, link(task, number)) for number, row in versions.items() if row.number == number],
         sister=handle(config, _OTHER_TASK[task], version),
@@ -157,7 +159,9 @@ def markdown(subject: Subject, released: Collection[str]) -> str:
         settable=spec.momentum_settable,
         serving=spec.serving,
         serving_output=SERVING_OUTPUTS[task],
-        momentum=subject.options["batch_norm_momentum"],
+        momentum=subject.options.batch_norm_momentum,
+        tool=msgspec.structs.asdict(subject.tool),
+        options=msgspec.structs.asdict(subject.options),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import exporter
 from exporter.release.manifest import MANIFEST_FILE, Record
+from exporter.validation import to_plain
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
@@ -28,7 +29,7 @@ def statement(records: Sequence[Record], manifest_sha256: str) -> dict[str, Any]
             "buildDefinition": {
                 "buildType": BUILD_TYPE,
                 "externalParameters": {
-                    "artifacts": [{"handle": record.handle, "options": record.options} for record in records]
+                    "artifacts": [{"handle": record.handle, "options": to_plain(record.options)} for record in records]
                 },
                 "internalParameters": {"code": sorted({record.inputs["code"] for record in records})},
                 "resolvedDependencies": [*_checkpoints(records), *_packages(records)],
@@ -43,12 +44,12 @@ def _checkpoints(records: Sequence[Record]) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for record in records:
         source = record.source
-        hashes = {source["archive"]: source["archive_sha256"]} if source["archive"] else source["files"]
+        hashes = {source.archive: source.archive_sha256} if source.archive and source.archive_sha256 else source.files
         for name, sha256 in hashes.items():
             found[sha256] = {
                 "name": name,
                 "digest": {"sha256": sha256},
-                "annotations": {"model": record.model, "synthetic": source["synthetic"]},
+                "annotations": {"model": record.model, "synthetic": source.synthetic},
             }
     return sorted(found.values(), key=lambda resource: (resource["annotations"]["model"], resource["name"]))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import exporter
+from exporter.artifact.metadata import Metadata
 from exporter.errors import ArtifactError, NasexportError
 from exporter.files import staging
 from exporter.report import evaluation_plots, svg, templates, verification_plots
@@ -18,6 +19,8 @@ from exporter.report.svg import Plot
 from exporter.verification.results import Check, Report
 
 TEMPLATE = "report.html"
+#: Labels of what is said of an artifact, in their order.
+_FACTS = ("Handle", "Weights", "Made from", "Compared with", "Layout", "Options", "Written by", "Verified by")
 
 
 @dataclass(frozen=True)
@@ -26,16 +29,16 @@ class Subject:
 
     Args:
         report: the checks of an artifact; its path is shown as it is.
-        metadata: the artifact's ``nasexport.json``, which may hold anything.
+        metadata: the artifact's ``nasexport.json``; None for one that nasexport did not write.
         evaluation: what `exporter.report.evaluation_plots.evaluation` takes, where the artifact was evaluated as well.
     """
 
     report: Report
-    metadata: Mapping[str, Any]
+    metadata: Metadata | None
     evaluation: Mapping[str, Any] | None = None
 
 
-def evaluated(result: Mapping[str, Any], metadata: Mapping[str, Any]) -> Subject:
+def evaluated(result: Mapping[str, Any], metadata: Metadata | None) -> Subject:
     """The subject of an evaluation on labelled images.
 
     It fails where the published accuracy lies above the confidence interval of what was measured, or images were left
@@ -43,7 +46,7 @@ def evaluated(result: Mapping[str, Any], metadata: Mapping[str, Any]) -> Subject
 
     Args:
         result: what `exporter.evaluation.evaluation.Evaluation.result` gives.
-        metadata: the artifact's ``nasexport.json``.
+        metadata: the artifact's ``nasexport.json``; None for one that nasexport did not write.
     """
     checks = [Check("images that could not be read", len(result["broken"]), 0, f"{result['images']:,} others")]
     published = {}
@@ -116,7 +119,7 @@ def page(subjects: Sequence[Subject]) -> str:
 def _section(key: str, subject: Subject) -> dict[str, Any]:
     report, metadata = subject.report, subject.metadata
     drawn, undrawn = _plots(key, report.measured)
-    synthetic = _listed(_mapping(metadata.get("source")).get("synthetic"))
+    synthetic = _listed(metadata.source.synthetic) if metadata else ""
     if subject.evaluation is not None:
         drawn += evaluation_plots.evaluation(key, subject.evaluation)
     return {
@@ -135,10 +138,10 @@ def _section(key: str, subject: Subject) -> dict[str, Any]:
     }
 
 
-def _subtitle(metadata: Mapping[str, Any]) -> str:
-    model = _mapping(metadata.get("model"))
-    named = (model.get("title"), metadata.get("task"), f"version {metadata.get('version')}", metadata.get("format"))
-    return ", ".join(map(str, named))
+def _subtitle(metadata: Metadata | None) -> str:
+    if metadata is None:
+        return "not written by nasexport"
+    return f"{metadata.model.title}, {metadata.task}, version {metadata.version}, {metadata.format}"
 
 
 def _row(key: str, check: Check) -> dict[str, Any]:
@@ -174,47 +177,41 @@ def _plots(key: str, measured: Mapping[str, Any] | None) -> tuple[list[Plot], li
     return drawn, undrawn
 
 
-def _facts(report: Report, metadata: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+def _facts(report: Report, metadata: Metadata | None) -> list[tuple[str, list[str]]]:
     """Where an artifact comes from and what it was compared with: labels, each with the lines that belong to it."""
-    made_from, measured = _mapping(metadata.get("source")), report.measured or {}
-    tool = _mapping(metadata.get("tool"))
-    compared_with = _mapping(measured.get("source"))
-    same = compared_with.get("files") == made_from.get("files")
+    measured = report.measured or {}
+    compared_with = measured.get("source")
+    compared = _files(**compared_with) if compared_with else []
     judge = f"nasexport {exporter.__version__}"
     if "tensorflow" in measured:
         judge += f", TensorFlow {measured['tensorflow']}"
-    if synthetic := _listed(made_from.get("synthetic")):
-        weights = f"SYNTHETIC ({synthetic}), not published weights"
-    else:
+    facts: dict[str, list[str]] = {}
+    if metadata:
+        made_from, tool = metadata.source, metadata.tool
+        synthetic = _listed(made_from.synthetic)
         weights = "those of the checkpoint, which is not marked as synthetic"
-    averages = made_from.get("variables_from_averages")
-    facts = {
-        "Handle": [str(metadata.get("handle"))],
-        "Weights": [weights],
-        "Made from": _files(made_from),
-        "Compared with": ["the same files"] if same else _files(compared_with) if compared_with else [],
-        "Layout": [f"{made_from.get('layout')}, {averages} variables from averages"],
-        "Options": [f"{name} {value}" for name, value in _mapping(metadata.get("options")).items()],
-        "Written by": [f"nasexport {tool.get('nasexport')}, TensorFlow {tool.get('tensorflow')}"],
-        "Verified by": [judge],
-    }
-    return [(label, lines) for label, lines in facts.items() if lines]
+        facts |= {
+            "Handle": [metadata.handle],
+            "Weights": [f"SYNTHETIC ({synthetic}), not published weights" if synthetic else weights],
+            "Made from": _files(made_from.archive, made_from.archive_sha256, made_from.files),
+            "Layout": [f"{made_from.layout}, {made_from.variables_from_averages} variables from averages"],
+            "Options": [f"batch_norm_momentum {metadata.options.batch_norm_momentum}"],
+            "Written by": [f"nasexport {tool.nasexport}, TensorFlow {tool.tensorflow}"],
+        }
+        if compared_with and compared_with["files"] == made_from.files:
+            compared = ["the same files"]
+    facts |= {"Compared with": compared, "Verified by": [judge]}
+    return [(label, facts[label]) for label in _FACTS if facts.get(label)]
 
 
-def _files(source: Mapping[str, Any]) -> list[str]:
-    lines = []
-    if source.get("archive"):
-        lines.append(f"{source['archive']} sha256 {source.get('archive_sha256')}")
-    return lines + [f"{name} sha256 {digest}" for name, digest in sorted(_mapping(source.get("files")).items())]
+def _files(archive: str | None, archive_sha256: str | None, files: Mapping[str, str]) -> list[str]:
+    lines = [f"{archive} sha256 {archive_sha256}"] if archive else []
+    return lines + [f"{name} sha256 {digest}" for name, digest in sorted(files.items())]
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _listed(value: Any) -> str:
-    """A mapping in a line; empty for what is none."""
-    return ", ".join(f"{key} {item}" for key, item in sorted(_mapping(value).items()))
+def _listed(facts: Mapping[str, Any] | None) -> str:
+    """A mapping in a line; empty where there is none."""
+    return ", ".join(f"{key} {item}" for key, item in sorted((facts or {}).items()))
 
 
 @contextlib.contextmanager

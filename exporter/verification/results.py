@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from exporter.artifact.metadata import Verdict
 from exporter.errors import VerificationError
 from exporter.files.json_values import finite_or_none
 from exporter.models.config import ModelConfig, Task
@@ -52,9 +53,9 @@ class Report:
     def passed(self) -> bool:
         return bool(self.checks) and all(check.passed for check in self.checks)
 
-    def verdict(self) -> list[dict[str, Any]]:
-        """The checks without what was measured, which depends on the processor: what goes into an artifact."""
-        return [{"name": check.name, "tolerance": check.tolerance, "passed": check.passed} for check in self.checks]
+    def verdict(self) -> tuple[Verdict, ...]:
+        """What goes into an artifact: the checks without what was measured."""
+        return tuple(Verdict(check.name, check.tolerance, check.passed) for check in self.checks)
 
     def to_dict(self) -> dict[str, Any]:
         checks = [check.to_dict() for check in self.checks]

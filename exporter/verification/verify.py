@@ -11,11 +11,12 @@ from typing import Any
 from exporter.artifact import folder as artifact
 from exporter.artifact import packed
 from exporter.artifact.jobs import INSPECT, InspectRequest
+from exporter.artifact.metadata import METADATA_FILE, Metadata, read_metadata
 from exporter.checkpoint.source import Source
 from exporter.errors import ArtifactError, ConfigError
 from exporter.fetch.published import opened
 from exporter.files.arrays import LazyArrays
-from exporter.models.config import TASKS, ModelConfig, Task, largest_task, models
+from exporter.models.config import ModelConfig, Task, largest_task, models
 from exporter.models.formats import FORMATS
 from exporter.processes import run
 from exporter.progress import SILENT, Listener
@@ -26,9 +27,7 @@ from exporter.verification.results import Expected, Report
 from exporter.verification.verifier import Choices, Verifier
 
 
-def expected_of(
-    path: Path, choices: Choices = Choices(), *, debug: bool = False
-) -> tuple[Expected, dict[str, Any] | None]:
+def expected_of(path: Path, choices: Choices = Choices(), *, debug: bool = False) -> tuple[Expected, Metadata | None]:
     """What an artifact must be, and its metadata, from the ``nasexport.json`` beside it or from the user.
 
     Raises:
@@ -36,29 +35,25 @@ def expected_of(
         ConfigError: the model has no such version.
     """
     artifact.require_artifact(path)
-    metadata = artifact.read_metadata(path)
+    metadata = read_metadata(path)
     if choices.model is not None:
         return _foreign(path, choices.model, choices, debug), metadata
     if metadata is None:
         raise ArtifactError(
-            f"{path} has no {artifact.METADATA_FILE}, so nasexport did not write it: say with --model what it should be"
+            f"{path} has no {METADATA_FILE}, so nasexport did not write it: say with --model what it should be"
         )
-    try:
-        config = models().get(metadata["model"]["name"]) or ModelConfig.from_dict(metadata["model"])
-        momentum = float(metadata["options"]["batch_norm_momentum"])
-        version = int(metadata["version"])
-        config.versions[version]
-        task: Task = metadata["task"]
-        if task not in TASKS or not isinstance(metadata["source"], dict):
-            raise ValueError("no such task, or no source")
-        return Expected(config, task, version, momentum), metadata
-    except (KeyError, TypeError, ValueError, ConfigError) as error:
-        raise ArtifactError(f"{path / artifact.METADATA_FILE} is damaged: {error}") from error
+    config = models().get(metadata.model.name, metadata.model)
+    if metadata.version not in config.versions:
+        raise ArtifactError(
+            f"{path / METADATA_FILE} is damaged: version is {metadata.version}, expected one of "
+            f"{', '.join(map(str, sorted(config.versions)))}, which {config.name} has"
+        )
+    return Expected(config, metadata.task, metadata.version, float(metadata.options.batch_norm_momentum)), metadata
 
 
-def require_checkpoint(path: Path, metadata: dict[str, Any] | None, checkpoint: Path | None) -> None:
+def require_checkpoint(path: Path, metadata: Metadata | None, checkpoint: Path | None) -> None:
     """Raises ArtifactError where an artifact is to be compared with the published weights, and has made-up ones."""
-    synthetic = metadata and metadata["source"].get("synthetic")
+    synthetic = metadata and metadata.source.synthetic
     if checkpoint is None and synthetic:
         raise ArtifactError(
             f"{path} was made from a synthetic checkpoint ({_described(synthetic)}):\n"
@@ -167,15 +162,15 @@ def _described(synthetic: dict[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in sorted(synthetic.items()))
 
 
-def _notes(metadata: dict[str, Any] | None, opened: Source) -> tuple[str, ...]:
+def _notes(metadata: Metadata | None, opened: Source) -> tuple[str, ...]:
     if metadata is None:
         return ("nasexport did not write it: what it should be was said by the user",)
     notes = []
-    made_from = metadata["source"]
-    if made_from.get("files") != opened.files:
+    made_from = metadata.source
+    if made_from.files != opened.files:
         notes.append("compared with another file than it was made from; only the values decide")
-    if made_from.get("synthetic"):
+    if made_from.synthetic:
         notes.append(
-            f"made from a synthetic checkpoint ({_described(made_from['synthetic'])}), not from published weights"
+            f"made from a synthetic checkpoint ({_described(made_from.synthetic)}), not from published weights"
         )
     return tuple(notes)

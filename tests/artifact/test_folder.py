@@ -118,23 +118,3 @@ def test_two_cannot_write_the_same(tmp_path: Path) -> None:
             pytest.fail("it was staged")
         assert (staging / "saved_model.pb").read_bytes() == b"new"
     assert (target / "saved_model.pb").read_bytes() == b"new"
-
-
-def test_metadata_comes_back_and_has_the_same_bytes(tmp_path: Path) -> None:
-    facts = {"b": [1, None], "a": {"title": "größer"}}
-    artifact.write_metadata(tmp_path, facts)
-    first = (tmp_path / "nasexport.json").read_bytes()
-    artifact.write_metadata(tmp_path, dict(reversed(facts.items())))
-    assert (tmp_path / "nasexport.json").read_bytes() == first
-    assert artifact.read_metadata(tmp_path) == {**facts, "schema": 1}
-    assert artifact.read_metadata(tmp_path / "absent") is None
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [("", "damaged"), ("[]", "damaged"), ("7", "damaged"), ("{}", "damaged"), ('{"schema": 9}', "schema 9")],
-)
-def test_damaged_metadata_is_refused(tmp_path: Path, text: str, said: str) -> None:
-    (tmp_path / "nasexport.json").write_text(text)
-    with pytest.raises(ArtifactError, match=said):
-        artifact.read_metadata(tmp_path)

@@ -2,13 +2,13 @@
 
 import re
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from exporter.models import variables as layout
 from exporter.models.config import TASKS, model, models

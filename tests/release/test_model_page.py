@@ -9,7 +9,6 @@ import subprocess
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -17,12 +16,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from msgspec.structs import replace
 
+from exporter.artifact.metadata import Tool
 from exporter.files.hashing import File
 from exporter.models import variables as layout
 from exporter.models.config import TASKS, ModelConfig, Task, handle, model
 from exporter.release import model_page
-from exporter.release.manifest import Place
+from exporter.release.manifest import CheckFacts, Place
 from exporter.report import templates
 from tests.support import browser, environments, records
 from tests.support.command import artifact_folder
@@ -155,7 +156,7 @@ def test_synthetic_weights_are_told_loudly() -> None:
 
 
 def test_a_failed_check_and_one_without_a_figure_are_told() -> None:
-    check = {"name": "loads", "figure": None, "tolerance": 0, "detail": "", "passed": False}
+    check = CheckFacts("loads", None, 0, "", False)
     subject = records.subject(*records.ARTIFACTS[0], checks=[*records.CHECKS, check])
     page = _read(model_page.markdown(subject, ()))
     assert "1 of 3 checks FAILED." in page.text and "passed" not in page.text.split("How this artifact")[1]
@@ -172,8 +173,7 @@ def test_a_network_of_ones_own_has_a_page(tiny: Path) -> None:
 
 def test_same_facts_give_the_same_bytes() -> None:
     artifact = records.ARTIFACTS[3]
-    backwards = {key: records.SOURCE[key] for key in reversed(list(records.SOURCE))}
-    backwards["files"] = dict(reversed(records.SOURCE["files"].items()))
+    backwards = records.source(files=dict(reversed(records.SOURCE.files.items())))
     texts = [
         model_page.markdown(records.subject(*artifact, source=source), released)
         for source, released in ((records.SOURCE, records.HANDLES), (backwards, sorted(records.HANDLES)))
@@ -191,9 +191,8 @@ def _hostile(text: str) -> model_page.Subject:
     config, task, version = records.ARTIFACTS[3]
     config = replace(config, title=text, checkpoint=text)
     source = records.source(archive=text, files={text: text}, layout=text, synthetic={text: text})
-    check = {"name": text, "figure": 1.0, "tolerance": 2.0, "detail": text, "passed": True}
-    options = {"batch_norm_momentum": 0.5, text: text}
-    return records.subject(config, task, version, source=source, checks=[check], options=options, tool={text: text})
+    check = CheckFacts(text, 1.0, 2.0, text, True)
+    return records.subject(config, task, version, source=source, checks=[check], tool=Tool(text, text))
 
 
 #: The page's own elements, which no text from outside may add to.

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from exporter.models.config import model
 from exporter.report import evaluation_plots, templates, verification_plots
 from exporter.report import page as report_page
 from exporter.verification.results import Check, Report
-from tests.support import browser, bundles
+from tests.support import browser, bundles, records
 from tests.support.command import CHECKOUT, Command, artifact_folder, files_below, peak_memory, refusal
 from tests.support.html_pages import Reader
 
@@ -74,8 +75,8 @@ def pages(tiny: Path, tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFa
     bundles.with_scaled(folder / good, folder / WRONG, KERNEL, 1.02)
     facts = json.loads((folder / WRONG / "nasexport.json").read_text())
     facts["handle"] = facts["source"]["layout"] = facts["model"]["title"] = HOSTILE
-    facts["source"] |= {"archive": HOSTILE, "synthetic": {HOSTILE: HOSTILE}, "files": [HOSTILE]}
-    facts["options"][HOSTILE], facts["tool"] = HOSTILE, HOSTILE
+    facts["source"] |= {"archive": HOSTILE, "synthetic": {HOSTILE: HOSTILE}, "files": {HOSTILE: "0" * 64}}
+    facts["options"][HOSTILE], facts["tool"] = HOSTILE, {"nasexport": HOSTILE, "tensorflow": HOSTILE}
     (folder / WRONG / "nasexport.json").write_text(json.dumps(facts))
     # It replaces a page, through a link.
     (folder / "verified").write_text("an older page")
@@ -199,7 +200,7 @@ def test_a_build_that_fails_its_verification_still_has_a_page(pages: _Pages) -> 
 def test_making_a_page_imports_no_tensorflow() -> None:
     program = (
         "import sys; from exporter.report import page as r; from exporter.verification.results import Check, Report;"
-        "r.page([r.Subject(Report('x', (Check('one', 0, 0),)), {})]); print('tensorflow' in sys.modules)"
+        "r.page([r.Subject(Report('x', (Check('one', 0, 0),)), None)]); print('tensorflow' in sys.modules)"
     )
     command = [sys.executable, "-c", program]
     result = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True)
@@ -238,11 +239,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     passing = [0.0, *(1e-8 * 1.5**index for index in range(len(NAMES) - 1))]
     failing: list[float | None] = [*passing[:9], *(0.01 * 1.5**index for index in range(len(NAMES) - 11)), None, np.inf]
     long = Check("output, relative difference", 0.5, 1e-4, "an unbroken " + "path/" * 60)
+    described = records.metadata(model("nasnet_mobile"), "classification", 4)
     crash = Check("loads and runs", float("nan"), 0, "killed by signal 11")
     subjects = [
-        report_page.Subject(Report("good", (Check("one", 0, 0),), (), _measured(1e-7, passing)), {}, EVALUATION),
-        report_page.Subject(Report("bad/\udcff" * 40, (long,), ("of note",), _measured(0.1, failing)), {"version": 4}),
-        report_page.Subject(Report("crash", (crash,)), {"source": 3, "tool": [], "options": None}),
+        report_page.Subject(Report("good", (Check("one", 0, 0),), (), _measured(1e-7, passing)), None, EVALUATION),
+        report_page.Subject(Report("bad/\udcff" * 40, (long,), ("of note",), _measured(0.1, failing)), described),
+        report_page.Subject(Report("crash", (crash,)), None),
     ]
     path = tmp_path_factory.mktemp("made") / "page.html"
     report_page.write(path, subjects)

@@ -8,7 +8,6 @@ of the good artifact, whose format, version and task are set to its own.
 
 import contextlib
 import dataclasses
-import json
 import shutil
 import sys
 from collections.abc import Callable
@@ -17,11 +16,12 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import msgspec
 import tensorflow as tf
 
-from exporter.artifact import folder as artifact
 from exporter.artifact import hub_module, saved_model
 from exporter.artifact.export import writer
+from exporter.artifact.metadata import read_metadata, write_metadata
 from exporter.checkpoint import names, reader
 from exporter.graph import batch_norm, network
 from exporter.models.config import ModelConfig, Task
@@ -557,12 +557,13 @@ def table() -> str:
 
 def _write(good: Path, prefix: Path, output: Path, numbers: list[int]) -> None:
     """Writes those of `ARTIFACTS`, each into a folder of its number below ``output``."""
-    metadata = json.loads((good / artifact.METADATA_FILE).read_text(encoding="utf-8"))
-    config = ModelConfig.from_dict(metadata["model"])
+    metadata = read_metadata(good)
+    assert metadata, "nasexport wrote it"
+    config = metadata.model
     for number in numbers:
         breaks, folder = ARTIFACTS[number], output / str(number)
         task, version = breaks[0].artifact
-        if not all(wrong.values for wrong in breaks) or version != metadata["version"]:
+        if not all(wrong.values for wrong in breaks) or version != metadata.version:
             held = _variables(prefix, config, all(wrong.averages for wrong in breaks))
             momentum = next(
                 (wrong.momentum for wrong in breaks if wrong.momentum != DEFAULT_MOMENTUM), DEFAULT_MOMENTUM
@@ -577,8 +578,8 @@ def _write(good: Path, prefix: Path, output: Path, numbers: list[int]) -> None:
         for wrong in breaks:
             if wrong.values:
                 bundles.change(folder, wrong.values)
-        own = {"task": task, "version": version, "format": config.versions[version]}
-        artifact.write_metadata(folder, metadata | own)
+        own = msgspec.structs.replace(metadata, task=task, version=version, format=config.versions[version])
+        write_metadata(folder, own)
 
 
 def _variables(prefix: Path, config: ModelConfig, averages: bool) -> Held:

@@ -1,11 +1,13 @@
 """Facts of released artifacts, made up where they do not matter."""
 
-from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
+from exporter.artifact.metadata import METADATA_SCHEMA, ArtifactOptions, CheckpointFacts, Metadata, Tool, Verdict
 from exporter.files.hashing import File
 from exporter.models.config import TASKS, ModelConfig, Task, handle, models
-from exporter.release.manifest import Place, Record
+from exporter.release.manifest import CheckFacts, Place, Record
 from exporter.release.model_page import Subject
 
 PUBLISHED = [config for config in models().values() if config.published]
@@ -19,30 +21,44 @@ HANDLES = frozenset(handle(*artifact) for artifact in ARTIFACTS)
 HUB = "http://127.0.0.1:8000"
 
 SYNTHETIC = {"model": "some_model", "seed": 0, "layout": "plain"}
-SOURCE: Mapping[str, Any] = {
-    "archive": "some archive.tar.gz",
-    "archive_sha256": "a1" * 32,
-    "files": {"model.ckpt.index": "b2" * 32, "model.ckpt.data-00000-of-00001": "c3" * 32},
-    "layout": "plain",
-    "variables_from_averages": 7,
-    "synthetic": None,
-}
-CHECKS: tuple[dict[str, Any], ...] = (
-    {"name": "variables with other values", "figure": 0, "tolerance": 0, "detail": "bit for bit", "passed": True},
-    {"name": "output, relative difference", "figure": 1.2345e-5, "tolerance": 1e-4, "detail": "", "passed": True},
+SOURCE = CheckpointFacts(
+    archive="some archive.tar.gz",
+    archive_sha256="a1" * 32,
+    files={"model.ckpt.index": "b2" * 32, "model.ckpt.data-00000-of-00001": "c3" * 32},
+    layout="plain",
+    variables_from_averages=7,
+    synthetic=None,
+)
+CHECKS = (
+    CheckFacts("variables with other values", 0, 0, "bit for bit", True),
+    CheckFacts("output, relative difference", 1.2345e-5, 1e-4, "", True),
 )
 
 
-def source(**changes: Any) -> dict[str, Any]:
-    return {**SOURCE, **changes}
+def source(**changes: Any) -> CheckpointFacts:
+    return msgspec.structs.replace(SOURCE, **changes)
+
+
+def metadata(config: ModelConfig, task: Task, version: int, **changes: Any) -> Metadata:
+    """What an artifact says of itself; ``changes`` are fields of `Metadata`."""
+    facts: dict[str, Any] = {
+        "tool": Tool("1.2.3", "2.21.0"),
+        "handle": handle(config, task, version),
+        "format": config.versions[version],
+        "options": ArtifactOptions(0.99),
+        "source": SOURCE,
+        "verification": (Verdict("variables with other values", 0, True), Verdict("output", 1e-4, True)),
+    }
+    about = {"schema": METADATA_SCHEMA, "model": config, "task": task, "version": version}
+    return Metadata(**{**about, **facts, **changes})
 
 
 def subject(config: ModelConfig, task: Task, version: int, **changes: Any) -> Subject:
     """What a model page is made from; ``changes`` are fields of `Subject`."""
     place = Place(handle(config, task, version))
     facts: dict[str, Any] = {
-        "tool": {"nasexport": "1.2.3", "tensorflow": "2.21.0"},
-        "options": {"batch_norm_momentum": 0.99 if version >= 3 else 0.9997},
+        "tool": Tool("1.2.3", "2.21.0"),
+        "options": ArtifactOptions(0.99 if version >= 3 else 0.9997),
         "source": source(),
         "checks": CHECKS,
         "size": 87_654_321,

@@ -5,18 +5,24 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
+
+from exporter.artifact.metadata import ArtifactOptions
 from exporter.files.hashing import File
+from exporter.models.config import Task
 from exporter.release.manifest import (
     INDEX_FILE,
     MANIFEST_FILE,
     PROVENANCE_FILE,
     SUMS_FILE,
+    CheckFacts,
     Place,
     Record,
     encoded,
     manifest,
 )
 from tests.support.packing import packed
+from tests.support.records import source
 
 
 def write_release(release: Path, artifacts: Iterable[Path]) -> Path:
@@ -48,14 +54,14 @@ def described(release: Path, handle: str) -> Record:
     return Record(
         handle=handle,
         model=model,
-        task=task,
+        task=msgspec.convert(task, Task),
         version=int(version),
         format="hub" if int(version) < 4 else "saved_model_2",
         identity=hashlib.sha256(handle.encode()).hexdigest(),
         inputs={},
-        source={"synthetic": {"seed": 0}},
-        options={"batch_norm_momentum": 0.99},
-        checks=({"name": "made by hand", "figure": 0, "tolerance": 0, "detail": "", "passed": True},),
+        source=source(synthetic={"seed": 0}),
+        options=ArtifactOptions(0.99),
+        checks=(CheckFacts("made by hand", 0, 0, "", True),),
         files=tuple(file_of(release, path.relative_to(release).as_posix()) for path in unpacked),
         archive=file_of(release, place.archive),
         page=file_of(release, place.page),
