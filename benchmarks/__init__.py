@@ -1,1 +1,1 @@
-"""What nasexport costs, beside what people use in its place; ``python -m benchmarks`` measures all of it."""
+"""Speed, memory and size of nasexport and of its alternatives; ``python -m benchmarks`` measures them."""

@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: measures what was asked for, and writes results, tables and plots."""
+"""``python -m benchmarks``: measures the chosen subjects, and writes results, tables and plots."""
 
 import importlib
 import time
@@ -10,11 +10,12 @@ from benchmarks import report, results
 from benchmarks.measuring import ROOT, BenchmarkError
 from benchmarks.workspace import MODELS, Workspace
 
-#: In the order in which they are measured and told; those of `ON_REQUEST` take long, or have no goal of their own.
+#: In the order in which they are measured and shown.
 SUBJECTS = ("build", "size", "load", "inference", "fine_tuning", "startup", "growth", "fetch", "release")
+#: Measured only with ``--only``: they take long, or have no goal.
 ON_REQUEST = ("fetch", "release")
-#: Measured together with another one.
-TOLD = {"limits": "inference"}
+#: Subjects that are measured as a part of another one.
+MEASURED_WITH = {"limits": "inference"}
 
 
 def _known_models(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -30,11 +31,15 @@ def _known_models(_context: click.Context, _parameter: click.Parameter, values: 
     "--only",
     multiple=True,
     type=click.Choice(SUBJECTS),
-    help=f"No other subject; repeatable. [default: all but {', '.join(ON_REQUEST)}]",
+    help=f"Measure this subject only; repeatable. [default: all but {', '.join(ON_REQUEST)}]",
 )
 @click.option("--runs", type=click.IntRange(min=1), default=3, show_default=True, help="Runs of each contestant.")
 @click.option(
-    "--models", multiple=True, metavar="MODEL,...", callback=_known_models, help="No others. [default: by subject]"
+    "--models",
+    multiple=True,
+    metavar="MODEL,...",
+    callback=_known_models,
+    help="Only these. [default: depends on the subject]",
 )
 @click.option(
     "--work",
@@ -46,47 +51,46 @@ def _known_models(_context: click.Context, _parameter: click.Parameter, values: 
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
     default=ROOT / "docs" / "performance",
-    help="Folder of results.json and the plots; a page of its name beside it gets the tables. "
+    help="Folder of results.json and the plots; the tables go to the .md page of the same name beside it. "
     "[default: docs/performance]",
 )
-@click.option("--report-only", is_flag=True, help="Measure nothing; write tables and plots from results.json again.")
+@click.option("--report-only", is_flag=True, help="Write tables and plots from results.json, without measuring.")
 def main(
     only: tuple[str, ...], runs: int, models: tuple[str, ...], work: Path, output: Path, report_only: bool
 ) -> None:
-    """Measure nasexport side by side with what people use in its place; prints the figures as a table.
+    """Measure nasexport side by side with its alternatives; prints the figures as a table.
 
-    Contestants take turns, each in a process of its own. What a run measures takes the place of the same figures of
-    earlier runs; all others stay.
+    Contestants take turns, each in its own process. A run replaces the figures that it measures and keeps all others.
     """
-    began = time.monotonic()
+    started = time.monotonic()
 
-    def say(text: str) -> None:
-        click.echo(f"benchmarks, {time.monotonic() - began:.0f} s: {text}", err=True)
+    def log(text: str) -> None:
+        click.echo(f"benchmarks, {time.monotonic() - started:.0f} s: {text}", err=True)
 
-    told = [*SUBJECTS, *TOLD]
-    found = results.load(output)
+    subjects = [*SUBJECTS, *MEASURED_WITH]
+    stored = results.load(output)
     if report_only:
-        if not found["figures"]:
+        if not stored["figures"]:
             raise BenchmarkError(
-                f"{output} has no {results.FILE}, expected one of an earlier run: run without --report-only"
+                f"{output} has no {results.FILE}, expected that of an earlier run: run without --report-only first"
             )
-        measured = set(found["figures"])
+        measured = set(stored["figures"])
     else:
         machine = results.machine_facts()
-        results.require_same_machine(found, machine)
+        results.require_same_machine(stored, machine)
         measured = set()
-        workspace = Workspace(work.resolve(), runs, models, say)
+        workspace = Workspace(work.resolve(), runs, models, log)
         for subject in only or [name for name in SUBJECTS if name not in ON_REQUEST]:
             figures = importlib.import_module(f"benchmarks.subjects.{subject}").measure(workspace)
             if not figures:
-                say(f"{subject}: nothing to measure of {', '.join(models)}")
-            # Saved at once: the next subject may fail, and this one may have taken an hour.
-            found = results.merged(found, machine, figures)
-            results.save(output, found)
+                log(f"{subject}: nothing to measure of {', '.join(models)}")
+            # Saved now: the next subject may fail, and this one may have taken an hour.
+            stored = results.merged(stored, machine, figures)
+            results.save(output, stored)
             measured |= {figure.key for figure in figures}
-    for path in report.write(found, output, told):
-        say(f"wrote {path}")
-    rows = [figure for figure in results.figures(found) if figure.key in measured]
+    for path in report.write(stored, output, subjects):
+        log(f"wrote {path}")
+    rows = [figure for figure in results.figures(stored) if figure.key in measured]
     click.echo(report.table(rows))
 
 

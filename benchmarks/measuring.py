@@ -1,4 +1,4 @@
-"""Runs contestants in fresh processes, in turns: seconds, memory of the tree of processes, and what they print."""
+"""Runs contestants in turns, each in a new process, and measures time and memory of its process tree."""
 
 import contextlib
 import json
@@ -17,18 +17,19 @@ import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
 
-_EVERY = 0.02
-#: Looking for new processes reads every process of the machine, so it is done once in so many samples.
-_SAMPLES_FOR_A_SEARCH = 10
-#: Telling what a process shares walks all its pages, which takes milliseconds in which it cannot have new ones.
-_SAMPLES_FOR_SHARES = 50
+#: Seconds between two samples of memory.
+_INTERVAL = 0.02
+#: New processes are looked for once in so many samples, as that reads every process of the machine.
+_SAMPLES_PER_SEARCH = 10
+#: Proportional sizes are read once in so many samples: that takes milliseconds in which a process cannot allocate.
+_SAMPLES_PER_PROPORTIONAL_SIZE = 50
 _SIZES = re.compile(rb"^(VmHWM|VmRSS|Pss):\s+(\d+) kB", re.MULTILINE)
-#: Those that would lead a contestant to other packages, or to other settings, than its command says.
-_MISLEADING = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYENV_VERSION", "__PYVENV_LAUNCHER__")
+#: Variables that would make a contestant use other packages than its command says.
+_EXCLUDED_VARIABLES = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYENV_VERSION", "__PYVENV_LAUNCHER__")
 
 
 class BenchmarkError(click.ClickException):
-    """Something that cannot be measured; the command line prints the message and exits 1."""
+    """Something cannot be measured; the command line prints the message and exits 1."""
 
     def show(self, file: Any = None) -> None:
         click.echo(f"benchmarks: error: {self.message}", err=True)
@@ -36,7 +37,7 @@ class BenchmarkError(click.ClickException):
 
 @dataclass(frozen=True)
 class Contestant:
-    """One command, run as often as there are runs. ``before`` clears the way for each run and is not measured."""
+    """A command to measure. ``before`` is called before each run, outside of the measurement."""
 
     name: str
     command: Sequence[object]
@@ -46,26 +47,26 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Run:
-    """What one process took: wall time in seconds, memory in bytes, and the JSON of its last line, if it is any.
+    """What one run took: wall time in seconds, memory in bytes, and ``facts``, the JSON of its last line if it is any.
 
-    ``largest_process`` is the largest resident set that any one process of the tree ever had; ``all_processes`` the
-    largest sum over the tree at any one time, in which pages that processes share count for each of them. In
-    ``shares`` they count once; it is looked at once a second only.
+    ``largest_process`` is the largest resident set that any process of the tree ever had; ``all_processes`` the largest
+    sum of resident sets at any one time, in which shared pages count for each process that has them. In
+    ``proportional_size`` (the largest sum of proportional set sizes) they count once; it is sampled once a second.
     """
 
     seconds: float
     largest_process: int
     all_processes: int
     facts: Mapping[str, Any]
-    shares: int = 0
+    proportional_size: int = 0
 
 
 def variables(**more: str) -> dict[str, str]:
-    """The environment of a contestant: this one's, without what misleads, and with TensorFlow kept quiet."""
+    """The environment of a contestant: this process's, without `_EXCLUDED_VARIABLES` and nasexport's settings."""
     kept = {
         name: value
         for name, value in os.environ.items()
-        if name not in _MISLEADING and not name.startswith("NASEXPORT_")
+        if name not in _EXCLUDED_VARIABLES and not name.startswith("NASEXPORT_")
     }
     return {**kept, "TF_CPP_MIN_LOG_LEVEL": "3", **more}
 
@@ -74,11 +75,11 @@ def take_turns(
     contestants: Sequence[Contestant],
     runs: int,
     logs: Path,
-    report: Callable[[str], object] = lambda _: None,
+    log: Callable[[str], object] = lambda _: None,
 ) -> dict[str, list[Run]]:
-    """Runs each contestant ``runs`` times, one after the other; each round begins with another one.
+    """Runs all contestants ``runs`` times, one at a time; each round starts with a different one.
 
-    What they print goes to a file in ``logs`` by the contestant's name.
+    Their output goes to files in ``logs`` that are named after them; ``log`` gets a line for each run.
 
     Raises:
         BenchmarkError: a contestant did not exit with 0.
@@ -89,9 +90,7 @@ def take_turns(
         for contestant in [*contestants[first:], *contestants[:first]]:
             run = measure(contestant, logs)
             found[contestant.name].append(run)
-            report(
-                f"run {number + 1} of {runs}, {contestant.name}: {run.seconds:.2f} s, {run.all_processes / 1e6:.0f} MB"
-            )
+            log(f"run {number + 1} of {runs}, {contestant.name}: {run.seconds:.2f} s, {run.all_processes / 1e6:.0f} MB")
     return found
 
 
@@ -102,10 +101,10 @@ def measure(contestant: Contestant, logs: Path) -> Run:
     name = re.sub(r"\W+", "-", contestant.name).strip("-")
     out, err = logs / f"{name}.out", logs / f"{name}.err"
     command = [str(part) for part in contestant.command]
-    # What the one before has left to be written must not slow this one down.
+    # Data of the previous contestant that is still to be written must not slow down this one.
     os.sync()
     with open(out, "wb") as stdout, open(err, "wb") as stderr:
-        began = time.perf_counter()
+        started = time.perf_counter()
         try:
             process = subprocess.Popen(
                 command, env=variables(**contestant.variables), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr
@@ -113,7 +112,7 @@ def measure(contestant: Contestant, logs: Path) -> Run:
         except OSError as error:
             raise BenchmarkError(
                 f"{contestant.name} could not be started: {command[0]}: {error.strerror}\n"
-                f"install it, or leave its figure out with --only"
+                f"install it, or choose other figures with --only"
             ) from error
         with _Memory(process.pid) as memory:
             try:
@@ -121,16 +120,31 @@ def measure(contestant: Contestant, logs: Path) -> Run:
             except BaseException:
                 process.kill()
                 raise
-            seconds = time.perf_counter() - began
+            seconds = time.perf_counter() - started
     if status:
         how = f"exit status {status}" if status > 0 else f"signal {-status}"
-        raise BenchmarkError(f"{contestant.name} failed with {how}, expected 0; all it said is in {err}\n{_last(err)}")
-    return Run(seconds, memory.largest_process, memory.all_processes, _facts(_last(out)), memory.shares)
+        raise BenchmarkError(
+            f"{contestant.name} failed with {how}, expected 0; its error output is in {err}\n{_last(err)}"
+        )
+    return Run(seconds, memory.largest_process, memory.all_processes, _facts(_last(out)), memory.proportional_size)
+
+
+def seconds(runs: Mapping[str, Sequence[Run]]) -> dict[str, list[float]]:
+    """The seconds of all runs of each contestant."""
+    return {name: [run.seconds for run in of_one] for name, of_one in runs.items()}
+
+
+def megabytes(runs: Mapping[str, Sequence[Run]], largest: bool = False) -> dict[str, list[float]]:
+    """The memory of all runs of each contestant, of all their processes or of the largest one, in 10⁶ bytes."""
+    return {
+        name: [(run.largest_process if largest else run.all_processes) / 1e6 for run in of_one]
+        for name, of_one in runs.items()
+    }
 
 
 def _last(path: Path) -> str:
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "(it said nothing)")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "(no output)")
 
 
 def _facts(line: str) -> dict[str, Any]:
@@ -141,15 +155,15 @@ def _facts(line: str) -> dict[str, Any]:
 
 
 class _Memory:
-    """Watches a process and all those that it starts.
+    """Samples the memory of a process and of all that it starts.
 
-    The usage that the system reports of a child that ended would not do: it counts the parent's memory from before the
-    child's own program began.
+    The system's own figure for a child that has ended cannot be used: it includes the memory of the parent, of which
+    the child was a copy before it started its program.
     """
 
     def __init__(self, pid: int):
         self.all_processes = 0
-        self.shares = 0
+        self.proportional_size = 0
         self._peaks: dict[int, int] = {}
         self._pids = [pid]
         self._ended = threading.Event()
@@ -170,7 +184,7 @@ class _Memory:
     def _watch(self) -> None:
         root, samples = self._pids[0], 0
         while True:
-            if samples % _SAMPLES_FOR_A_SEARCH == 0:
+            if samples % _SAMPLES_PER_SEARCH == 0:
                 with contextlib.suppress(psutil.Error):
                     self._pids = [root, *(child.pid for child in psutil.Process(root).children(recursive=True))]
             total = 0
@@ -178,29 +192,29 @@ class _Memory:
                 peak, now = _resident(pid)
                 total += now
                 if peak:
-                    # Not the largest of all samples: before its own program begins, a child shows the parent's.
+                    # The latest sample, not the largest: before its program starts, a child shows its parent's peak.
                     self._peaks[pid] = peak
             self.all_processes = max(self.all_processes, total)
-            if samples % _SAMPLES_FOR_SHARES == 0:
-                self.shares = max(self.shares, sum(map(_share, self._pids)))
+            if samples % _SAMPLES_PER_PROPORTIONAL_SIZE == 0:
+                self.proportional_size = max(self.proportional_size, sum(map(_proportional, self._pids)))
             samples += 1
-            if self._ended.wait(_EVERY):
+            if self._ended.wait(_INTERVAL):
                 return
 
 
 def _resident(pid: int) -> tuple[int, int]:
-    """The largest and the present resident set of a process, in bytes."""
+    """The largest and the current resident set of a process, in bytes."""
     found = _sizes(pid, "status")
     return found.get(b"VmHWM", 0), found.get(b"VmRSS", 0)
 
 
-def _share(pid: int) -> int:
-    """The resident set of a process in bytes, each page divided by the processes that have it."""
+def _proportional(pid: int) -> int:
+    """The proportional set size of a process in bytes: each page is divided by the number of processes that have it."""
     return _sizes(pid, "smaps_rollup").get(b"Pss", 0)
 
 
 def _sizes(pid: int, name: str) -> dict[bytes, int]:
-    """What a file of the system's tells of a process, in bytes; nothing when it has ended, or without /proc."""
+    """The sizes in a file of ``/proc/PID``, in bytes; empty if the process has ended or there is no ``/proc``."""
     try:
         with open(f"/proc/{pid}/{name}", "rb") as file:
             return {key: int(number) * 1024 for key, number in _SIZES.findall(file.read())}

@@ -1,109 +1,103 @@
-"""Plots as SVG files that stand alone: as a README or a page of a forge shows them, with no style from outside.
+"""Plots of figures as SVG files that stand alone, as a README or the page of a forge shows them.
 
-They bring a light ground of their own, so that they can be read on a dark page as well. The same figures give the same
-text. (`exporter.report.verification_plots` draws for pages, whose colours it takes.)
+They have a light background of their own, so that they can be read on a dark page as well. The same figures give the
+same bytes. (`exporter.report` draws plots for HTML pages, which set their colours, without matplotlib.)
 """
 
-import html
+import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
+
+import matplotlib
+from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Picture
 
 from benchmarks.results import Figure
 
-_WIDTH = 760
-_NAMES = 300
-_BARS = 630
-_STYLE = """\
-text { font: 13px system-ui, sans-serif; fill: #1f2328; }
-.title { font-size: 15px; font-weight: 600; }
-.group { font-weight: 600; }
-.soft { fill: #59636e; }
-.ours { fill: #0969da; }
-.peer { fill: #9aa4af; }
-.run { fill: #1f2328; fill-opacity: .55; }
-.edge { stroke: #fff; stroke-width: 6; }
-.goal { stroke: #cf222e; stroke-width: 2.5; }
-.grid { stroke: #d8dee4; }
-.axis { stroke: #59636e; fill: none; }
-.fit { stroke-width: 1.5; stroke-dasharray: 5 3; fill: none; }
-.ours-line { stroke: #0969da; }
-.peer-line { stroke: #9aa4af; }"""
+_INK, _SOFT, _OURS, _PEER, _GOAL, _GRID = "#1f2328", "#59636e", "#0969da", "#9aa4af", "#cf222e", "#d8dee4"
+_STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "nasexport",  # ids would be random otherwise
+    "svg.fonttype": "none",  # text stays text
+    "text.parse_math": False,
+    "font.size": 9.75,
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],  # the first is the widest, so that none overlaps
+    "text.color": _INK,
+    "axes.labelcolor": _INK,
+    "axes.edgecolor": _SOFT,
+    "xtick.color": _SOFT,
+    "ytick.color": _SOFT,
+    "grid.color": _GRID,
+}
+#: Inches, 760 pixels.
+_WIDTH = 7.92
+#: Where bars begin and end, as parts of the width; names stand to their left, values to their right.
+_BARS = (0.4, 0.83)
+_MARGIN = 0.02
+#: Inches between two bars.
+_ROW = 0.2
 
 
+@matplotlib.rc_context(_STYLE)
 def bars(title: str, figures: Sequence[Figure]) -> str:
-    """Each figure's medians as bars from zero, its single runs as dots, its goal as a line; each has its own scale."""
-    body, y = [], 44.0
+    """For each figure the medians as bars from zero, single runs as dots and the goal as a line, on its own scale."""
+    rows = sum(len(figure.runs) + 1.7 for figure in figures) + 3
+    picture = _picture(title, rows * _ROW)
+    axes = picture.add_axes((_BARS[0], 0, _BARS[1] - _BARS[0], 1))
+    axes.axis("off")
+    axes.set(xlim=(0, 1), ylim=(rows, 0))
+    row = 2.2
     for figure in figures:
-        limit = _limit(figure)
-        largest = max([max(values) for values in figure.runs.values()] + ([limit] if limit else []))
-        scale = (_BARS - _NAMES) / largest if largest else 0.0
-        ratio = "" if figure.ratio is None else f": ratio {figure.ratio:.2f}"
-        body.append(_text(16, y + 10, f"{figure.title}{ratio}", "group"))
-        y += 20
-        top = y
-        for name in sorted(figure.runs, key=lambda name: name != figure.ours):
-            kind = "ours" if name.startswith("nasexport") or name == figure.ours else "peer"
-            value = figure.median(name)
-            body.append(_text(_NAMES - 8, y + 12, name, "soft", "end"))
-            body.append(f'<rect class="{kind}" x="{_NAMES}" y="{_n(y + 1)}" width="{_n(value * scale)}" height="14"/>')
-            for run in figure.runs[name] if len(figure.runs[name]) > 1 else []:
-                body.append(f'<circle class="run" cx="{_n(_NAMES + run * scale)}" cy="{_n(y + 8)}" r="2"/>')
-            body.append(_text(_WIDTH - 16, y + 12, f"{number(value)} {figure.unit}".strip(), "", "end"))
-            y += 19
-        if limit is not None:
-            # Across the first bar alone, which it is about; its light edges set it off from a bar under it.
-            place = f'd="M{_n(_NAMES + limit * scale)},{_n(top - 2)}v20"'
-            body += [f'<path class="edge" {place}/>', f'<path class="goal" {place}/>']
-        y += 14
-    note = "Medians from zero, dots are single runs; the red line is the goal. Each group has a scale of its own."
-    body.append(_text(16, y + 8, note, "soft"))
-    return _svg(title, y + 22, body)
+        _group(axes, figure, row)
+        row += len(figure.runs) + 1.7
+    note = "Bars are medians, dots are single runs, the red line is the goal. Each group has its own scale."
+    picture.text(_MARGIN, 0.7 * _ROW / picture.get_figheight(), note, color=_SOFT)
+    return _svg(picture, title)
 
 
+def _group(axes: Axes, figure: Figure, row: float) -> None:
+    """Draws a figure from ``row`` on, in axes whose width is its largest value."""
+    left, right = ((at - _BARS[0]) / (_BARS[1] - _BARS[0]) for at in (_MARGIN, 1 - _MARGIN))
+    limit = _limit(figure)
+    largest = max([value for runs in figure.runs.values() for value in runs] + [limit or 0.0]) or 1.0
+    ratio = "" if figure.ratio is None else f": ratio {figure.ratio:.2f}"
+    axes.text(left, row, f"{figure.title}{ratio}", weight="bold", va="center")
+    for at, name in enumerate(sorted(figure.runs, key=lambda name: name != figure.ours), 1):
+        ours = name.startswith("nasexport") or name == figure.ours
+        median, runs = figure.median(name), figure.runs[name]
+        axes.barh(row + at, median / largest, 0.75, color=_OURS if ours else _PEER, clip_on=False)
+        if len(runs) > 1:
+            axes.plot(
+                [run / largest for run in runs], [row + at] * len(runs), ".", color=_INK, alpha=0.55, clip_on=False
+            )
+        axes.text(-0.02, row + at, name, color=_SOFT, ha="right", va="center")
+        axes.text(right, row + at, f"{number(median)} {figure.unit}".strip(), ha="right", va="center")
+    if limit is not None:
+        # Across the first bar alone, which it is about; a light edge sets it off from the bar.
+        edge = patheffects.withStroke(linewidth=4.5, foreground="white")
+        axes.vlines(limit / largest, row + 0.5, row + 1.5, _GOAL, linewidth=2, path_effects=[edge], clip_on=False)
+
+
+@matplotlib.rc_context(_STYLE)
 def growth(figure: Figure) -> str:
     """Seconds of the contestants over the axis of ``figure``, with the straight line through the medians of each."""
-    extra = figure.extra
-    at = [float(value) for value in extra["at"]]
-    highest = max(value for each in extra["seconds"].values() for runs in each for value in runs)
-    left, right, top, bottom = 70.0, _WIDTH - 30.0, 84.0, 380.0
-    x_step, y_step = _step(max(at)), _step(highest)
-    x_end, y_end = x_step * math.ceil(max(at) / x_step), y_step * math.ceil(highest / y_step)
-
-    def across(value: float) -> float:
-        return left + (right - left) * value / x_end
-
-    def up(value: float) -> float:
-        return bottom - (bottom - top) * value / y_end
-
-    body = []
-    for index in range(round(y_end / y_step) + 1):
-        y = up(index * y_step)
-        body.append(f'<path class="grid" d="M{_n(left)},{_n(y)}H{_n(right)}"/>')
-        body.append(_text(left - 8, y + 4, f"{index * y_step:g}", "soft", "end"))
-    for index in range(round(x_end / x_step) + 1):
-        body.append(_text(across(index * x_step), bottom + 20, f"{index * x_step:g}", "soft", "middle"))
-    body.append(f'<path class="axis" d="M{_n(left)},{_n(top)}V{_n(bottom)}H{_n(right)}"/>')
-    body.append(_text((left + right) / 2, bottom + 42, extra["axis"], "", "middle"))
-    body.append(
-        f'<text transform="translate(20 {_n((top + bottom) / 2)}) rotate(-90)" text-anchor="middle">seconds</text>'
-    )
-    for place, (name, each) in enumerate(extra["seconds"].items()):
-        kind = "ours" if name == figure.ours else "peer"
-        line = extra["line"][name]
-        ends = [(across(value), up(line["intercept"] + line["slope"] * value)) for value in (min(at), max(at))]
-        (x1, y1), (x2, y2) = ends
-        body.append(f'<path class="fit {kind}-line" d="M{_n(x1)},{_n(y1)}L{_n(x2)},{_n(y2)}"/>')
-        for value, runs in zip(at, each, strict=True):
-            body += [
-                f'<circle class="{kind}" cx="{_n(across(value))}" cy="{_n(up(run))}" r="3.5"/>' for run in sorted(runs)
-            ]
-        told = (
-            f"{name}: {line['intercept']:.2f} s + {line['slope']:.3g} s x {extra['axis']}, R² {line['r_squared']:.4f}"
-        )
-        body.append(f'<circle class="{kind}" cx="{_n(left + 8)}" cy="{_n(50 + 18 * place)}" r="4"/>')
-        body.append(_text(left + 20, 54 + 18 * place, told, "soft"))
-    return _svg(f"Build time over the {extra['axis']}", bottom + 58, body)
+    axis, at, title = figure.extra["axis"], figure.extra["at"], f"Build time over the {figure.extra['axis']}"
+    picture = _picture(title, 4.6)
+    axes = picture.add_axes((0.09, 0.11, 0.88, 0.68))
+    for name, seconds in figure.extra["seconds"].items():
+        colour, line = _OURS if name == figure.ours else _PEER, figure.extra["line"][name]
+        slope, intercept = line["slope"], line["intercept"]
+        equation = f"{name}: {intercept:.2f} s + {slope:.3g} s x {axis}, R² {line['r_squared']:.4f}"
+        points = [(value, run) for value, runs in zip(at, seconds, strict=True) for run in runs]
+        axes.plot(*zip(*points, strict=True), "o", color=colour, markersize=5, label=equation, zorder=3)
+        ends = [min(at), max(at)]
+        axes.plot(ends, [intercept + slope * end for end in ends], "--", color=colour, linewidth=1.2)
+    axes.set(xlabel=axis, ylabel="seconds", xlim=(0, None), ylim=(0, None))
+    axes.grid(axis="y")
+    axes.spines[["top", "right"]].set_visible(False)
+    picture.legend(loc="upper left", bbox_to_anchor=(0, 0.93), frameon=False, labelcolor=_SOFT)
+    return _svg(picture, title)
 
 
 def number(value: float) -> str:
@@ -122,32 +116,15 @@ def _limit(figure: Figure) -> float | None:
     return figure.goal.limit * figure.median(figure.peer) if figure.peer else None
 
 
-def _step(highest: float) -> float:
-    """A round distance that divides an axis in some five parts."""
-    rough = highest / 5 or 1.0
-    power = 10.0 ** math.floor(math.log10(rough))
-    return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)
+def _picture(title: str, height: float) -> Picture:
+    picture = Picture((_WIDTH, height), facecolor="white", edgecolor=_GRID, linewidth=1)
+    picture.text(_MARGIN, 1 - 0.9 * _ROW / height, title, size="large", weight="bold", va="center")
+    return picture
 
 
-def _text(x: float, y: float, text: str, kind: str = "", anchor: str = "start") -> str:
-    kind = f' class="{kind}"' if kind else ""
-    return f'<text{kind} x="{_n(x)}" y="{_n(y)}" text-anchor="{anchor}">{html.escape(text)}</text>'
-
-
-def _svg(title: str, height: float, body: Iterable[Any]) -> str:
-    size = f"{_WIDTH} {_n(height)}"
-    head = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {size}" width="{_WIDTH}" '
-        f'height="{_n(height)}" aria-labelledby="title">',
-        f'<title id="title">{html.escape(title)}</title>',
-        f"<style>\n{_STYLE}\n</style>",
-        f'<rect x="0.5" y="0.5" width="{_WIDTH - 1}" height="{_n(height - 1)}" rx="6" fill="#fff" stroke="#d8dee4"/>',
-        _text(16, 26, title, "title"),
-    ]
-    return "\n".join([*head, *body, "</svg>", ""])
-
-
-def _n(value: float) -> str:
-    """A coordinate to a tenth, as short as it goes."""
-    text = f"{value:.1f}".removesuffix(".0")
-    return "0" if text == "-0" else text
+def _svg(picture: Picture, title: str) -> str:
+    file = io.StringIO()
+    # What is None would be the version of matplotlib, the time, and addresses of other sites.
+    metadata = {"Title": title, "Creator": None, "Date": None, "Format": None, "Type": None}
+    picture.savefig(file, format="svg", edgecolor=_GRID, metadata=metadata)
+    return file.getvalue()

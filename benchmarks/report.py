@@ -1,4 +1,4 @@
-"""What results look like: tables in Markdown, plots, and the marked parts of a page, which are written anew."""
+"""Results as tables in Markdown and as plots, and the marked parts of a page, which are generated from them."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,41 +9,41 @@ from benchmarks import plots
 from benchmarks.measuring import BenchmarkError
 from benchmarks.results import Figure, figures
 
-#: A marked part names a subject, or ``goals``; all between its two comments is generated.
+#: A marked part names a subject or ``goals``; everything between its two comments is generated.
 _PART = re.compile(r"<!-- figures: ([\w-]+) -->\n.*?<!-- end of figures -->", re.DOTALL)
 GOALS = "goals"
 
 
-def write(found: Mapping[str, Any], folder: Path, subjects: Sequence[str]) -> list[Path]:
-    """Writes the plots into ``folder``, and the tables into the page of its name beside it, if there is one.
+def write(stored: Mapping[str, Any], folder: Path, subjects: Sequence[str]) -> list[Path]:
+    """Writes the plots into ``folder``, and the tables into the page of the same name beside it, if there is one.
 
     Raises:
         BenchmarkError: the page has a part for a subject that does not exist.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    drawn = _plots(found, subjects)
+    drawn = _plots(stored, subjects)
     for name, svg in drawn.items():
         (folder / name).write_text(svg, encoding="utf-8")
     written = [folder / name for name in drawn]
     page = folder.with_name(folder.name + ".md")
     if page.exists():
-        page.write_text(filled(page.read_text(encoding="utf-8"), found, folder.name, subjects), encoding="utf-8")
+        page.write_text(filled(page.read_text(encoding="utf-8"), stored, folder.name, subjects), encoding="utf-8")
         written.append(page)
     return written
 
 
-def filled(text: str, found: Mapping[str, Any], folder: str, subjects: Sequence[str]) -> str:
-    """The page with its marked parts written anew; what stands around them stays."""
-    drawn = _plots(found, subjects)
+def filled(text: str, stored: Mapping[str, Any], folder: str, subjects: Sequence[str]) -> str:
+    """The page with its marked parts generated again; the text around them stays."""
+    drawn = _plots(stored, subjects)
 
     def part(match: re.Match[str]) -> str:
         name = match[1]
         if name == GOALS:
-            content = goals(found, subjects)
+            content = goals(stored, subjects)
         elif name in subjects:
             images = [f"![{name}]({folder}/{image})" for image in drawn if image.startswith(f"{name}.")]
             images += [f"![{name}]({folder}/{image})" for image in drawn if image.startswith(f"{name}-")]
-            content = "\n\n".join([table(_of(found, name)), *images])
+            content = "\n\n".join([table(_of(stored, name)), *images])
         else:
             raise BenchmarkError(
                 f"the page has a part for {name!r}, which nothing measures: expected {GOALS}, {', '.join(subjects)}"
@@ -53,30 +53,30 @@ def filled(text: str, found: Mapping[str, Any], folder: str, subjects: Sequence[
     return _PART.sub(part, text)
 
 
-def goals(found: Mapping[str, Any], subjects: Sequence[str]) -> str:
+def goals(stored: Mapping[str, Any], subjects: Sequence[str]) -> str:
     """The machine, and all figures that have a goal, in the order of ``subjects``."""
-    if not found["figures"]:
-        return "Nothing was measured yet."
-    machine = found["machine"]
-    rows = [figure for figure in figures(found) if figure.goal and figure.subject in subjects]
-    told = (
+    if not stored["figures"]:
+        return "Nothing has been measured yet."
+    machine = stored["machine"]
+    rows = [figure for figure in figures(stored) if figure.goal and figure.subject in subjects]
+    measured_on = (
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {machine['system']}; "
         f"Python {machine['python']}, TensorFlow {machine['tensorflow']}, Keras {machine['keras']}. "
-        f"Measured {_when(found)}."
+        f"Measured {_when(stored)}."
     )
-    return f"{told}\n\n{table(sorted(rows, key=lambda row: subjects.index(row.subject)))}"
+    return f"{measured_on}\n\n{table(sorted(rows, key=lambda row: subjects.index(row.subject)))}"
 
 
-def _when(found: Mapping[str, Any]) -> str:
-    """Day and commit, or days and commits where some figures were measured again."""
-    when = sorted({f"on {each['date']} at commit {each['commit']}" for each in found["figures"].values()})
+def _when(stored: Mapping[str, Any]) -> str:
+    """The dates and commits of all runs."""
+    when = sorted({f"on {each['date']} at commit {each['commit']}" for each in stored["figures"].values()})
     return "; ".join(when)
 
 
 def table(rows: Sequence[Figure]) -> str:
-    """Markdown; the ratio comes first, and values are medians."""
+    """A table in Markdown; values are medians."""
     if not rows:
-        return "Nothing was measured yet."
+        return "Nothing has been measured yet."
     runs = sorted({len(figure.runs[figure.ours]) for figure in rows})
     counted = f"{runs[0]}" if len(runs) == 1 else f"{runs[0]} to {runs[-1]}"
     lines = [
@@ -103,7 +103,7 @@ def _cells(figure: Figure) -> list[str]:
 
 
 def goal(figure: Figure) -> str:
-    """``at most 0.50 x`` the peer's, or ``at most 0.3 s``."""
+    """``at most 0.50 x`` (of the peer's), or ``at most 0.3 s``."""
     if figure.goal is None:
         return ""
     unit = "x" if figure.goal.of == "ratio" else figure.unit
@@ -123,25 +123,25 @@ def _distance(figure: Figure) -> str:
     return f", {plots.number(figure.median(figure.ours) - figure.median(figure.peer))} {figure.unit} more"
 
 
-def _of(found: Mapping[str, Any], subject: str) -> list[Figure]:
-    return [figure for figure in figures(found) if figure.subject == subject]
+def _of(stored: Mapping[str, Any], subject: str) -> list[Figure]:
+    return [figure for figure in figures(stored) if figure.subject == subject]
 
 
-def _plots(found: Mapping[str, Any], subjects: Sequence[str]) -> dict[str, str]:
-    """File names and SVG; a subject whose figures are of several units has a plot for each."""
+def _plots(stored: Mapping[str, Any], subjects: Sequence[str]) -> dict[str, str]:
+    """SVG by file name; a subject with figures in several units has a plot for each unit."""
     drawn = {}
     for subject in subjects:
-        rows = _of(found, subject)
+        rows = _of(stored, subject)
         for figure in rows:
             if "line" in figure.extra:
                 drawn[f"{subject}-{figure.key.split('/')[1]}.svg"] = plots.growth(figure)
-        # What is drawn as lines, or as the other task's, is in the table alone.
-        kept = [figure for figure in rows if "line" not in figure.extra and "/feature_vector/" not in figure.key]
-        kept = [figure for figure in kept if subject != "growth"]
-        for place, unit in enumerate(dict.fromkeys(figure.unit for figure in kept)):
+        # The other figures are only in the table: those drawn as lines, and feature vectors, which hardly differ.
+        shown = [figure for figure in rows if "line" not in figure.extra and "/feature_vector/" not in figure.key]
+        shown = [figure for figure in shown if subject != "growth"]
+        for place, unit in enumerate(dict.fromkeys(figure.unit for figure in shown)):
             name = subject if place == 0 else f"{subject}-{_file_name(unit)}"
             title = subject.replace("_", "-").capitalize() + f" ({unit})"
-            drawn[f"{name}.svg"] = plots.bars(title, [figure for figure in kept if figure.unit == unit])
+            drawn[f"{name}.svg"] = plots.bars(title, [figure for figure in shown if figure.unit == unit])
     return drawn
 
 

@@ -1,4 +1,4 @@
-"""What was measured: figures with all their runs, the machine, and the JSON file that keeps them."""
+"""Figures with all their runs, facts about the machine, and the JSON file that keeps both."""
 
 import dataclasses
 import datetime
@@ -18,13 +18,13 @@ import psutil
 from benchmarks.measuring import ROOT, BenchmarkError
 
 FILE = "results.json"
-#: What of the machine may be another one the next time, so that figures can still stand in one table.
-_MAY_CHANGE = ("date", "commit")
+#: Facts that may differ between figures in one table.
+_MAY_DIFFER = ("date", "commit")
 
 
 @dataclass(frozen=True)
 class Goal:
-    """``of`` the ratio to the peer, or of nasexport's own value; ``most`` tells whether it may at most be that."""
+    """A limit for the ratio to the peer or for nasexport's own value; an upper one if ``most``, else a lower one."""
 
     of: Literal["ratio", "value"]
     limit: float
@@ -36,10 +36,10 @@ class Goal:
 
 @dataclass(frozen=True)
 class Figure:
-    """One thing that was measured, of several contestants.
+    """One quantity, measured for several contestants.
 
-    ``key`` is ``subject/...``; ``runs`` has every single value of each contestant, in ``unit``; ``ours`` and ``peer``
-    name two of them, whose medians make the ratio. ``extra`` is whatever else belongs to it.
+    ``key`` is ``subject/...``; ``runs`` has the value of every run of each contestant, in ``unit``; ``ours`` and
+    ``peer`` are the two whose medians are compared. ``extra`` holds more facts, which depend on the subject.
     """
 
     key: str
@@ -60,7 +60,7 @@ class Figure:
 
     @property
     def ratio(self) -> float | None:
-        """Nasexport's median as a part of the peer's."""
+        """Nasexport's median divided by the peer's."""
         return self.median(self.ours) / self.median(self.peer) if self.peer else None
 
     @property
@@ -71,7 +71,7 @@ class Figure:
         return None if value is None else self.goal.met(value)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it: what follows from the runs is written out for those who read the file."""
+        """For JSON, with what follows from the runs written out for readers of the file."""
         return {
             **dataclasses.asdict(self),
             "median": {name: self.median(name) for name in self.runs},
@@ -86,34 +86,34 @@ class Figure:
 
 
 def load(folder: Path) -> dict[str, Any]:
-    """``machine`` and ``figures`` (by key, each with the ``date`` and ``commit`` of its run) that a folder holds."""
+    """The stored results: ``machine``, and ``figures`` by key, each with the ``date`` and ``commit`` of its run."""
     path = folder / FILE
     if not path.exists():
         return {"machine": None, "figures": {}}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        for each in found["figures"].values():
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        for each in stored["figures"].values():
             Figure.from_dict(each)
-        found["machine"]["cpu"]
+        stored["machine"]["cpu"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BenchmarkError(
-            f"{path} is no result of these benchmarks ({type(error).__name__}: {error})\n"
+            f"{path} was not written by these benchmarks ({type(error).__name__}: {error})\n"
             f"remove it, or name another folder with --output"
         ) from error
-    return found
+    return stored
 
 
-def merged(found: Mapping[str, Any], machine: Mapping[str, Any], figures: Iterable[Figure]) -> dict[str, Any]:
-    """The results with new figures in the place of those of the same keys; all others stay.
+def merged(stored: Mapping[str, Any], machine: Mapping[str, Any], figures: Iterable[Figure]) -> dict[str, Any]:
+    """The stored results with new figures in place of those with the same keys; all others stay.
 
     Raises:
-        BenchmarkError: the others were measured on another machine, or with other versions.
+        BenchmarkError: the stored ones were measured on another machine, or with other versions.
     """
-    require_same_machine(found, machine)
-    when = {name: machine[name] for name in _MAY_CHANGE}
+    require_same_machine(stored, machine)
+    when = {name: machine[name] for name in _MAY_DIFFER}
     new = {figure.key: {**figure.to_dict(), **when} for figure in figures}
-    both = {**found["figures"], **new}
-    # Within a subject they stay in the order in which it gives them.
+    both = {**stored["figures"], **new}
+    # The sort is stable: within a subject the order stays.
     return {"machine": dict(machine), "figures": {key: both[key] for key in sorted(both, key=_subject)}}
 
 
@@ -121,39 +121,39 @@ def _subject(key: str) -> str:
     return key.split("/", 1)[0]
 
 
-def require_same_machine(found: Mapping[str, Any], machine: Mapping[str, Any]) -> None:
-    """Refuses to put figures of two machines into one table."""
-    before = found["machine"] or machine
-    differing = [name for name in machine if name not in _MAY_CHANGE and before.get(name) != machine[name]]
+def require_same_machine(stored: Mapping[str, Any], machine: Mapping[str, Any]) -> None:
+    """Raises BenchmarkError if the stored figures were measured on another machine, or with other versions."""
+    before = stored["machine"] or machine
+    differing = [name for name in machine if name not in _MAY_DIFFER and before.get(name) != machine[name]]
     if differing:
-        told = "; ".join(f"{name} {before.get(name)!r} there, {machine[name]!r} here" for name in differing)
+        differences = "; ".join(f"{name} {before.get(name)!r} there, {machine[name]!r} here" for name in differing)
         raise BenchmarkError(
-            f"the figures that are there were measured elsewhere: {told}\n"
-            f"name another folder with --output, or remove the old results and measure everything here"
+            f"the stored figures were measured on another machine: {differences}\n"
+            f"name another folder with --output, or remove the stored results and measure everything again"
         )
 
 
-def save(folder: Path, found: Mapping[str, Any]) -> None:
-    """Writes the file whole or not at all: an interrupted run must not cost the figures of hours."""
+def save(folder: Path, stored: Mapping[str, Any]) -> None:
+    """Replaces the file atomically: an interrupted run must not destroy figures that took hours."""
     folder.mkdir(parents=True, exist_ok=True)
     written = folder / f".{FILE}.new"
-    written.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    written.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
     os.replace(written, folder / FILE)
 
 
-def figures(found: Mapping[str, Any]) -> list[Figure]:
-    return [Figure.from_dict(each) for each in found["figures"].values()]
+def figures(stored: Mapping[str, Any]) -> list[Figure]:
+    return [Figure.from_dict(each) for each in stored["figures"].values()]
 
 
 def machine_facts() -> dict[str, Any]:
-    """The machine, the versions, the day, and the commit whose figures are measured."""
+    """The machine, the versions of libraries, the date, and the commit that is measured."""
     return {
         "cpu": _cpu(),
         "cores": os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        # Read off the files: to import them takes longer than the shortest figure.
+        # Read from files: importing them takes longer than the shortest figure.
         **{name: metadata.version(name) for name in ("tensorflow", "keras", "numpy")},
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         "commit": _commit(),
@@ -170,7 +170,7 @@ def _cpu() -> str:
 
 
 def _commit() -> str:
-    """The commit, with a mark where the exporter or the benchmarks differ from it."""
+    """The commit, marked if the exporter or the benchmarks differ from it."""
     try:
         commit = _git("rev-parse", "--short=12", "HEAD")
         return commit + (" with changes" if _git("status", "--porcelain", "--", "exporter", "benchmarks") else "")

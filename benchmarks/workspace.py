@@ -1,7 +1,7 @@
-"""The folder that keeps what is dear to make: checkpoints, artifacts, exports of peers; each is made when asked for.
+"""The folder that caches what benchmarks need: checkpoints, artifacts and exports of peers, made when first needed.
 
-What the exporter or a peer writes is kept under a digest of its code, so that a change of code is never measured by
-what was written before it.
+Output of the exporter or a peer is cached under a digest of its code, so that no figure is measured with the output of
+older code.
 """
 
 import hashlib
@@ -24,66 +24,66 @@ from exporter.models.cells import FAMILIES, Cell
 from exporter.models.config import ModelConfig, Task
 from exporter.models.variables import variables
 
-#: The published models, which all figures are about unless others are asked for.
+#: The published models.
 MODELS = tuple(name for name, config in configs.models().items() if config.published)
 
 PEERS = ROOT / "benchmarks" / "peers"
 ORIGINAL = PEERS / "original_toolchain.py"
 PYTHON = sys.executable
-#: For contestants that need what lies in this checkout.
+#: Variables for contestants that import from this checkout.
 HERE = {"PYTHONPATH": str(ROOT)}
-#: Beside what is quick without it, and beside what takes so long that the machine may be slower by then.
+#: A reference for what is quick without TensorFlow, and for the speed of the machine around long measurements.
 IMPORT = Contestant("python -c 'import tensorflow'", [PYTHON, "-c", "import tensorflow"])
 
 
 def nasexport(*arguments: object) -> list[object]:
-    """The command line as a contestant runs it, with `HERE`."""
+    """The command of a contestant that runs nasexport; needs the variables `HERE`."""
     return [PYTHON, "-m", "exporter", *arguments]
 
 
 def peer(module: str, *arguments: object) -> list[object]:
-    """A peer of this package, run by this interpreter, with `HERE`."""
+    """The command of a peer in `benchmarks.peers`, run by this interpreter; needs the variables `HERE`."""
     return [PYTHON, "-m", f"benchmarks.peers.{module}", *arguments]
 
 
 @dataclass
 class Workspace:
-    """``folder`` is kept between runs; ``report`` is told what is being done; each contestant runs ``runs`` times."""
+    """``folder`` is kept between runs; ``log`` gets a line for each step; each contestant runs ``runs`` times."""
 
     folder: Path
     runs: int
     models: tuple[str, ...] = ()
-    report: Callable[[str], object] = lambda _: None
-    _seen: dict[str, Any] = field(default_factory=dict)
+    log: Callable[[str], object] = lambda _: None
+    _old_pythons: list[Path] = field(default_factory=list)
 
     def chosen(self, default: tuple[str, ...]) -> list[ModelConfig]:
-        """The models to measure: those of ``default`` that were asked for, all of it if none was."""
+        """The models of ``default`` that the user chose; all of them if the user chose none."""
         return [configs.model(name) for name in default if not self.models or name in self.models]
 
     def take_turns(self, subject: str, contestants: list[Contestant], runs: int | None = None) -> dict[str, list[Run]]:
-        """As `measuring.take_turns` does it."""
-        report = lambda text: self.report(f"{subject}: {text}")  # noqa: E731
-        return measuring.take_turns(contestants, runs or self.runs, self.folder / "logs" / subject, report)
+        """`measuring.take_turns` with this workspace's runs and logs."""
+        log = lambda text: self.log(f"{subject}: {text}")  # noqa: E731
+        return measuring.take_turns(contestants, runs or self.runs, self.folder / "logs" / subject, log)
 
     def scratch(self, name: str) -> Path:
-        """Where a contestant writes; it is emptied by `fresh`."""
+        """A path for the output of a contestant, which `fresh` removes."""
         path = self.folder / "scratch" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
     def fresh(self, path: Path) -> Callable[[], None]:
-        """What clears the way for a contestant that writes to ``path``."""
+        """A function that removes ``path``, to be called before each run of a contestant that writes it."""
         return lambda: shutil.rmtree(path, ignore_errors=True)
 
     def archive(self, config: ModelConfig) -> Path:
-        """A synthetic checkpoint as the published ones come: a ``.tar.gz``."""
+        """A synthetic checkpoint in the form of the published ones, a ``.tar.gz``."""
         path = self.folder / "checkpoints" / f"{config.name}.tar.gz"
         if not path.exists():
             self._run(f"checkpoint of {config.name}", nasexport("synth", config.name, "--output", path))
         return path
 
     def checkpoint(self, config: ModelConfig, source: Path | None = None) -> Path:
-        """The prefix of a synthetic checkpoint that is unpacked, of the model or of the YAML file ``source``."""
+        """The prefix of an unpacked synthetic checkpoint of the model, which the YAML file ``source`` may define."""
         prefix = self.folder / "checkpoints" / config.name / "model.ckpt"
         if not prefix.with_name("model.ckpt.index").exists():
             name = source or config.name
@@ -91,7 +91,7 @@ class Workspace:
         return prefix
 
     def network(self, config: ModelConfig) -> Path:
-        """A JSON file with the configuration, and its cells as data: peers do not import the exporter."""
+        """A JSON file with the configuration and the cells, for peers, which do not import the exporter."""
         family = FAMILIES[config.family]
         cells = {
             "normal": _cell(family.normal),
@@ -102,16 +102,16 @@ class Workspace:
         return self._written(f"{config.name}.json", json.dumps({**config.to_dict(), "cells": cells}))
 
     def names(self, config: ModelConfig) -> Path:
-        """A JSON file with the names of all variables of a classification artifact."""
+        """A JSON file with the names of all variables of the classification network."""
         listed = [spec.name for spec in variables(config, "classification")]
         return self._written(f"{config.name}.names.json", json.dumps(listed))
 
     def yaml(self, fields: Mapping[str, Any]) -> Path:
-        """A configuration of one's own, a MODEL for the command line."""
+        """A YAML file with a model configuration, to be used as MODEL on the command line."""
         return self._written(f"{fields['name']}.yaml", yaml.safe_dump(dict(fields)))
 
     def artifact(self, config: ModelConfig, task: Task, version: int) -> Path:
-        """An artifact as this checkout writes it, not verified."""
+        """An artifact that this checkout wrote, without verification."""
         output = self.folder / "artifacts" / _digest(ROOT / "exporter", ROOT / "configs")
         path = output / "google" / "imagenet" / config.name / task / str(version)
         if not path.exists():
@@ -121,7 +121,7 @@ class Workspace:
         return path
 
     def keras_export(self, config: ModelConfig) -> Path:
-        """What Keras exports of its network of that name."""
+        """Keras's export of its own network of that name."""
         command = lambda path: peer("keras_export", self.network(config), path)  # noqa: E731
         digest = _digest(PEERS / "keras_export.py", PEERS / "keras_network.py")
         return self._exported(f"Keras export of {config.name}", f"keras-{config.name}-{digest}", command, HERE)
@@ -135,36 +135,36 @@ class Workspace:
     def _exported(
         self, name: str, folder: str, command: Callable[[Path], list[object]], env: Mapping[str, str]
     ) -> Path:
-        """The folder that a peer writes, there only when it is whole."""
+        """The folder that a peer writes; it appears only once it is complete."""
         path = self.folder / "peers" / folder
         if not path.exists():
-            made = path.with_name(f".{folder}.new")
-            shutil.rmtree(made, ignore_errors=True)
-            made.parent.mkdir(parents=True, exist_ok=True)
-            self._run(name, command(made), env)
-            os.replace(made, path)
+            staged = path.with_name(f".{folder}.new")
+            shutil.rmtree(staged, ignore_errors=True)
+            staged.parent.mkdir(parents=True, exist_ok=True)
+            self._run(name, command(staged), env)
+            os.replace(staged, path)
         return path
 
     def original_toolchain(self, config: ModelConfig, output: Path) -> list[object]:
-        """The command that builds a module as it was done under TensorFlow 1.15."""
+        """The command that builds a module with TensorFlow 1.15, as the published ones were built."""
         return [self._old_python(), ORIGINAL, self.network(config), self.checkpoint(config), output]
 
     def _old_python(self) -> Path:
-        """Python 3.7 with TensorFlow 1.15.5 and tensorflow-hub 0.12, as the tests find or make it."""
+        """Python 3.7 with TensorFlow 1.15.5 and tensorflow-hub 0.12, found or installed in the way of the tests."""
         import pytest
 
         from tests.support import environments
 
-        if "python" not in self._seen:
-            self.report("looking for TensorFlow 1.15 (it is installed where it is missing)")
+        if not self._old_pythons:
+            self.log("looking for TensorFlow 1.15 (it is installed if it is missing)")
             try:
-                self._seen["python"] = environments.old()
+                self._old_pythons.append(environments.old())
             except (pytest.skip.Exception, AssertionError) as error:
                 raise BenchmarkError(
                     f"the original toolchain cannot be run: {' '.join(str(error).split())[:300]}\n"
-                    f"have Python 3.7 on PATH, or leave its figures out with --only"
+                    f"put Python 3.7 on PATH, or choose other figures with --only"
                 ) from error
-        return self._seen["python"]
+        return self._old_pythons[0]
 
     def _written(self, name: str, text: str) -> Path:
         path = self.folder / "networks" / name
@@ -173,13 +173,13 @@ class Workspace:
         return path
 
     def _run(self, name: str, command: list[object], env: Mapping[str, str] = HERE) -> Run:
-        """Something that has to be there before anything is measured."""
-        self.report(f"making: {name}")
+        """Makes something that a measurement needs."""
+        self.log(f"making {name}")
         return measuring.measure(Contestant(name, command, env), self.folder / "logs" / "made")
 
 
 def size_below(folder: Path) -> int:
-    """Bytes of all files of a folder."""
+    """Bytes of all files in a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
@@ -189,7 +189,7 @@ def _cell(cell: Cell) -> dict[str, Any]:
 
 
 def _digest(*paths: Path) -> str:
-    """Changes with any file of code or configuration in ``paths``, and with the libraries that write."""
+    """Changes with any code or configuration file in ``paths``, and with the versions of TensorFlow and Keras."""
     digest = hashlib.sha256(" ".join(map(metadata.version, ("tensorflow", "keras"))).encode())
     for path in paths:
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:

@@ -1,4 +1,4 @@
-"""What is measured in a process of its own: the contestants that are no command by themselves.
+"""Contestants for which there is no ready-made command; each runs in its own process.
 
-Each prints its facts as one line of JSON, the last on its standard output.
+Each prints its facts as JSON in the last line of its standard output.
 """

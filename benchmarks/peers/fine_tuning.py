@@ -8,25 +8,25 @@ does not have, are left out of both.
 import json
 import statistics
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.peers.timing import durations
+
 WARM_UP = 2
-LEAST_STEPS = 3
 RATE = 1e-4
 
 
 def main(kind: str, what: str, batch: str, seconds: str) -> None:
     model: Any
     if kind == "keras":
-        from benchmarks.peers.keras_network import made
+        from benchmarks.peers.keras_network import build
 
         network = json.loads(Path(what).read_text(encoding="utf-8"))
-        model, size = made(network, activation=None), network["image_size"]
+        model, size = build(network, activation=None), network["image_size"]
         variables = [variable.value for variable in model.trainable_variables]
     else:
         model = tf.saved_model.load(what)
@@ -45,14 +45,7 @@ def main(kind: str, what: str, batch: str, seconds: str) -> None:
     random = np.random.default_rng(0)
     images = tf.constant(random.random((int(batch), size, size, 3), np.float32))
     labels = tf.constant(random.integers(0, 1000, int(batch)))
-    for _ in range(WARM_UP):
-        step(images, labels).numpy()
-    found: list[float] = []
-    while len(found) < LEAST_STEPS or sum(found) < float(seconds):
-        began = time.perf_counter()
-        step(images, labels).numpy()
-        found.append(time.perf_counter() - began)
-    rate = int(batch) / statistics.median(found)
+    rate = int(batch) / statistics.median(durations(lambda: step(images, labels).numpy(), float(seconds), WARM_UP))
     print(json.dumps({"images_per_second": rate, "variables": len(variables)}))
 
 

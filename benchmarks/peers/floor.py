@@ -8,10 +8,10 @@ import tensorflow as tf
 
 
 def main(checkpoint: str, names: str) -> None:
-    """Reads every tensor that is exported and holds it; less is not possible for who has the weights in memory."""
+    """Reads every tensor that an artifact has; no program with TensorFlow and the weights in memory takes less."""
     reader = tf.train.load_checkpoint(checkpoint)
-    held = [reader.get_tensor(name) for name in json.loads(Path(names).read_text(encoding="utf-8"))]
-    print(json.dumps({"bytes": sum(value.nbytes for value in held)}))
+    tensors = [reader.get_tensor(name) for name in json.loads(Path(names).read_text(encoding="utf-8"))]
+    print(json.dumps({"bytes": sum(value.nbytes for value in tensors)}))
 
 
 if __name__ == "__main__":

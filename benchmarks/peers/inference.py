@@ -9,7 +9,6 @@ of a network). BATCHES are sizes, such as ``1,8,32``. Each is timed step by step
 import json
 import statistics
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-LEAST_STEPS = 3
-#: The first call traces or loads what it runs, the second still allocates.
+from benchmarks.peers.timing import durations
+
+#: The first call traces or loads the function, the second still allocates memory.
 WARM_UP = 2
 
 Step = Callable[[np.ndarray], Any]
@@ -31,7 +31,7 @@ def _object(what: str) -> tuple[Step, int]:
 
 
 def _signature(what: str) -> tuple[Step, int]:
-    # Whoever drops the object drops its variables.
+    # A signature does not keep the loaded object and its variables alive; the lambda below does.
     loaded = tf.saved_model.load(what)
     signature = loaded.signatures["serving_default"]
     ((name, spec),) = signature.structured_input_signature[1].items()
@@ -39,10 +39,10 @@ def _signature(what: str) -> tuple[Step, int]:
 
 
 def _keras(what: str) -> tuple[Step, int]:
-    from benchmarks.peers.keras_network import made
+    from benchmarks.peers.keras_network import build
 
     network = _network(what)
-    model = made(network)
+    model = build(network)
     function = tf.function(lambda images: model(images, training=False))
     return lambda images: function(tf.constant(images)), network["image_size"]
 
@@ -53,7 +53,7 @@ def _slim(what: str) -> tuple[Step, int]:
     network = _network(what)
     size = network["image_size"]
     v1 = tf.compat.v1
-    # Building is not what is timed here; without this it would take minutes, as each new variable is compared with all.
+    # Otherwise building, which is not timed, takes minutes: each new variable is compared with all others.
     v1.disable_tensor_equality()
     with tf.Graph().as_default():
         placeholder = v1.placeholder(tf.float32, [None, size, size, 3])
@@ -80,20 +80,9 @@ def main(kind: str, what: str, batches: str, seconds: str) -> None:
     rates = {}
     for batch in map(int, batches.split(",")):
         images = np.random.default_rng(0).random((batch, size, size, 3), np.float32)
-        rates[batch] = batch / _seconds(step, images, float(seconds))
+        measured = durations(lambda: _finish(step(images)), float(seconds), WARM_UP)  # noqa: B023
+        rates[batch] = batch / statistics.median(measured)
     print(json.dumps({"images_per_second": rates}))
-
-
-def _seconds(step: Step, images: np.ndarray, at_least: float) -> float:
-    """The median of a step."""
-    for _ in range(WARM_UP):
-        _finish(step(images))
-    found: list[float] = []
-    while len(found) < LEAST_STEPS or sum(found) < at_least:
-        began = time.perf_counter()
-        _finish(step(images))
-        found.append(time.perf_counter() - began)
-    return statistics.median(found)
 
 
 def _finish(result: Any) -> None:

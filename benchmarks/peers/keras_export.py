@@ -4,12 +4,12 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks.peers.keras_network import made
+from benchmarks.peers.keras_network import build
 
 
 def main(network: str, folder: str) -> None:
-    """Builds and exports; there is no checkpoint to read, as Keras makes random weights."""
-    model = made(json.loads(Path(network).read_text(encoding="utf-8")))
+    """Builds and exports the network; Keras initializes it at random, so no checkpoint is read."""
+    model = build(json.loads(Path(network).read_text(encoding="utf-8")))
     model.export(folder, verbose=False)
     print(json.dumps({"parameters": model.count_params()}))
 

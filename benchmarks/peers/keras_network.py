@@ -1,12 +1,12 @@
-"""NASNet of Keras Applications with weights of its own making: by name, or of any number of cells and filters."""
+"""NASNet of Keras Applications with random weights: by name, or with any number of cells and filters."""
 
 from typing import Any
 
 NAMES = {"nasnet_mobile": "NASNetMobile", "nasnet_large": "NASNetLarge"}
 
 
-def made(network: dict[str, Any], activation: str | None = "softmax") -> Any:
-    """The network that ``network``, the fields of a model's configuration, describes; as it ships if Keras has it.
+def build(network: dict[str, Any], activation: str | None = "softmax") -> Any:
+    """The Keras model for ``network``, the fields of a model's configuration; the one that Keras ships if there is one.
 
     Args:
         activation: of the classifier; None for logits.

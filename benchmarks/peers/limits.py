@@ -1,37 +1,33 @@
-"""What stands above inference.
+"""Upper limits of the speed of inference.
 
-python -m benchmarks.peers.limits peak SECONDS      # floating-point operations per second of a large product
-python -m benchmarks.peers.limits count FOLDER      # those that one image takes in the SavedModel in FOLDER
+python -m benchmarks.peers.limits peak SECONDS      # operations per second of a large float32 matrix product
+python -m benchmarks.peers.limits count FOLDER      # operations for one image in the SavedModel in FOLDER
 """
 
 import json
 import sys
-import time
 from math import prod
 from typing import Any
 
 import tensorflow as tf
 
-#: Rows and columns: as large as gives the highest figure, at 64 MB each.
+from benchmarks.peers.timing import durations
+
+#: Rows and columns of the matrices, of 64 MB each; this size gave the highest figure.
 SIDE = 4096
 
 
 def peak(seconds: str) -> dict[str, Any]:
     """The best of several float32 products of square matrices: two operations for each multiplication."""
     a = tf.random.uniform([SIDE, SIDE])
-    tf.matmul(a, a).numpy()
-    found: list[float] = []
-    while len(found) < 3 or sum(found) < float(seconds):
-        began = time.perf_counter()
-        tf.matmul(a, a)[0, 0].numpy()
-        found.append(time.perf_counter() - began)
-    return {"operations_per_second": 2 * SIDE**3 / min(found)}
+    measured = durations(lambda: tf.matmul(a, a)[0, 0].numpy(), float(seconds), warm_up=1)
+    return {"operations_per_second": 2 * SIDE**3 / min(measured)}
 
 
 def count(folder: str) -> dict[str, Any]:
     """Operations of convolutions and matrix products for one image, from their shapes in the graph that is run.
 
-    All else, normalization, sums and pooling, is left out: that it takes time is what the share of the peak shows.
+    Normalization, sums and pooling are not counted: the time that they take shows in the share of the peak.
     """
     loaded = tf.saved_model.load(folder)
     (graph,) = [function.graph for function in loaded.__call__.concrete_functions if not _trains(function.graph)]
@@ -53,10 +49,10 @@ def _trains(graph: Any) -> bool:
 def _operations(operation: Any) -> int:
     """Twice the multiplications, for one image; 0 for operations that are not counted."""
     if operation.type in ("Conv2D", "DepthwiseConv2dNative"):
-        side, other, channels, _ = operation.inputs[1].shape.as_list()
+        kernel_height, kernel_width, channels, _ = operation.inputs[1].shape.as_list()
         _, height, width, filters = operation.outputs[0].shape.as_list()
-        each = side * other * (channels if operation.type == "Conv2D" else 1)
-        return 2 * each * height * width * filters
+        per_output = kernel_height * kernel_width * (channels if operation.type == "Conv2D" else 1)
+        return 2 * per_output * height * width * filters
     if operation.type == "MatMul":
         return 2 * prod(operation.inputs[1].shape.as_list())
     return 0

@@ -6,7 +6,7 @@ import time
 
 
 def main(function: str, folder: str) -> None:
-    """Times the call alone; its libraries are imported before it."""
+    """Times the call alone; libraries are imported before it."""
     if function == "hub.load":
         import tensorflow_hub as hub
 
@@ -15,10 +15,10 @@ def main(function: str, folder: str) -> None:
         import tensorflow as tf
 
         load = tf.saved_model.load
-    began = time.perf_counter()
+    started = time.perf_counter()
     loaded = load(folder)
-    seconds = time.perf_counter() - began
-    # An object whose variables are not there would have loaded faster than it may.
+    seconds = time.perf_counter() - started
+    # Counted to make sure that the variables were loaded, too.
     print(json.dumps({"seconds": seconds, "variables": len(loaded.variables)}))
 
 

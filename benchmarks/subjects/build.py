@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from benchmarks.measuring import Contestant, Run
+from benchmarks.measuring import Contestant, megabytes, seconds
 from benchmarks.peers.keras_network import NAMES
 from benchmarks.results import Figure, Goal
 from benchmarks.workspace import HERE, MODELS, Workspace, nasexport, peer
@@ -41,18 +41,24 @@ def _figures(workspace: Workspace, config: ModelConfig) -> Iterable[Figure]:
         known = {ARCHIVE: _name(ARCHIVE, format_), UNPACKED: _name(UNPACKED, format_), rival: rival}
         key, title = f"build/{config.name}/{format_}", f"build {config.name} version {version}"
         found = {name: runs[ran] for name, ran in known.items()}
-        yield Figure(f"{key}/time", title, "s", _seconds(found), ARCHIVE, rival, _TIME if goals else None)
+        yield Figure(f"{key}/time", title, "s", seconds(found), ARCHIVE, rival, _TIME if goals else None)
         floor = {**found, FLOOR: runs[FLOOR]}
         if has_keras:
             floor[KERAS] = runs[KERAS]
         rival = KERAS if has_keras else ORIGINAL
         goal = _MEMORY if goals else None
-        yield Figure(f"{key}/memory", f"{title}, memory of all processes", "MB", _all(floor), ARCHIVE, rival, goal)
+        yield Figure(f"{key}/memory", f"{title}, memory of all processes", "MB", megabytes(floor), ARCHIVE, rival, goal)
         largest = f"{title}, memory of the largest process"
-        yield Figure(f"{key}/memory-largest", largest, "MB", _largest(floor), ARCHIVE, rival, goal)
+        yield Figure(f"{key}/memory-largest", largest, "MB", megabytes(floor, largest=True), ARCHIVE, rival, goal)
         extra = {"distance": True}
         yield Figure(
-            f"{key}/memory-floor", f"{largest}, over the floor", "MB", _largest(floor), ARCHIVE, FLOOR, extra=extra
+            f"{key}/memory-floor",
+            f"{largest}, over the floor",
+            "MB",
+            megabytes(floor, largest=True),
+            ARCHIVE,
+            FLOOR,
+            extra=extra,
         )
 
 
@@ -68,15 +74,3 @@ def _ours(workspace: Workspace, config: ModelConfig, format_: Format) -> Iterabl
 
 def _name(name: str, format_: Format) -> str:
     return f"{name}, version {FORMATS[format_].default_version}"
-
-
-def _seconds(found: dict[str, list[Run]]) -> dict[str, list[float]]:
-    return {name: [run.seconds for run in runs] for name, runs in found.items()}
-
-
-def _all(found: dict[str, list[Run]]) -> dict[str, list[float]]:
-    return {name: [run.all_processes / 1e6 for run in runs] for name, runs in found.items()}
-
-
-def _largest(found: dict[str, list[Run]]) -> dict[str, list[float]]:
-    return {name: [run.largest_process / 1e6 for run in runs] for name, runs in found.items()}

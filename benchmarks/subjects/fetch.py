@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.measuring import Contestant
+from benchmarks.measuring import Contestant, megabytes, seconds
 from benchmarks.results import Figure
 from benchmarks.workspace import HERE, Workspace, nasexport
 from exporter.models.config import models
@@ -39,7 +39,7 @@ def _serve(folder: str, port: "multiprocessing.Queue[int]") -> None:
 @contextlib.contextmanager
 def _served(folder: Path) -> Iterator[str]:
     """The address of a server of that folder."""
-    # A fork would hold this process's threads half; a fresh process has none.
+    # A fork would copy this process without its threads, and whatever locks they hold.
     context = multiprocessing.get_context("spawn")
     ports = context.Queue()
     server = context.Process(target=_serve, args=(str(folder), ports), daemon=True)
@@ -52,14 +52,14 @@ def _served(folder: Path) -> Iterator[str]:
 
 
 def measure(workspace: Workspace) -> list[Figure]:
-    """Seconds, and the largest process, for an archive as large as the largest that was published."""
+    """Time and memory for an archive of the size of the largest published one."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         archive = folder / f"{NAME}.tar.gz"
         sha256 = _write(archive)
         with _served(folder) as address:
             url = f"{address}/{archive.name}"
-            # Any network will do: a pinned archive is not unpacked.
+            # The network does not matter: a pinned archive is not unpacked.
             config = {**models()["nasnet_mobile"].to_dict(), "name": NAME, "checkpoint": NAME}
             path, lock, cache = workspace.yaml(config), folder / "bench.lock", folder / "cache"
             size = archive.stat().st_size
@@ -71,18 +71,16 @@ def measure(workspace: Workspace) -> list[Figure]:
                 Contestant(FETCH, nasexport("fetch", path, *options), {**HERE, **proxy}, workspace.fresh(cache)),
                 Contestant(CURL, ["sh", "-c", f"curl -sf -o {copy} {url} && sha256sum {copy}"], proxy),
             ]
-            found = workspace.take_turns("fetch", contestants)
-    seconds = {name: [run.seconds for run in runs] for name, runs in found.items()}
-    memory = {name: [run.largest_process / 1e6 for run in runs] for name, runs in found.items()}
+            runs = workspace.take_turns("fetch", contestants)
     title = f"fetch an archive of {MEGABYTES} MB from this machine"
     return [
-        Figure("fetch/time", title, "s", seconds, FETCH, CURL),
-        Figure("fetch/memory", f"{title}, largest process", "MB", memory, FETCH, CURL),
+        Figure("fetch/time", title, "s", seconds(runs), FETCH, CURL),
+        Figure("fetch/memory", f"{title}, largest process", "MB", megabytes(runs, largest=True), FETCH, CURL),
     ]
 
 
 def _write(archive: Path) -> str:
-    """Writes what looks like an archive from outside, and returns its sha256."""
+    """Writes a file that starts like an archive, and returns its sha256."""
     block = b"\x1f\x8b" + random.Random(0).randbytes(10**6 - 2)
     digest = hashlib.sha256()
     with open(archive, "wb") as file:

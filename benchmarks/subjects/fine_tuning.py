@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from benchmarks.measuring import Contestant
+from benchmarks.measuring import Contestant, megabytes
 from benchmarks.peers.keras_network import NAMES
 from benchmarks.results import Figure, Goal
 from benchmarks.workspace import HERE, Workspace, peer
@@ -14,7 +14,7 @@ _SECONDS = 5
 
 
 def measure(workspace: Workspace) -> list[Figure]:
-    """Speed and memory; the large network's step needs most of a machine's memory."""
+    """Speed and memory; a step of the large network takes most of a machine's memory."""
     return [figure for config in workspace.chosen(tuple(NAMES)) for figure in _figures(workspace, config)]
 
 
@@ -26,7 +26,6 @@ def _figures(workspace: Workspace, config: ModelConfig) -> Iterable[Figure]:
     ]
     found = workspace.take_turns("fine_tuning", contestants)
     rates = {name: [float(run.facts["images_per_second"]) for run in runs] for name, runs in found.items()}
-    memory = {name: [run.all_processes / 1e6 for run in runs] for name, runs in found.items()}
     key, title = f"fine_tuning/{config.name}/{BATCH}", f"fine-tuning, {config.name}, batch {BATCH}"
     yield Figure(f"{key}/step", title, "images/s", rates, ARTIFACT, KERAS, Goal("ratio", 1.0, most=False))
-    yield Figure(f"{key}/memory", f"{title}, peak memory", "MB", memory, ARTIFACT, KERAS)
+    yield Figure(f"{key}/memory", f"{title}, peak memory", "MB", megabytes(found), ARTIFACT, KERAS)

@@ -13,16 +13,16 @@ from exporter.models.variables import parameters
 ARTIFACT, KERAS = "nasexport", "Keras Applications, export"
 CELLS = (6, 12, 18, 36)
 FILTERS = (44, 88, 132, 176)
-#: Small ones where cells count, so that the graph is what is measured, not its weights.
+#: Few filters when the number of cells varies, so that the time is that of the graph, not of its weights.
 _FILTERS_OF_CELLS, _CELLS_OF_FILTERS = 8, 12
 _IMAGE_SIZE = 64
-#: How far a median may be from the straight line through all of them, in per cent of itself, to pass as being on it.
-#: R-squared alone would not do: of a time that does not grow at all, it is anything.
-_MOST_OFF = 10.0
+#: Largest deviation of a median from the straight line through all of them, in per cent of the median.
+#: R-squared alone would not do: for a time that does not grow at all, it may have any value.
+_MAX_DEVIATION = 10.0
 
 
 def measure(workspace: Workspace) -> list[Figure]:
-    """How well straight lines fit, and the largest networks beside Keras's."""
+    """How well straight lines fit the build times, and the times of the largest networks beside Keras's."""
     by_cells = {cells: _config(cells, _FILTERS_OF_CELLS) for cells in CELLS}
     by_filters = {filters: _config(_CELLS_OF_FILTERS, filters) for filters in FILTERS}
     return [
@@ -32,7 +32,7 @@ def measure(workspace: Workspace) -> list[Figure]:
 
 
 def _config(cells: int, filters: int) -> ModelConfig:
-    """A NASNet as Keras can build it, too: three blocks of the same length."""
+    """A NASNet that Keras can build, too: three blocks of equal length."""
     fields = models()["nasnet_mobile"].to_dict()
     fields.update(
         name=f"grown_{cells}_{filters}",
@@ -49,7 +49,7 @@ def _config(cells: int, filters: int) -> ModelConfig:
 
 
 def _figures(workspace: Workspace, kind: str, axis: str, configs: dict[int, ModelConfig]) -> Iterable[Figure]:
-    contestants = [one for config in configs.values() for one in _contestants(workspace, config)]
+    contestants = [contestant for config in configs.values() for contestant in _contestants(workspace, config)]
     found = workspace.take_turns(f"growth-{kind}", contestants)
     seconds = {
         name: {at: [run.seconds for run in found[f"{name}, {config.name}"]] for at, config in configs.items()}
@@ -66,12 +66,12 @@ def _figures(workspace: Workspace, kind: str, axis: str, configs: dict[int, Mode
         "median_seconds": medians,
         "line": lines,
         "line_over_parameters": {name: line(sizes, values) for name, values in medians.items()},
-        "last_slope_over_first": {name: bend(list(configs), values) for name, values in medians.items()},
+        "last_slope_over_first": {name: slope_ratio(list(configs), values) for name, values in medians.items()},
     }
     title = f"build time over {axis} ({', '.join(map(str, configs))})"
-    off = {name: [100 * distance(list(configs), values)] for name, values in medians.items()}
-    goal = Goal("value", _MOST_OFF)
-    yield Figure(f"growth/{kind}/line", f"{title}, distance from a line", "%", off, ARTIFACT, None, goal, extra)
+    deviations = {name: [100 * deviation(list(configs), values)] for name, values in medians.items()}
+    goal = Goal("value", _MAX_DEVIATION)
+    yield Figure(f"growth/{kind}/line", f"{title}, distance from a line", "%", deviations, ARTIFACT, None, goal, extra)
     squared = {name: [each["r_squared"]] for name, each in lines.items()}
     yield Figure(f"growth/{kind}/r-squared", f"{title}, R² of a line", "", squared, ARTIFACT)
     largest = max(configs)
@@ -92,18 +92,18 @@ def _contestants(workspace: Workspace, config: ModelConfig) -> Iterable[Contesta
 
 
 def line(x: Sequence[float], y: Sequence[float]) -> dict[str, float]:
-    """The straight line of least squares, and the part of the variance that it explains."""
+    """The least-squares line, and the share of the variance that it explains."""
     slope, intercept = statistics.linear_regression(x, y)
     return {"slope": slope, "intercept": intercept, "r_squared": statistics.correlation(x, y) ** 2}
 
 
-def distance(x: Sequence[float], y: Sequence[float]) -> float:
-    """The largest distance of a value from the straight line, as a part of that value."""
-    found = line(x, y)
-    return max(abs(found["intercept"] + found["slope"] * at - value) / value for at, value in zip(x, y, strict=True))
+def deviation(x: Sequence[float], y: Sequence[float]) -> float:
+    """The largest deviation of a value from the straight line, relative to that value."""
+    fit = line(x, y)
+    return max(abs(fit["intercept"] + fit["slope"] * at - value) / value for at, value in zip(x, y, strict=True))
 
 
-def bend(x: Sequence[float], y: Sequence[float]) -> Any:
-    """The slope between the last two points over that of the first two: 1 for a line, more for what grows faster."""
+def slope_ratio(x: Sequence[float], y: Sequence[float]) -> Any:
+    """The slope between the last two points divided by that between the first two: 1 for a line."""
     first, last = (y[1] - y[0]) / (x[1] - x[0]), (y[-1] - y[-2]) / (x[-1] - x[-2])
     return last / first if first > 0 else None

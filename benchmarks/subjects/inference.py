@@ -1,4 +1,4 @@
-"""Images per second of a loaded artifact, beside the same network of others, and beside what the machine can do."""
+"""Images per second of a loaded artifact, beside other implementations of the network and the machine's peak."""
 
 from collections.abc import Iterable
 
@@ -14,12 +14,12 @@ KERAS, KERAS_SERVING = "Keras Applications, tf.function", "Keras export, serving
 SLIM = "TF-Slim graph, Session"
 PEAK = "float32 matrix product"
 BATCHES = (1, 8, 32)
-#: How long each size of batch is run, at least, after it was warmed up.
+#: Seconds for which each batch size is run at least, after warming up.
 _SECONDS = 3
 
 
 def measure(workspace: Workspace) -> list[Figure]:
-    """Every contestant does all batches in one process; the peak is measured in turns with them."""
+    """Every contestant runs all batch sizes in one process; the machine's peak is measured in turns with them."""
     return [figure for config in workspace.chosen(MODELS) for figure in _figures(workspace, config)]
 
 
@@ -50,10 +50,10 @@ def _figures(workspace: Workspace, config: ModelConfig) -> Iterable[Figure]:
         key, title = f"inference/{config.name}/{batch}", f"inference, {config.name}, batch {batch}"
         for ours, rival, least in ((OBJECT, KERAS, 1.0), (SERVING, KERAS_SERVING, 1.1)):
             rival = rival if rival in rates else SLIM
-            what, told = ("object", "object") if ours == OBJECT else ("serving", "signature")
+            what, label = ("object", "object") if ours == OBJECT else ("serving", "signature")
             runs = {name: rates[name] for name in (ours, rival)}
             goal = Goal("ratio", least, most=False)
-            yield Figure(f"{key}/{what}", f"{title}, {told}", "images/s", runs, ours, rival, goal)
+            yield Figure(f"{key}/{what}", f"{title}, {label}", "images/s", runs, ours, rival, goal)
         billions = float(counted["operations"]) / 1e9
         reached = {OBJECT: [rate * billions for rate in rates[OBJECT]], PEAK: peaks}
         extra = {"operations_per_image": counted["operations"], "by_type": counted["by_type"]}

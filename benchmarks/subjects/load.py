@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from benchmarks.measuring import Contestant
+from benchmarks.measuring import Contestant, megabytes, seconds
 from benchmarks.peers.keras_network import NAMES
 from benchmarks.results import Figure, Goal
 from benchmarks.workspace import HERE, Workspace, peer
@@ -13,7 +13,7 @@ _GOAL = Goal("ratio", 0.7)
 
 
 def measure(workspace: Workspace) -> list[Figure]:
-    """The call alone, and the whole process, for each model that Keras has."""
+    """Time of the call and of the whole process, and memory, for each model that Keras has."""
     return [figure for config in workspace.chosen(tuple(NAMES)) for figure in _figures(workspace, config)]
 
 
@@ -25,9 +25,7 @@ def _figures(workspace: Workspace, config: ModelConfig) -> Iterable[Figure]:
     ]
     found = workspace.take_turns("load", contestants)
     calls = {name: [float(run.facts["seconds"]) for run in runs] for name, runs in found.items()}
-    whole = {name: [run.seconds for run in runs] for name, runs in found.items()}
-    memory = {name: [run.all_processes / 1e6 for run in runs] for name, runs in found.items()}
     key = f"load/{config.name}"
     yield Figure(f"{key}/call", f"load {config.name}", "s", calls, ARTIFACT, KERAS, _GOAL)
-    yield Figure(f"{key}/process", f"load {config.name}, imports and all", "s", whole, ARTIFACT, KERAS)
-    yield Figure(f"{key}/memory", f"load {config.name}, peak memory", "MB", memory, ARTIFACT, KERAS)
+    yield Figure(f"{key}/process", f"load {config.name}, imports and all", "s", seconds(found), ARTIFACT, KERAS)
+    yield Figure(f"{key}/memory", f"load {config.name}, peak memory", "MB", megabytes(found), ARTIFACT, KERAS)

@@ -1,4 +1,4 @@
-"""Bytes on disk of every published kind of artifact, beside the parameters that it has to hold, and beside peers."""
+"""Bytes on disk of every published kind of artifact, beside those of its parameters and beside peers."""
 
 from collections.abc import Iterable
 
@@ -10,14 +10,14 @@ from exporter.models.variables import parameters
 
 ARTIFACT, LIMIT = "nasexport", "parameters x 4 bytes + 8 MB"
 KERAS, ORIGINAL = "Keras Applications, export", "TF-Slim and hub.Module, export"
-#: One version of each format, and the one with a signature more.
+#: One version of each format, and 5, which has one more signature.
 VERSIONS = (3, 4, 5)
 _ALLOWED = 8 * 10**6
 _GRAPH = 4.0
 
 
 def measure(workspace: Workspace) -> list[Figure]:
-    """One value each: the same code writes the same bytes."""
+    """One value for each artifact: the same code writes the same bytes."""
     return [figure for config in workspace.chosen(MODELS) for figure in _figures(workspace, config)]
 
 

@@ -1,4 +1,4 @@
-"""How long the command line takes to answer, beside Python that does nothing, and Python that imports TensorFlow."""
+"""How long quick commands take, beside Python that does nothing and Python that imports TensorFlow."""
 
 from benchmarks.measuring import Contestant
 from benchmarks.results import Figure, Goal
@@ -9,7 +9,7 @@ NOTHING = "python -c pass"
 
 
 def measure(workspace: Workspace) -> list[Figure]:
-    """The cache folder is one that does not exist: `models` looks into it."""
+    """`models` looks into the cache, so the cache folder is one that does not exist."""
     cache = {**HERE, "NASEXPORT_CACHE_DIR": str(workspace.scratch("no-cache"))}
     ours = {key: f"nasexport {argument}" for key, argument in COMMANDS.items()}
     contestants = [
@@ -20,6 +20,6 @@ def measure(workspace: Workspace) -> list[Figure]:
     found = workspace.take_turns("startup", contestants)
     figures = []
     for key, name in ours.items():
-        runs = {one: [run.seconds for run in found[one]] for one in (name, IMPORT.name, NOTHING)}
+        runs = {contestant: [run.seconds for run in found[contestant]] for contestant in (name, IMPORT.name, NOTHING)}
         figures.append(Figure(f"startup/{key}", name, "s", runs, name, IMPORT.name, Goal("value", 0.3)))
     return figures

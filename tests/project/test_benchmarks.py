@@ -1,6 +1,7 @@
 """The benchmarks measure what they say, and their peers compute the same networks. No time is judged here."""
 
 import json
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -72,7 +73,7 @@ def test_measures_all_processes_and_reads_the_facts(tmp_path: Path) -> None:
 def test_pages_that_processes_share_count_once(tmp_path: Path) -> None:
     run = measuring.measure(Contestant("a sharer", [sys.executable, "-c", SHARER]), tmp_path)
     assert run.all_processes > 300 * MB
-    assert 150 * MB < run.shares < 200 * MB
+    assert 150 * MB < run.proportional_size < 200 * MB
 
 
 def test_memory_of_whoever_measures_does_not_count(tmp_path: Path) -> None:
@@ -100,7 +101,7 @@ def test_contestant_that_fails_is_no_result(tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError) as error:
         measuring.take_turns([Contestant("a loser", [sys.executable, "-c", program])], 2, tmp_path)
     log = tmp_path / "a-loser.err"
-    expected = f"a loser failed with exit status 1, expected 0; all it said is in {log}\nwhat went wrong"
+    expected = f"a loser failed with exit status 1, expected 0; its error output is in {log}\nwhat went wrong"
     assert error.value.message == expected
 
 
@@ -139,7 +140,7 @@ def test_figures_of_two_machines_are_not_mixed() -> None:
 
 def test_damaged_results_are_refused(tmp_path: Path) -> None:
     (tmp_path / results.FILE).write_text('{"figures": {"load/a": {}}}')
-    with pytest.raises(BenchmarkError, match="is no result of these benchmarks"):
+    with pytest.raises(BenchmarkError, match="was not written by these benchmarks"):
         results.load(tmp_path)
 
 
@@ -178,7 +179,11 @@ def test_page_gets_tables_between_its_marks_and_keeps_the_rest(tmp_path: Path) -
         root = ElementTree.parse(folder / name).getroot()
         assert root.tag == "{http://www.w3.org/2000/svg}svg"
         # A plot that reads anything from elsewhere shows nothing on a forge's page.
-        assert "href" not in (folder / name).read_text()
+        addresses = re.findall(r"""(?:href|src)=["']([^"']*)|url\(([^)]*)|@import""", (folder / name).read_text())
+        assert all("".join(address).startswith("#") for address in addresses)
+    drawn = " ".join(ElementTree.parse(folder / "build.svg").getroot().itertext())
+    for text in ("the build/a: ratio 0.25", "nasexport", "1.25 s", "another & <peer>", "5.00 s"):
+        assert text in drawn
     before = {path: path.read_bytes() for path in (page, *folder.iterdir())}
     report.write(_found(), folder, ("build", "growth"))
     assert {path: path.read_bytes() for path in before} == before
@@ -190,10 +195,10 @@ def test_page_with_a_part_that_nothing_measures_is_refused() -> None:
 
 
 def test_page_of_the_project_has_a_part_for_each_subject() -> None:
-    from benchmarks.__main__ import SUBJECTS, TOLD
+    from benchmarks.__main__ import MEASURED_WITH, SUBJECTS
 
     text = (CHECKOUT / "docs" / "performance.md").read_text(encoding="utf-8")
-    for name in ("goals", *SUBJECTS, *TOLD):
+    for name in ("goals", *SUBJECTS, *MEASURED_WITH):
         assert f"<!-- figures: {name} -->" in text
 
 

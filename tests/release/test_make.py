@@ -472,7 +472,10 @@ def test_a_manifest_never_leads_out(own_cli: Command, copied: Path, path: str) -
     manifest["artifacts"][0]["files"][0]["path"] = path
     (copied / MANIFEST_FILE).write_text(json.dumps(manifest))
     message = refusal(own_cli("release", "verify", copied, "--files-only"))
-    assert f"manifest.json is damaged: artifacts[0].files[0].path is {path!r}, expected a path below the release" in message
+    assert (
+        f"manifest.json is damaged: artifacts[0].files[0].path is {path!r}, expected a path below the release"
+        in message
+    )
 
 
 def test_provenance_names_what_went_in(released: tuple[Path, Result], inputs: list[object]) -> None:
