@@ -29,7 +29,7 @@ class ArtifactError(NasexportError):
     """An artifact that cannot be written, read, or moved to its destination."""
 
 
-class GateError(ArtifactError):
+class CompatibilityError(ArtifactError):
     """A written file holds something that its oldest reader does not know."""
 
 

@@ -44,7 +44,7 @@ class Writer:
             momentum: the default decay of the moving averages; versions before 3 have that of the original training.
 
         Raises:
-            GateError: the file would not load in the oldest reader promised.
+            CompatibilityError: the file would not load in the oldest reader promised.
         """
         key = (HUB.version(version).momentum_settable, momentum)
         if key not in self._written:

@@ -61,7 +61,7 @@ class Writer:
             momentum: the default decay of the moving averages when training.
 
         Raises:
-            GateError: the file would not load in the oldest reader promised.
+            CompatibilityError: the file would not load in the oldest reader promised.
         """
         self._traces = self._traces or _trace(self._config, self._task, self._specs)
         serving = self._traces.serving if SAVED_MODEL_2.version(version).serving else None

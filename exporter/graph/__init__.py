@@ -1,1 +1,1 @@
-"""The TF-Slim graphs, and what lets every promised reader take them."""
+"""The TF-Slim graphs, and what keeps them readable for the oldest reader."""

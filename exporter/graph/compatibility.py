@@ -1,4 +1,4 @@
-"""The gate that keeps written files readable by the oldest reader, TensorFlow 1.15.
+"""What keeps the oldest reader, TensorFlow 1.15, from loading or running a file.
 
 Every graph and function of a SavedModel is compared with the operations that TensorFlow 1.15.5 knows
 (``data/ops_tensorflow_1.15.json``, recorded by ``scripts/record_op_list.py``), and with the few things that it knows
@@ -14,10 +14,10 @@ from typing import Any
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework import op_def_registry
 
-from exporter.errors import GateError
+from exporter.errors import CompatibilityError
 from exporter.resources import resource
 
-#: The reader that the gate stands for.
+#: The oldest reader that written files must be compatible with.
 OLDEST_READER = "TensorFlow 1.15"
 
 #: GraphDef version of TensorFlow 1.15.5 (``tf.version.GRAPH_DEF_VERSION``).
@@ -71,12 +71,12 @@ def require(saved_model: saved_model_pb2.SavedModel) -> None:
     """Refuses a SavedModel that TensorFlow 1.15 cannot read.
 
     Raises:
-        GateError: names the first few findings: node, operation, and the reader that would break.
+        CompatibilityError: names the first problem: node, operation, and the reader that would break.
     """
     found = check(saved_model)
     if found:
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        raise GateError(f"the written graph is not one that every promised reader takes{more}:\n{found[0]}")
+        raise CompatibilityError(f"the written file is not compatible with {OLDEST_READER}{more}:\n{found[0]}")
 
 
 def _findings(saved_model: saved_model_pb2.SavedModel) -> Iterator[Finding]:

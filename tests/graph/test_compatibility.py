@@ -1,4 +1,4 @@
-"""The gate for TensorFlow 1.15, and the rewriting that lets today's graphs pass it."""
+"""Compatibility with TensorFlow 1.15: the problems that are found, and the rewriting that avoids them."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from exporter.errors import GateError
+from exporter.errors import CompatibilityError
 from exporter.graph import compatibility
 from exporter.graph.downgrade import downgrade, nodes
 from tests.support import environments
@@ -102,7 +102,7 @@ def test_an_operation_outside_the_floor_is_named_with_node_and_reader(tmp_path: 
     assert "from_the_future" in finding
     assert "Erfinv" in finding
     assert "TensorFlow 1.15" in finding
-    with pytest.raises(GateError, match=r"(?s)Erfinv.*TensorFlow 1\.15"):
+    with pytest.raises(CompatibilityError, match=r"(?s)Erfinv.*TensorFlow 1\.15"):
         compatibility.require(saved_model)
 
 
@@ -126,7 +126,7 @@ def test_such_an_operation_fails_the_build(tmp_path: Path, tiny: Path, tiny_chec
         command = [sys.executable, "-c", program, *map(str, arguments)]
         result = subprocess.run(command, env=cli.env, capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stderr[-2000:]
-        assert "GateError" in result.stdout
+        assert "CompatibilityError" in result.stdout
         assert "Erfinv" in result.stdout
         assert "TensorFlow 1.15" in result.stdout
 

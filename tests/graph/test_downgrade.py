@@ -1,4 +1,4 @@
-"""What holds of the rewriting and of the gate for any operation, not only for those that today's networks have."""
+"""The rewriting and the compatibility check for any operation, not only for those that today's networks have."""
 
 from typing import Any
 

@@ -342,7 +342,7 @@ def leftover(held: Held) -> AbstractContextManager[Any]:
 
 
 def unknown_operation() -> Patch:
-    """An operation that TensorFlow 1.15 does not have, past the gate."""
+    """An operation that TensorFlow 1.15 does not have, past the compatibility check."""
     patched = changed_logits(
         lambda net: tf.raw_ops.BatchMatMulV3(
             x=net, y=tf.constant(np.eye(net.shape[1], dtype=np.float32)), Tout=tf.float32
