@@ -66,7 +66,7 @@ _CLASSES: dict[str, type[NasexportError]] = {
         FetchError,
         CacheError,
         ArtifactError,
-        GateError,
+        CompatibilityError,
         WorkerError,
         VerificationError,
         ImageError,

@@ -12,16 +12,16 @@ import numpy as np
 
 from exporter.checkpoint import source
 from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
-from exporter.reference import recorded
+from exporter.reference import recorded, result
 
-_NAMES = {"logits": "end_point/Logits", "features": "end_point/global_pool"}
+_NAMES = {"logits": "Logits", "features": "global_pool"}
 
 
 def main(model: str, record: str, checkpoint: str) -> None:
     with np.load(record) as file:
-        arrays = {
-            _NAMES.get(name) or "statistics/" + name.removeprefix("stat_"): file[name] for name in sorted(file.files)
-        }
+        whole = {_NAMES[name]: file[name] for name in sorted(file.files) if name in _NAMES}
+        short = {name.removeprefix("stat_"): file[name] for name in sorted(file.files) if name not in _NAMES}
+    arrays = result.named_arrays(end_points=whole, end_point_statistics=short)
     with source.opened(Path(checkpoint)) as found:
         facts = {
             "model": model,

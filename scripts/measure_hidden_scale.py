@@ -1,8 +1,8 @@
 """Measures how far off a kernel may be before an end point shows it: ``python -m scripts.measure_hidden_scale MODEL``.
 
 Each kernel of the synthetic weights of seed 0 is multiplied by 1 + e. Printed is, for each kind of layer, the largest e
-at which no end point of the verification images departs, and at which the logits alone do not, with its kernel. That is
-what `docs/verification.md` has.
+at which no end point of the verification images diverges, and at which the logits alone do not, with its kernel. That
+is what `docs/verification.md` has.
 """
 
 import sys
@@ -47,7 +47,7 @@ class _Scaled:
         self._images = tf.constant(VERIFICATION_IMAGES.at(config.image_size))
         self._right = self._run(self._images)
 
-    def departure(self, name: str, scale: float) -> tuple[float, float]:
+    def differences(self, name: str, scale: float) -> tuple[float, float]:
         """The relative difference, of the end point that is furthest off and of the logits."""
         self._held[name].assign(self._values[name] * np.float32(1 + scale))
         found = self._run(self._images)
@@ -61,7 +61,7 @@ class _Scaled:
         low, high = 0.0, _SCALE
         while high - low > 0.01 * high:
             middle = (low + high) / 2
-            low, high = (middle, high) if self.departure(name, middle)[which] <= TOLERANCE else (low, middle)
+            low, high = (middle, high) if self.differences(name, middle)[which] <= TOLERANCE else (low, middle)
         return low
 
 
@@ -74,10 +74,10 @@ def main(name: str) -> None:
             kernels[kind(spec.name)].append(spec.name)
     scaled = _Scaled(config)
     for layer, names in kernels.items():
-        departures = {name: scaled.departure(name, _SCALE) for name in names}
+        differences = {name: scaled.differences(name, _SCALE) for name in names}
         line = f"{layer} ({len(names)})"
         for which, what in enumerate(("end points", "logits")):
-            worst = min(names, key=lambda name, which=which: departures[name][which])  # type: ignore[misc]
+            worst = min(names, key=lambda name, which=which: differences[name][which])  # type: ignore[misc]
             line += f"; {what}: {scaled.largest_hidden(worst, which):.2g} at {worst}"
         print(line, flush=True)
 

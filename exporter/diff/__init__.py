@@ -1,1 +1,1 @@
-"""Two artifacts held against each other."""
+"""Two artifacts compared with each other."""

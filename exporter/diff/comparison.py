@@ -1,4 +1,4 @@
-"""One thing that was compared in two artifacts, and how it is told."""
+"""One thing that was compared in two artifacts, and how it is shown."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

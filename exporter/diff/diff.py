@@ -1,7 +1,7 @@
 """Compares two artifacts with each other: what they are, what they hold, and what they do.
 
 Their files are read in one process (`exporter.diff.stored`, `exporter.diff.declared`), and each is loaded
-and run in one of its own (`exporter.probe.saved_model`, `exporter.diff.observed`).
+and run in one of its own (`exporter.probe.run`, `exporter.diff.observed`).
 """
 
 import contextlib
@@ -19,8 +19,9 @@ from exporter.diff.jobs import ASPECTS, COMPARE_FILES, FILE_ASPECTS, ComparedFil
 from exporter.diff.observed import PROBED
 from exporter.diff.side import Side
 from exporter.errors import ArtifactError
-from exporter.files.arrays import LazyArrays
+from exporter.files.arrays import ArrayStore
 from exporter.probe.jobs import PROBE, ProbeRequest
+from exporter.probe.result import ProbeResult
 from exporter.processes import run
 from exporter.progress import Say
 from exporter.verification.results import TOLERANCE
@@ -92,9 +93,9 @@ def compare(
             with _running((folder_a, folder_b), files, sizes, report, debug) as (side_a, side_b):
                 for aspect in probed:
                     comparisons += PROBED[aspect](side_a, side_b, tolerance)
-                if "training" in aspects and side_a.settable != side_b.settable:
+                if "training" in aspects and side_a.found.momentum_settable != side_b.found.momentum_settable:
                     notes.append(
-                        f"{'B' if side_a.settable else 'A'} keeps its own momentum in training:"
+                        f"{'B' if side_a.found.momentum_settable else 'A'} keeps its own momentum in training:"
                         " how far one step moves the averages was not compared"
                     )
     return Difference(str(a), str(b), tolerance, tuple(comparisons), tuple(notes))
@@ -109,8 +110,11 @@ def _running(
         outputs = (Path(temporary) / "a", Path(temporary) / "b")
         for folder, size, output in zip(folders, sizes, outputs, strict=True):
             _probe(folder, size or USUAL_IMAGE_SIZE, output, report, debug)
-        first, second = map(LazyArrays, outputs)
-        yield Side(first, files.a, files.prefixes[0]), Side(second, files.b, files.prefixes[1])
+        a, b = (
+            Side(ProbeResult(ArrayStore(output), prefix))
+            for output, prefix in zip(outputs, files.prefixes, strict=True)
+        )
+        yield a, b
 
 
 def _probe(folder: Path, size: int, output: Path, report: Say, debug: bool) -> None:

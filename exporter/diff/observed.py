@@ -1,6 +1,4 @@
-"""What two artifacts do, compared: what each gave when it was loaded and run (`exporter.probe.saved_model`), an array
-at a time.
-"""
+"""What two artifacts do, compared: what each gave when it was loaded and run (`exporter.probe`), an array at a time."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,11 +18,11 @@ _STATISTICS_FLOOR = 1e-3
 
 
 def _trainable(a: Side, b: Side, _: float) -> Iterator[Comparison]:
-    yield sets("trainable", "trainable variables", set(a.names("trainable")), set(b.names("trainable")))
+    yield sets("trainable", "trainable variables", set(a.found.trainable), set(b.found.trainable))
 
 
 def _regularization(a: Side, b: Side, tolerance: float) -> Iterator[Comparison]:
-    losses = [side.array("regularization_loss") for side in (a, b)]
+    losses = [side.found.regularization_losses for side in (a, b)]
     # One term for each kernel, or one for all: their sum is what training adds.
     sums = [float(loss.sum(dtype=np.float64)) for loss in losses]
     _, relative = differences(np.array(sums[0]), np.array(sums[1]))
@@ -48,11 +46,11 @@ def _outputs(a: Side, b: Side, tolerance: float, training: bool = False) -> Iter
     shared = [name for name in groups_a if groups_a[name].keys() & groups_b.get(name, {}).keys()]
     if not shared:
         yield Comparison(aspect, "outputs", False, "they have none in common that could be compared")
-    if a.hub and b.hub and END_POINTS in shared:
+    if a.found.main_signature and b.found.main_signature and END_POINTS in shared:
         shared.remove(END_POINTS)  # they are outputs of the signatures
     for group in shared:
         own, other = groups_a[group], groups_b[group]
-        rows = [_output(name, a.array(own[name]), b.array(other[name]), tolerance) for name in own if name in other]
+        rows = [_output(name, own[name], other[name], tolerance) for name in own if name in other]
         yield Comparison(aspect, group, all(row["same"] for row in rows), _output_text(rows), {"outputs": rows})
 
 
@@ -81,19 +79,21 @@ def _output_text(rows: list[dict[str, Any]]) -> str:
 
 
 def _training(a: Side, b: Side, tolerance: float) -> Iterator[Comparison]:
-    yield sets("training", "variables that inference changes", a.changed_by_inference(), b.changed_by_inference())
-    yield sets("training", "variables that training changes", a.changed_by_training(), b.changed_by_training())
+    changed = [set(side.found.variables.changed) for side in (a, b)]
+    yield sets("training", "variables that inference changes", *changed)
+    changed = [set(side.found.training_variables.changed) for side in (a, b)]
+    yield sets("training", "variables that training changes", *changed)
     yield from _outputs(a, b, tolerance, training=True)
-    if a.settable == b.settable:
+    if a.found.momentum_settable == b.found.momentum_settable:
         yield _moving_averages(a, b, tolerance)
 
 
 def _moving_averages(a: Side, b: Side, tolerance: float) -> Comparison:
-    own, other = a.statistics("moved"), b.statistics("moved")
+    own, other = (side.found.moving_statistics.after_set_momentum for side in (a, b))
     wrong, largest, where = [], 0.0, ""
     shared = [name for name in own if name in other]
     for name in shared:
-        one, two = a.array(own[name]), b.array(other[name])
+        one, two = own[name], other[name]
         if one.shape != two.shape:
             relative = float("nan")
         else:
@@ -103,7 +103,7 @@ def _moving_averages(a: Side, b: Side, tolerance: float) -> Comparison:
             wrong.append({"name": name, "relative_difference": finite_or_none(relative)})
         if not relative <= largest:
             largest, where = relative, name
-    how = f"momentum {TRAINING_MOMENTUM:g}" if a.settable else "their own momentum"
+    how = f"momentum {TRAINING_MOMENTUM:g}" if a.found.momentum_settable else "their own momentum"
     detail = f"{len(shared)} in both, relative difference {largest:.3g}" + (f", at {where}" if where else "")
     facts = {"in_both": len(shared), "differing": wrong, "relative_difference": finite_or_none(largest)}
     same = not wrong and (bool(shared) or not (own or other))
@@ -111,10 +111,11 @@ def _moving_averages(a: Side, b: Side, tolerance: float) -> Comparison:
 
 
 def _momentum(a: Side, b: Side, _: float) -> Iterator[Comparison]:
-    yield equal("momentum", "momentum can be set", a.settable, b.settable, _yes(a.settable), _yes(b.settable))
+    settable_a, settable_b = (side.found.momentum_settable for side in (a, b))
+    yield equal("momentum", "momentum can be set", settable_a, settable_b, _yes(settable_a), _yes(settable_b))
     own, other = a.default_momentum(), b.default_momentum()
     same = own is other if own is None or other is None else abs(own - other) <= _MOMENTUM_TOLERANCE
-    texts = ["cannot be told" if value is None else f"{value:.6g}" for value in (own, other)]
+    texts = ["unknown" if value is None else f"{value:.6g}" for value in (own, other)]
     detail = texts[0] if same else f"{texts[0]} | {texts[1]}"
     yield Comparison("momentum", "default momentum", same, detail, {"a": own, "b": other})
 

@@ -1,129 +1,152 @@
-"""What a process found out, as arrays on disk: each is read when it is asked for, and equal ones are kept once.
+"""A store of arrays on disk: each is read when it is asked for, and equal ones are kept once.
 
-Those of a large network are over 1 GB, and every signature of a TF1 Hub module gives the same end points again.
+What processes hand over lies in one: the arrays of a large network are over 1 GB, and every signature of a TF1 Hub
+module gives the same end points again. What the arrays mean is not known here.
 """
 
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-#: Names and arrays, as they are found; in the place of one that was written before, its file (`LazyArrays.file`).
-Found = Iterable[tuple[str, Any]]
+Arrays = Mapping[str, np.ndarray]
+
 #: The number of the file of each array, by its name, as JSON; the last thing that is written.
-_PLACES = "places.json"
+_FILE_NUMBERS = "files.json"
 #: From this size on, in bytes, a file is mapped into memory instead of read.
 _MAPPED = 2**16
-#: The arrays that list variables.
-_VARIABLE_NAMES = ("names", "trainable", "train/names", "gradients/names", "gradients/not_finite")
+#: Elements that are looked at together.
+_CHUNK = 2**16
 
 
-def save(folder: Path, arrays: Found) -> None:
-    """Writes arrays into a new folder for `LazyArrays`, each as it comes: nothing need hold them all.
+class ArrayWriter:
+    """Writes arrays into a new folder for `ArrayStore`, each as it comes: nothing need hold them all.
 
-    Args:
-        arrays: names and values; two of the same shape, type and bytes, or of the same file, are kept once.
+    Use it as a context manager: the folder is a store when the ``with`` block ends without an error.
 
     Raises:
         OSError: the folder is there already, or cannot be written.
     """
-    folder.mkdir()
-    places: dict[str, int] = {}
-    known: dict[object, int] = {}
-    for name, value in arrays:
-        new = len(known)
-        if isinstance(value, Path):
-            places[name] = known.setdefault(value, new)
-            if places[name] == new:
-                _link(value, _file(folder, new))
-            continue
+
+    def __init__(self, folder: Path):
+        folder.mkdir()
+        self._folder = folder
+        self._numbers: dict[str, int] = {}
+        #: By what tells that two arrays are equal.
+        self._known: dict[object, int] = {}
+
+    def __enter__(self) -> "ArrayWriter":
+        return self
+
+    def __exit__(self, error: object, *_: object) -> None:
+        if error is None:
+            (self._folder / _FILE_NUMBERS).write_text(json.dumps(self._numbers), encoding="utf-8")
+
+    def write(self, name: str, value: Any) -> None:
+        """Keeps a value; two of the same shape, type and bytes are kept once."""
         value = np.asarray(value)
-        places[name] = known.setdefault((value.dtype.str, value.shape, digest(value)), new)
-        if places[name] == new:
-            np.save(_file(folder, new), value, allow_pickle=False)
-    (folder / _PLACES).write_text(json.dumps(places), encoding="utf-8")
+        path = self._new(name, (value.dtype.str, value.shape, digest(value)))
+        if path:
+            np.save(path, value, allow_pickle=False)
+
+    def link(self, name: str, store: "ArrayStore", other: str) -> None:
+        """Keeps the array ``other`` of another store, without reading it."""
+        old = store.file(other)
+        new = self._new(name, old)
+        if new:
+            try:
+                os.link(old, new)
+            except OSError:  # not all file systems can
+                shutil.copyfile(old, new)
+
+    def alias(self, name: str, other: str) -> None:
+        """Gives the array ``other``, which was written before, one more name."""
+        self._numbers[name] = self._numbers[other]
+
+    @property
+    def names(self) -> list[str]:
+        """What was written so far, in order."""
+        return list(self._numbers)
+
+    def _new(self, name: str, content: object) -> Path | None:
+        """The file to write for an array; None where an equal one has one."""
+        new = len(self._known)
+        self._numbers[name] = self._known.setdefault(content, new)
+        return _file(self._folder, new) if self._numbers[name] == new else None
 
 
-def _file(folder: Path, place: int) -> Path:
-    return folder / f"{place}.npy"
+def _file(folder: Path, number: int) -> Path:
+    return folder / f"{number}.npy"
 
 
-def _link(old: Path, new: Path) -> None:
-    try:
-        os.link(old, new)
-    except OSError:  # not all file systems can
-        shutil.copyfile(old, new)
+class ArrayStore(Mapping[str, np.ndarray]):
+    """The arrays that an `ArrayWriter` wrote into a folder, each read when it is asked for; not to be changed."""
 
-
-class LazyArrays(Mapping[str, np.ndarray]):
-    """The arrays that `save` wrote into a folder, each read when it is asked for; not to be changed.
-
-    Args:
-        prefix: what to take off the names of variables; see `exporter.verification.compare.variables_prefix`.
-    """
-
-    def __init__(self, folder: Path, prefix: str = ""):
-        self._folder, self._prefix = folder, prefix
-        places = json.loads((folder / _PLACES).read_text(encoding="utf-8"))
-        self._places = {self._without(name, prefix): place for name, place in places.items()}
-
-    @staticmethod
-    def _without(name: str, prefix: str) -> str:
-        for part in ("before/", "moved/", "moved_by_default/"):
-            if prefix and name.startswith(part + prefix):
-                return part + name.removeprefix(part + prefix)
-        return name
-
-    def stored(self, name: str) -> str:
-        """Where an array is: the same for two names only if the arrays are equal."""
-        return str(self._places[name])
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._numbers: dict[str, int] = json.loads((folder / _FILE_NUMBERS).read_text(encoding="utf-8"))
 
     def file(self, name: str) -> Path:
-        """What `save` takes in the place of an array, without reading it."""
-        return _file(self._folder, self._places[name])
+        """The file of an array: the same for two names only if the arrays are equal."""
+        return _file(self._folder, self._numbers[name])
 
     def __getitem__(self, name: str) -> np.ndarray:
         path = self.file(name)
         mapped = path.stat().st_size >= _MAPPED
-        value = np.asarray(np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False))
-        if self._prefix and name in _VARIABLE_NAMES:
-            return np.array([variable.removeprefix(self._prefix) for variable in value.tolist()], str)
-        return value
+        return np.asarray(np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False))
 
     def __contains__(self, name: object) -> bool:
-        return name in self._places
+        return name in self._numbers
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
+        return iter(self._numbers)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._numbers)
 
 
-def stored(arrays: Mapping[str, np.ndarray], name: str) -> str:
-    """The same for two names only if the arrays are known to be equal."""
-    return arrays.stored(name) if isinstance(arrays, LazyArrays) else name
+class ArrayGroup(Mapping[str, np.ndarray]):
+    """Some of the arrays of a store, or of another mapping, under names of their own.
+
+    Args:
+        names: by the name that an array has here, the one that it has there.
+    """
+
+    def __init__(self, arrays: Arrays, names: Mapping[str, str]):
+        self._arrays, self._names = arrays, names
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._arrays[self._names[name]]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def identity(self, name: str) -> str:
+        """The same for two names, of any groups of one store, only if the arrays are known to be equal."""
+        other = self._names[name]
+        return str(self._arrays.file(other)) if isinstance(self._arrays, ArrayStore) else other
 
 
-def by_variable(arrays: Mapping[str, np.ndarray], names: str, values: str) -> dict[str, Any]:
-    """Two of the arrays, of which one has the names of variables and the other something of each."""
-    return dict(zip(arrays[names].tolist(), arrays[values].tolist(), strict=True))
+def below(arrays: Arrays, prefix: str, without: tuple[str, ...] = ()) -> ArrayGroup:
+    """The arrays whose names begin with a prefix, by what follows it, which begins with none of ``without``."""
+    names = {name.removeprefix(prefix): name for name in arrays if name.startswith(prefix)}
+    return ArrayGroup(arrays, {name: other for name, other in names.items() if not name.startswith(without)})
 
 
 def digest(value: np.ndarray) -> str:
     """The sha256 of an array's bytes, in hexadecimal."""
     return hashlib.sha256(np.ascontiguousarray(value).data).hexdigest()
-
-
-Arrays = Mapping[str, np.ndarray]
-
-#: Elements that are looked at together.
-_CHUNK = 2**16
 
 
 def chunks(value: np.ndarray) -> Iterator[np.ndarray]:

@@ -63,7 +63,6 @@ class FormatSpec:
         writer: an `exporter.artifact.export.Writer`; None for a format that cannot be written.
         probe: loads and runs an artifact, as `exporter.probe.saved_model.probe` does.
         compare: checks what a probe found, as `exporter.verification.saved_model.compare` does.
-        shown: says which arrays of a probe are outputs, as `exporter.verification.saved_model.shown` does.
         guess_version: the version of an artifact of unknown origin, from the names of its signatures.
         load: loads a folder for predictions, as `exporter.evaluation.saved_model.load` does.
         page: the template of what is the format's own on a model page; None for a format that cannot be written.
@@ -85,7 +84,6 @@ class FormatSpec:
     writer: str | None
     probe: str
     compare: str
-    shown: str
     guess_version: str
     load: str
     page: str | None
@@ -142,7 +140,6 @@ HUB = FormatSpec(
     writer="exporter.artifact.hub_module:Writer",
     probe="exporter.probe.hub_module:probe",
     compare="exporter.verification.hub_module:compare",
-    shown="exporter.verification.hub_module:shown",
     guess_version="exporter.verification.hub_module:guess_version",
     load="exporter.evaluation.hub_module:load",
     page="model_hub.md",
@@ -183,7 +180,6 @@ SAVED_MODEL_2 = FormatSpec(
     writer="exporter.artifact.saved_model:Writer",
     probe="exporter.probe.saved_model:probe",
     compare="exporter.verification.saved_model:compare",
-    shown="exporter.verification.saved_model:shown",
     guess_version="exporter.verification.saved_model:guess_version",
     load="exporter.evaluation.saved_model:load",
     page="model_saved_model_2.md",

@@ -96,6 +96,11 @@ def end_points(config: ModelConfig) -> list[str]:
     return ["Stem", *(scope.title() for scope in scopes), "global_pool", "Logits", "Predictions"]
 
 
+def main_end_point(task: Task) -> str:
+    """The end point that is the main output of a task: the logits, or the feature vector."""
+    return "Logits" if task == "classification" else "global_pool"
+
+
 def _network(config: ModelConfig) -> Variables:
     family = FAMILIES[config.family]
     filters = config.num_conv_filters

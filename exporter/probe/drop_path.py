@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from exporter.probe.jobs import DROPOUT
+from exporter.probe.observations import RandomDecision
 
 v1 = tf.compat.v1
 
@@ -67,22 +68,14 @@ def _joined_by_constants(op: Any, known: set[Any]) -> bool:
     )
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """What draws gave: ``shares`` that each decision kept, and whether it ``repeats`` numbers."""
-
-    shares: list[float]
-    repeats: list[bool]
-
-
-def draw(graph: tf.Graph, found: Iterable[Site], count: int) -> Drawn:
-    """Draws ``count`` numbers for each decision; the network itself is not run.
+def draw(graph: tf.Graph, count: int) -> list[RandomDecision]:
+    """Draws ``count`` numbers for each decision of a graph, in its order; the network itself is not run.
 
     The draws' own operations and those that follow them run, with another shape: the former to see whether a decision
     repeats numbers that it, or one before it, has given already (in the same run, the one before, or another session),
     the latter on uniform numbers that are the same each time.
     """
-    found = list(found)
+    found = sites(graph)
     definition = graph.as_graph_def()
     shape = definition.node.add(name="nasexport_shape", op="Const")
     nodes = {node.name: node for node in definition.node}
@@ -93,7 +86,7 @@ def draw(graph: tf.Graph, found: Iterable[Site], count: int) -> Drawn:
             # The shape that was inferred is no longer right.
             node.attr.pop("_output_shapes", None)
     if not found:
-        return Drawn([], [])
+        return []
     dtype = tf.as_dtype(shape.attr["dtype"].type)
     shape.attr["value"].tensor.CopyFrom(tf.make_tensor_proto([count], dtype))
     for name in _followers(graph, found):
@@ -117,7 +110,10 @@ def draw(graph: tf.Graph, found: Iterable[Site], count: int) -> Drawn:
         for index, row in enumerate(run):
             repeats[index] |= row.tobytes() in known
             known.add(row.tobytes())
-    return Drawn([float(share) for share in kept], repeats)
+    return [
+        RandomDecision(site.name, site.shape, float(share), repeated)
+        for site, share, repeated in zip(found, kept, repeats, strict=True)
+    ]
 
 
 def _followers(graph: tf.Graph, found: Iterable[Site]) -> set[str]:
@@ -131,17 +127,6 @@ def _followers(graph: tf.Graph, found: Iterable[Site]) -> set[str]:
             if op.name != site.draw:
                 waiting += [tensor.op for tensor in op.inputs if tf.get_static_value(tensor) is None]
     return names
-
-
-def arrays(found: list[Site], drawn: Drawn, in_inference: int) -> dict[str, np.ndarray]:
-    """``draws/names``, ``…/shapes``, ``…/shares``, ``…/repeats`` of all decisions; ``draws/inference`` is a number."""
-    return {
-        "draws/names": np.array([site.name for site in found], str),
-        "draws/shapes": np.array([site.shape for site in found], str),
-        "draws/shares": np.array(drawn.shares, np.float64),
-        "draws/repeats": np.array(drawn.repeats, bool),
-        "draws/inference": np.array(in_inference),
-    }
 
 
 def keep_all(graph_or_functions: Iterable[Any], in_function: bool) -> None:

@@ -50,7 +50,7 @@ def run(
     """
     wanted = output(function), locate(function.graph)
     with v1.Session(graph=function.graph) as session:
-        return [session.run(wanted, fed(function, values, names, images)) for images in batches]
+        return [session.run(wanted, feed(function, values, names, images)) for images in batches]
 
 
 def output(function: Any) -> Any:
@@ -82,12 +82,12 @@ def _captured(function: Any, names: Mapping[Any, str]) -> list[tuple[Any, str]]:
     return [(inside, names[outside.ref()]) for inside, outside in pairs if outside.ref() in names]
 
 
-def fed(function: Any, values: Mapping[str, np.ndarray], names: Mapping[Any, str], images: Any) -> dict[Any, Any]:
-    """What a session of the function's graph needs: the images, and the value of each variable where it is read."""
-    return values_fed(function, values, names) | {function.graph.inputs[0].name: images}
+def feed(function: Any, values: Mapping[str, np.ndarray], names: Mapping[Any, str], images: Any) -> dict[Any, Any]:
+    """The feed dictionary for the function's graph: the images, and the value of each variable where it is read."""
+    return variables_feed(function, values, names) | {function.graph.inputs[0].name: images}
 
 
-def values_fed(function: Any, values: Mapping[str, np.ndarray], names: Mapping[Any, str]) -> dict[Any, Any]:
-    """The same without images, of a function that takes none."""
+def variables_feed(function: Any, values: Mapping[str, np.ndarray], names: Mapping[Any, str]) -> dict[Any, Any]:
+    """The same for a function that takes no images."""
     read = reads(function, names).items()
     return {tensor.name: values[name] for name, tensors in read for tensor in tensors}

@@ -1,4 +1,4 @@
-"""What stands in the way of gradients, and what L2 terms pull at."""
+"""Which variables gradients reach, what keeps them from others, and how much the L2 losses weigh each variable."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
 from exporter.graph.downgrade import nodes
+from exporter.probe.observations import Gradients
 
 v1 = tf.compat.v1
 
@@ -19,11 +20,11 @@ PLAIN.graph_options.rewrite_options.disable_meta_optimizer = True
 PLAIN.graph_options.place_pruned_graph = True
 #: Height and width of images for gradients, in pixels.
 _SMALL = 64
-#: Variables whose gradients are held together.
+#: Variables whose gradients are in memory together.
 _AT_A_TIME = 64
 
 
-def stops(saved_model: Any) -> list[str]:
+def gradient_stops(saved_model: Any) -> list[str]:
     """The operations of a SavedModel that keep a gradient from what comes before them, or change it."""
     return [
         node.name
@@ -66,13 +67,15 @@ def small_graph(graph_def: Any, images: str, full: int) -> Iterator[tuple[tf.Gra
         yield graph, {images: VERIFICATION_IMAGES.at(size)[:1]}
 
 
-def reached(output: Any, sources: Mapping[str, Sequence[Any]], fed: Mapping[Any, Any], session: Any) -> dict[str, Any]:
-    """``gradients/names`` of the variables that a loss of the output has a gradient for, ``…/not_finite`` of them.
+def loss_gradients(
+    output: Any, sources: Mapping[str, Sequence[Any]], feed: Mapping[Any, Any], session: Any
+) -> Gradients:
+    """The variables that a loss of the output has a gradient for.
 
     Args:
         output: a tensor of the session's graph, to which the gradient's operations are added.
         sources: by the name of each variable, what stands for it: the variable, or the tensors that read it.
-        fed: what to run it with.
+        feed: the feed dictionary to run it with.
         session: one for that graph.
     """
     names = [name for name, tensors in sources.items() for _ in tensors]
@@ -82,11 +85,11 @@ def reached(output: Any, sources: Mapping[str, Sequence[Any]], fed: Mapping[Any,
         pairs = [(name, gradient) for name, gradient in zip(names, gradients, strict=True) if gradient is not None]
         # Only the verdict is fetched: the gradients themselves are as large as the network.
         finite = [tf.reduce_all(tf.math.is_finite(gradient)) for _, gradient in pairs]
-    return _arrays([name for name, _ in pairs], session.run(finite, fed))
+    return _gradients([name for name, _ in pairs], session.run(finite, feed))
 
 
-def taped(output: Callable[[], Any], variables: Sequence[Any]) -> dict[str, Any]:
-    """The same as `reached` for what a call gives, by a tape."""
+def loss_gradients_by_tape(output: Callable[[], Any], variables: Sequence[Any]) -> Gradients:
+    """The same as `loss_gradients` for what a call gives, by a tape."""
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(tf.square(output()))
     pairs = [
@@ -95,17 +98,17 @@ def taped(output: Callable[[], Any], variables: Sequence[Any]) -> dict[str, Any]
         if gradient is not None
     ]
     finite = [bool(np.isfinite(tf.convert_to_tensor(gradient)).all()) for _, gradient in pairs]
-    return _arrays([name for name, _ in pairs], finite)
+    return _gradients([name for name, _ in pairs], finite)
 
 
-def pulled(
+def l2_weights(
     losses: Sequence[Any],
     sources: Mapping[str, Sequence[Any]],
     value: Callable[[str, Any], Any],
     session: Any,
-    fed: Mapping[Any, Any] | None = None,
-) -> dict[str, Any]:
-    """``l2/names`` of the variables that these losses have a gradient for, and ``l2/weights``.
+    feed: Mapping[Any, Any] | None = None,
+) -> dict[str, float]:
+    """The weights of the variables that these losses have a gradient for.
 
     The weight of a variable is what it is multiplied with to give its gradient, on average.
 
@@ -114,7 +117,7 @@ def pulled(
         sources: by the name of each variable, what stands for it: the variable, or the tensors that read it.
         value: from such a name and a dtype, a tensor that gives the variable's value.
         session: one for that graph.
-        fed: what to run it with.
+        feed: the feed dictionary to run it with.
     """
     flat = [(name, tensor) for name, tensors in sources.items() for tensor in tensors]
     gradients = v1.gradients(losses, [tensor for _, tensor in flat]) if losses else [None] * len(flat)
@@ -127,22 +130,20 @@ def pulled(
     for start in range(0, len(names), _AT_A_TIME):
         # Values and gradients of all would be twice the network.
         part = {name: (value(name, found[name][0].dtype), found[name]) for name in names[start : start + _AT_A_TIME]}
-        weights |= {name: _weight(held, sum(many)) for name, (held, many) in session.run(part, fed).items()}
-    return _weights(weights)
+        weights |= {name: _weight(values, sum(parts)) for name, (values, parts) in session.run(part, feed).items()}
+    return weights
 
 
-def pulled_taped(losses: Sequence[Callable[[], Any]], variables: Sequence[Any]) -> dict[str, Any]:
-    """The same as `pulled` for what calls give, by a tape."""
+def l2_weights_by_tape(losses: Sequence[Callable[[], Any]], variables: Sequence[Any]) -> dict[str, float]:
+    """The same as `l2_weights` for what calls give, by a tape."""
     with tf.GradientTape() as tape:
         tape.watch(variables)
         loss = tf.add_n([tf.zeros([]), *(loss() for loss in losses)])
-    return _weights(
-        {
-            variable.name.removesuffix(":0"): _weight(variable.numpy(), np.asarray(gradient))
-            for variable, gradient in zip(variables, tape.gradient(loss, variables), strict=True)
-            if gradient is not None
-        }
-    )
+    return {
+        variable.name.removesuffix(":0"): _weight(variable.numpy(), np.asarray(gradient))
+        for variable, gradient in zip(variables, tape.gradient(loss, variables), strict=True)
+        if gradient is not None
+    }
 
 
 def _weight(value: np.ndarray, gradient: np.ndarray) -> float:
@@ -152,13 +153,7 @@ def _weight(value: np.ndarray, gradient: np.ndarray) -> float:
     return float(np.vdot(value, gradient)) / squares if squares else 0.0
 
 
-def _weights(found: Mapping[str, float]) -> dict[str, Any]:
-    return {"l2/names": np.array(list(found), str), "l2/weights": np.array(list(found.values()), np.float64)}
-
-
-def _arrays(names: Sequence[str], finite: Sequence[bool]) -> dict[str, Any]:
-    wrong = [name for name, good in zip(names, finite, strict=True) if not good]
-    return {
-        "gradients/names": np.array(list(dict.fromkeys(names)), str),
-        "gradients/not_finite": np.array(list(dict.fromkeys(wrong)), str),
-    }
+def _gradients(names: Sequence[str], finite: Sequence[bool]) -> Gradients:
+    """Each variable once, of which there may be several gradients."""
+    not_finite = [name for name, good in zip(names, finite, strict=True) if not good]
+    return Gradients(list(dict.fromkeys(names)), list(dict.fromkeys(not_finite)))

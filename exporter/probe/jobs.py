@@ -34,21 +34,21 @@ class ProbeRequest:
 
 
 @dataclass(frozen=True)
-class ProbeResult:
-    """What TensorFlow 1.15 would not read (``findings``), the version that it ran with, and what tells which artifacts
+class ProbeSummary:
+    """What TensorFlow 1.15 would not read (``problems``), the version that it ran with, and what tells which artifacts
     have a network in common: None where nothing does.
     """
 
-    findings: tuple[str, ...]
+    problems: tuple[str, ...]
     tensorflow: str
     network: str | None
 
 
-PROBE: Job[ProbeRequest, ProbeResult, NoEvent] = Job(
+PROBE: Job[ProbeRequest, ProbeSummary, NoEvent] = Job(
     reference="exporter.probe.jobs:PROBE",
     function="exporter.probe.run:probe",
     request=ProbeRequest,
-    result=ProbeResult,
+    result=ProbeSummary,
     # Measured with TensorFlow 2.21: 1.11 GB for nasnet_mobile, 2.15 GB for nasnet_large.
     memory=Memory(1.1e9, 3.1),
     runs_network=True,

@@ -1,4 +1,4 @@
-"""What tells that two artifacts are the same network, byte for byte: what one of them does need not run twice.
+"""What two artifacts have in common, byte for byte: what one of them does need not run again for the other.
 
 Version 5 of an artifact is version 4 with a signature more; its functions have other names, for readers to load both.
 The graphs of versions 1 and 3 differ in what a momentum can be set for.
@@ -9,9 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from exporter.files.arrays import LazyArrays, by_variable
+from exporter.files.arrays import ArrayStore
+from exporter.probe.result import ProbeResult
 
 
 def network_key(saved_model: Any) -> str | None:
@@ -107,39 +106,51 @@ def _node_key(node: Any, keys: dict[str, str], library: bytes) -> str:
     return hashlib.sha256(alone.SerializeToString(deterministic=True) + library).hexdigest()
 
 
-def listed(keys: Mapping[str, str]) -> np.ndarray:
-    """Keys and what they belong to, as an array of a probe."""
-    return np.array([f"{key} {name}" for name, key in keys.items()], str)
+class PreviousProbes:
+    """What previous probes found, of artifacts that may have something in common with the one at hand."""
 
+    def __init__(self, probes: Sequence[ProbeResult] = ()):
+        # Of a TF1 Hub module without one of its tag sets, nothing is known.
+        self._probes = [probe for probe in probes if probe.is_complete]
 
-class Earlier:
-    """The arrays of probes (`exporter.probe.hub_module.probe_hub`), with their keys
-    (`exporter.probe.reuse.tensor_keys`).
-    """
+    @classmethod
+    def of_network(cls, folders: Mapping[Path, str | None], network: str | None) -> "PreviousProbes":
+        """Those of these folders that are of that network; none where it is None."""
+        same = (folder for folder, other in folders.items() if network is not None and other == network)
+        return cls([ProbeResult(ArrayStore(folder)) for folder in same])
 
-    def __init__(self, probes: Sequence[LazyArrays] = ()):
-        self._probes = probes
+    def with_variables(self, names: Sequence[str], digests: Sequence[str]) -> "PreviousProbes":
+        """Those whose variables of these names have these values, bit for bit; they may have others beside."""
+        wanted = set(zip(names, digests, strict=True))
+        return PreviousProbes([probe for probe in self._probes if wanted <= probe.variables.by_name.items()])
 
-    def holding(self, names: Sequence[str], digests: np.ndarray) -> "Earlier":
-        """Those modules whose variables of these names have these values, bit for bit; they may have others beside."""
-        wanted = set(zip(names, digests.tolist(), strict=True))
-        whole = [found for found in self._probes if "digests" in found]  # not of a module without its tag sets
-        return Earlier([found for found in whole if wanted <= by_variable(found, "names", "digests").items()])
+    def with_same_variables(self, names: Sequence[str], digests: Sequence[str]) -> ProbeResult | None:
+        """The first whose variables have these names, in this order, and these values, bit for bit."""
+        wanted = (list(names), list(digests))
+        found = ((probe.variables, probe) for probe in self._probes)
+        return next((probe for own, probe in found if (own.names, own.digests) == wanted), None)
 
-    def outputs(self, tags: str, keys: Mapping[str, str]) -> tuple[LazyArrays, dict[str, Path]] | None:
-        """The first probe that has outputs of all these keys, and their files; there is none where there are no keys.
+    def with_outputs(
+        self, keys: Mapping[str, str], *, training: bool = False
+    ) -> tuple[ProbeResult, dict[str, str]] | None:
+        """The first that has outputs of all these keys, and the names that they have there.
+
+        There is none where there are no keys.
 
         Args:
-            tags: "" or "train/", what precedes the names of their arrays.
-            keys: by output, as it is called in the module at hand.
+            keys: by output, as it is called in the artifact at hand; see `tensor_keys`.
         """
-        for found in self._probes:
-            places = dict(line.split(" ", 1) for line in found[f"{tags}keys"].tolist())
-            if keys and set(keys.values()) <= set(places):
-                return found, {name: found.file(f"{tags}signature/{places[key]}") for name, key in keys.items()}
+        for probe in self._probes:
+            own = probe.training_output_keys if training else probe.output_keys
+            names = {key: name for name, key in own.items()}
+            if keys and set(keys.values()) <= set(names):
+                return probe, {name: names[key] for name, key in keys.items()}
         return None
 
-    def same(self, name: str, keys: np.ndarray) -> LazyArrays | None:
-        """The probe whose array ``name`` lists these keys, in any order; there is none where there are no keys."""
-        wanted = sorted(keys.tolist())
-        return next((found for found in self._probes if wanted and wanted == sorted(found[name].tolist())), None)
+    def with_updates(self, keys: Mapping[str, str]) -> ProbeResult | None:
+        """The first whose moving statistics depend on the same tensors; there is none where there are no keys."""
+        return next((probe for probe in self._probes if keys and keys == probe.update_keys), None)
+
+    def with_gradients(self, keys: Mapping[str, str]) -> ProbeResult | None:
+        """The first whose gradients start from the same tensors; there is none where there are no keys."""
+        return next((probe for probe in self._probes if keys and keys == probe.gradient_keys), None)

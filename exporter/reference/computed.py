@@ -11,44 +11,43 @@ import tensorflow as tf
 
 from exporter.checkpoint.reader import Checkpoint
 from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
-from exporter.files.arrays import digest, save
+from exporter.files.arrays import digest
 from exporter.graph import network
 from exporter.models.config import ModelConfig, Task
 from exporter.models.variables import VariableSpec, variables
 from exporter.progress import Say
 from exporter.reference.jobs import ReferenceRequest, ReferenceResult
+from exporter.reference.result import named_arrays, write
 
 v1 = tf.compat.v1
 
 
 def reference(request: ReferenceRequest, say: Say) -> ReferenceResult:
-    """The job `exporter.reference.jobs.REFERENCE`: writes what an artifact must reproduce (`exporter.files.arrays`).
+    """The job `exporter.reference.jobs.REFERENCE`: writes what an artifact must reproduce.
 
-    Arrays: ``end_point/NAME`` on `VERIFICATION_IMAGES`; ``training/end_point/NAME`` and ``training/NAME`` (batch
-    statistics of every batch norm) from the training graph whose drop path and dropout keep everything, rescaled;
-    ``names`` and ``digests`` (sha256) of the variables in order; ``regularization_loss/TASK``. With the
-    task "classification", all that a feature vector needs is there too.
+    `exporter.reference.result.Reference` reads that folder, and says what is in it. With the task "classification", all
+    that a feature vector needs is there too.
     """
     config, task = request.config, request.task
     specs = variables(config, task)
     say("computing the reference")
     checkpoint = Checkpoint(request.prefix, config, specs)
-    arrays = _outputs(checkpoint, config, task, specs)
-    arrays |= _facts(checkpoint, config)
-    save(request.output, arrays.items())
+    write(request.output, _outputs(checkpoint, config, task, specs) | _facts(checkpoint, config))
     return ReferenceResult(checkpoint.synthetic, tf.__version__)
 
 
 def _outputs(checkpoint: Checkpoint, config: ModelConfig, task: Task, specs: list[VariableSpec]) -> dict[str, Any]:
     with tf.Graph().as_default():
-        held = {spec.name: _variable(spec) for spec in specs}
+        by_name = {spec.name: _variable(spec) for spec in specs}
         images = v1.placeholder(tf.float32, [None, config.image_size, config.image_size, 3])
-        inference = network.build(config, task, images, lambda name, _: held[name])
+        inference = network.build(config, task, images, lambda name, _: by_name[name])
         training = network.build(
-            config, task, images, lambda name, _: held[name], training=True, momentum=0.0, uniform=tf.ones
+            config, task, images, lambda name, _: by_name[name], training=True, momentum=0.0, uniform=tf.ones
         )
-        saver = v1.train.Saver({checkpoint.mapping.names[name]: variable for name, variable in held.items()})
-        statistics = {spec.name: held[spec.name] for spec in variables(config, "feature_vector") if not spec.trainable}
+        saver = v1.train.Saver({checkpoint.mapping.names[name]: variable for name, variable in by_name.items()})
+        statistics = {
+            spec.name: by_name[spec.name] for spec in variables(config, "feature_vector") if not spec.trainable
+        }
         feed = {images: VERIFICATION_IMAGES.at(config.image_size)}
         with v1.Session() as session:
             saver.restore(session, str(checkpoint.prefix))
@@ -56,11 +55,7 @@ def _outputs(checkpoint: Checkpoint, config: ModelConfig, task: Task, specs: lis
             trained, _ = session.run([training.end_points, training.updates], feed)
             # With a momentum of zero the moving statistics are now those of the batch.
             batch = session.run(statistics)
-    return (
-        {f"end_point/{name}": value for name, value in inferred.items()}
-        | {f"training/end_point/{name}": value for name, value in trained.items()}
-        | {f"training/{name}": value for name, value in batch.items()}
-    )
+    return named_arrays(end_points=inferred, training_end_points=trained, batch_statistics=batch)
 
 
 def _variable(spec: VariableSpec) -> Any:
@@ -77,7 +72,8 @@ def _facts(checkpoint: Checkpoint, config: ModelConfig) -> dict[str, Any]:
         digests[spec.name] = digest(value)
         if spec.is_kernel:
             squares[spec.role] += float(np.sum(np.square(value, dtype=np.float64)))
-    losses = {"feature_vector": squares["feature"], "classification": sum(squares.values())}
-    return {"names": np.array(list(digests)), "digests": np.array(list(digests.values()))} | {
-        f"regularization_loss/{task}": np.float64(config.weight_decay * loss / 2) for task, loss in losses.items()
-    }
+    losses: dict[Task, float] = {"feature_vector": squares["feature"], "classification": sum(squares.values())}
+    return named_arrays(
+        digests=digests,
+        regularization_losses={task: config.weight_decay * loss / 2 for task, loss in losses.items()},
+    )

@@ -1,14 +1,14 @@
-"""Other implementations of the networks, on the same checkpoint: what an artifact can be held against besides ours."""
+"""Other implementations of the networks, on the same checkpoint: what an artifact can be compared with besides ours."""
 
 from typing import Any
 
 from exporter.checkpoint.reader import Checkpoint
 from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
-from exporter.files.arrays import save
 from exporter.models.variables import variables
 from exporter.progress import Say
 from exporter.reference import keras_network, numpy_network
 from exporter.reference.jobs import IndependentRequest, IndependentResult, Kind
+from exporter.reference.result import named_arrays, write
 
 KINDS: dict[Kind, Any] = {"numpy": numpy_network.outputs, "keras": keras_network.outputs}
 
@@ -16,7 +16,7 @@ KINDS: dict[Kind, Any] = {"numpy": numpy_network.outputs, "keras": keras_network
 def independent(request: IndependentRequest, say: Say) -> IndependentResult:
     """The job `exporter.reference.jobs.INDEPENDENT`: runs another implementation on the packaged images.
 
-    Writes arrays (`exporter.files.arrays`) ``end_point/NAME`` of those end points that it has.
+    Writes the folder ``request.output`` for `exporter.reference.result.read`, with those end points that it has.
 
     Raises:
         CheckpointError: the checkpoint is not the model's.
@@ -27,5 +27,5 @@ def independent(request: IndependentRequest, say: Say) -> IndependentResult:
     checkpoint = Checkpoint(request.prefix, config, specs)
     values = {spec.name: value for spec, value in checkpoint.values()}
     found = KINDS[request.kind](config, values, VERIFICATION_IMAGES.at(config.image_size))
-    save(request.output, ((f"end_point/{name}", value) for name, value in found.items()))
+    write(request.output, named_arrays(end_points=found))
     return IndependentResult(tuple(found))

@@ -1,13 +1,11 @@
-"""Recorded references: what a network gave once, in a file that later verifications are held against.
+"""Recorded references: what a network gave once, in a file that later verifications compare with.
 
 A file belongs to one checkpoint, by `key`. It may be whole, as ``nasexport reference record`` writes it, or hold
 outputs alone, as those do that were recorded with the original networks under TensorFlow 1.15.5 and ship with the
 package (``configs/references/``).
 
-Arrays: ``end_point/NAME`` of the logits, predictions and features; ``statistics/NAME`` of every end point: mean,
-standard deviation, largest magnitude; and, in a whole one, the same below ``training/``, and all else that
-`exporter.reference.computed.reference` writes. ``facts`` is JSON: ``model``, ``recorded_with``, ``files`` (their
-sha256).
+Beside the arrays of `exporter.reference.result.Reference.condensed` there is ``facts``, JSON: ``model``,
+``recorded_with``, ``files`` (their sha256).
 """
 
 import hashlib
@@ -22,12 +20,11 @@ import numpy as np
 
 from exporter.errors import ArtifactError, CacheError
 from exporter.files import staging
-from exporter.files.arrays import Arrays, chunks
+from exporter.files.arrays import Arrays
+from exporter.reference.result import Reference
 from exporter.resources import resource
 from exporter.settings import Settings
 
-#: End points that are small enough to be kept as they are.
-KEPT = ("global_pool", "Logits", "Predictions")
 _FACTS = "facts"
 
 
@@ -47,27 +44,8 @@ def find(files: Mapping[str, str], settings: Settings) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def condense(arrays: Arrays) -> dict[str, np.ndarray]:
-    """A reference as it is recorded: statistics in the place of all but the smallest end points."""
-    condensed = {}
-    for name in arrays:
-        prefix, end_point, last = name.rpartition("end_point/")
-        if not end_point:
-            condensed[name] = arrays[name]
-            continue
-        condensed[f"{prefix}statistics/{last}"] = statistics(arrays[name])
-        if last in KEPT:
-            condensed[name] = arrays[name]
-    return condensed
-
-
-def is_whole(reference: Arrays) -> bool:
-    """Whether an artifact can be verified with nothing else."""
-    return "names" in reference and "training/end_point/global_pool" in reference
-
-
 def save(path: Path, arrays: Arrays, facts: dict[str, Any]) -> None:
-    """Writes a recorded reference; the same arrays and facts give the same bytes.
+    """Writes arrays of a reference (`exporter.reference.result`); the same arrays and facts give the same bytes.
 
     Raises:
         CacheError: it cannot be written.
@@ -81,8 +59,8 @@ def save(path: Path, arrays: Arrays, facts: dict[str, Any]) -> None:
         raise CacheError(f"cannot write the reference {path}: {error.strerror or error}") from error
 
 
-def load(path: Path, model: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """A recorded reference of that model: its arrays, and its facts.
+def load(path: Path, model: str) -> tuple[Reference, dict[str, Any]]:
+    """A recorded reference of that model, and its facts.
 
     Raises:
         ArtifactError: it is not there, damaged, or another model's.
@@ -99,13 +77,4 @@ def load(path: Path, model: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]
         raise ArtifactError(f"{path} is no recorded reference, or a damaged one ({reason})") from error
     if found != model:
         raise ArtifactError(f"{path} is a reference of {found}, not of {model}")
-    return arrays, facts
-
-
-def statistics(value: np.ndarray) -> np.ndarray:
-    """Mean, standard deviation and largest magnitude, float64 [3]: what is recorded of an end point."""
-    size = np.size(value)
-    mean = sum(float(chunk.sum(dtype=np.float64)) for chunk in chunks(value)) / size
-    squares = sum(float(np.square(chunk.astype(np.float64) - mean).sum()) for chunk in chunks(value))
-    largest = np.max([np.abs(chunk).max() for chunk in chunks(value)])
-    return np.array([mean, np.sqrt(squares / size), largest], np.float64)
+    return Reference(arrays), facts

@@ -1,1 +1,1 @@
-"""An artifact held against its reference, check by check, and the verdict."""
+"""An artifact compared with its reference, check by check, and the verdict."""

@@ -1,13 +1,15 @@
-"""What a check is, and the checks that artifacts of both formats share."""
+"""The checks that artifacts of several formats share."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from exporter.files.arrays import Arrays, by_variable
-from exporter.models.config import ModelConfig, Task
-from exporter.models.variables import VariableSpec, end_points, variables
-from exporter.reference.recorded import statistics
+from exporter.files.arrays import Arrays
+from exporter.models.config import Task
+from exporter.models.variables import VariableSpec, variables
+from exporter.probe.observations import Variables
+from exporter.probe.result import ProbeResult
+from exporter.reference.result import EndPoints, statistics
 from exporter.verification.differences import relative_difference
 from exporter.verification.results import TOLERANCE, Check, Expected, count
 
@@ -16,25 +18,36 @@ from exporter.verification.results import TOLERANCE, Check, Expected, count
 _SUM_RESOLUTION = 1e-5
 
 
-def gate_check(findings: list[str]) -> Check:
-    return count("findings of the gate for TensorFlow 1.15", len(findings), "; ".join(findings[:1]))
+def compatibility_check(problems: list[str]) -> Check:
+    return count("compatibility problems with TensorFlow 1.15", len(problems), "; ".join(problems[:1]))
 
 
 def variables_checks(
-    specs: list[VariableSpec], reference: Arrays, found: Arrays, ordered: bool = True
+    specs: list[VariableSpec],
+    digests: Mapping[str, str],
+    found: Variables,
+    trainable: Sequence[str],
+    ordered: bool = True,
 ) -> Iterator[Check]:
-    digests = by_variable(reference, "names", "digests")
-    own = by_variable(found, "names", "digests")
+    """Names, order, values and kinds of variables.
+
+    Args:
+        digests: the sha256 of the values that each should have.
+        found: the variables that the artifact has.
+        trainable: those of them that it says are trainable.
+        ordered: whether they must come in the order of ``specs``.
+    """
+    own = found.by_name
     names = [spec.name for spec in specs]
     wrong = sorted(set(names) ^ set(own))
     if ordered and not wrong:
-        wrong = [a for a, b in zip(names, found["names"].tolist(), strict=True) if a != b]
+        wrong = [a for a, b in zip(names, found.names, strict=True) if a != b]
     yield count(
         "variables named differently", len(wrong), f"{len(own)} variables" + (f", first: {wrong[0]}" if wrong else "")
     )
     trained = [spec.name for spec in specs if spec.trainable]
-    wrong = sorted(set(trained) ^ set(found["trainable"].tolist()))
-    detail = f"{len(found['trainable'])} trainable" + (f", first: {wrong[0]}" if wrong else "")
+    wrong = sorted(set(trained) ^ set(trainable))
+    detail = f"{len(trainable)} trainable" + (f", first: {wrong[0]}" if wrong else "")
     yield count("trainable variables that differ", len(wrong), detail)
     wrong = [name for name in names if own.get(name) != digests[name]]
     detail = "bit for bit those of the checkpoint" if not wrong else f"differs first in {wrong[0]}"
@@ -70,10 +83,10 @@ def regularization_check(expected: np.ndarray, found: np.ndarray) -> Check:
     return Check("regularization losses, relative difference", figure, TOLERANCE, detail)
 
 
-def l2_checks(expected: Expected, found: Arrays) -> Iterator[Check]:
-    """Which variables the L2 terms pull at, and how much: in the sum of all, a small one could hide."""
+def l2_checks(expected: Expected, found: ProbeResult) -> Iterator[Check]:
+    """Which variables have L2 gradients, and how large those are: in the sum of all losses, a small one could hide."""
     kernels = {spec.name for spec in variables(expected.config, expected.task) if spec.is_kernel}
-    weights = by_variable(found, "l2/names", "l2/weights")
+    weights = found.l2_weights
     decay = expected.config.weight_decay
     wrong = sorted(kernels ^ set(weights)) if decay or weights else []
     detail = f"{len(weights)} variables" + (f", first wrong: {wrong[0]}" if wrong else "")
@@ -84,77 +97,84 @@ def l2_checks(expected: Expected, found: Arrays) -> Iterator[Check]:
     yield Check("L2 weights, relative difference", off.get(worst, 0.0), TOLERANCE, detail)
 
 
-def stored_check(expected: Expected, found: Arrays) -> Iterator[Check]:
-    """Whether a file that nasexport wrote holds more than the variables: nobody would see, but all would carry it."""
+def stored_check(expected: Expected, found: ProbeResult) -> Iterator[Check]:
+    """Whether a file that nasexport wrote has more than the variables: nobody would see, but all would carry it."""
     if expected.ordered:
-        more = int(found["stored"]) - len(found["names"])
-        yield count("values stored that no variable has", more, f"{int(found['stored'])} values")
+        more = found.stored_values - len(found.variables.names)
+        yield count("values stored that no variable has", more, f"{found.stored_values} values")
 
 
-def end_point_names(config: ModelConfig, reference: Arrays, prefix: str = "") -> list[str]:
-    """The end points that a reference knows, in the order of the network; ``prefix`` is "" or "training/"."""
-    keys = (f"{prefix}end_point/", f"{prefix}statistics/")
-    return [name for name in end_points(config) if any(key + name in reference for key in keys)]
-
-
-def end_point_difference(reference: Arrays, prefix: str, name: str, found: np.ndarray | None) -> float:
+def end_point_difference(reference: EndPoints, name: str, found: np.ndarray | None) -> float:
     """How far an end point is from the reference, relative to the largest magnitude there; NaN for another shape.
 
     A recorded reference has statistics of most end points alone: their differences count in the same way.
     """
     differences = []
-    if (full := f"{prefix}end_point/{name}") in reference:
-        differences.append(relative_difference(reference[full], found))
-    if (short := f"{prefix}statistics/{name}") in reference:
-        recorded = reference[short]
+    if name in reference.values:
+        differences.append(relative_difference(reference.values[name], found))
+    if name in reference.statistics:
+        recorded = reference.statistics[name]
         own = np.full(3, np.nan) if found is None else statistics(found)
         differences.append(float(np.abs(own - recorded).max() / recorded[2]))
     return float(np.max(differences))
 
 
-def statistics_of(found: Arrays) -> list[str]:
-    """The names of the moving statistics that an artifact has."""
-    return [name.removeprefix("before/") for name in found if name.startswith("before/")]
-
-
-def change_checks(found: Arrays, names: np.ndarray, digests: np.ndarray) -> Iterator[Check]:
-    """What inference and a training step change; ``names`` and ``digests`` are those before the step."""
-    changed = int((found["after_inference"] != found["digests"]).sum())
-    yield count("variables changed by inference", changed, "none may")
-    statistics = statistics_of(found)
-    moved = {name for name, a, b in zip(names.tolist(), digests, found["after_training"], strict=True) if a != b}
-    wrong = sorted(moved ^ set(statistics))
+def change_checks(found: ProbeResult) -> Iterator[Check]:
+    """What inference and training steps change."""
+    yield count("variables changed by inference", len(found.variables.changed), "inference must change none")
+    statistics = list(found.moving_statistics.before)
+    wrong = sorted(set(found.training_variables.changed) ^ set(statistics))
     detail = f"{len(statistics)} moving statistics move, nothing else" + (f"; first wrong: {wrong[0]}" if wrong else "")
     yield count("variables changed by training", len(wrong), detail)
 
 
-def gradient_checks(expected: Expected, found: Arrays) -> Iterator[Check]:
+def gradient_checks(expected: Expected, found: ProbeResult) -> Iterator[Check]:
     """Whether the gradient of a loss reaches what is trained, and nothing else."""
+    gradients = found.gradients
     trained = {spec.name for spec in variables(expected.config, expected.task) if spec.trainable}
-    reached = set(found["gradients/names"].tolist())
+    reached = set(gradients.reached)
     wrong = sorted(trained ^ reached)
     detail = f"{len(reached)} reached" + (f", first wrong: {wrong[0]}" if wrong else "")
     yield count("gradients that reach the wrong variables", len(wrong), detail)
-    wrong = found["gradients/not_finite"].tolist()
+    wrong = gradients.not_finite
     yield count("gradients that are not finite", len(wrong), "; ".join(wrong[:1]))
     if expected.ordered:
         # Those of others may have ways of their own, as that of a mean that only shifts.
-        stops = found["gradients/stops"].tolist()
+        stops = found.gradient_stops
         yield count("operations that stop gradients", len(stops), f"first: {stops[0]}" if stops else "")
 
 
-def moving_averages_check(
-    key: str, before: str, momentum: float, names: list[str], reference: Arrays, found: Arrays
+def moving_averages_checks(
+    found: ProbeResult, batch_statistics: Arrays, set_momentum: float, default_momentum: float
+) -> Iterator[Check]:
+    """How far the moving averages go in each of two steps, which a momentum between 0 and 1 decides.
+
+    Args:
+        batch_statistics: what each batch norm finds in the images, by the names of the moving averages.
+        set_momentum: that of the first step.
+        default_momentum: that of the second.
+    """
+    moving = found.moving_statistics
+    steps = (
+        ("momentum", set_momentum, moving.before, moving.after_set_momentum),
+        ("default momentum", default_momentum, moving.after_set_momentum, moving.after_default_momentum),
+    )
+    for label, momentum, before, after in steps:
+        name = f"moving averages at {label} {momentum:g}, relative difference"
+        yield _moving_averages_check(name, momentum, before, after, batch_statistics)
+
+
+def _moving_averages_check(
+    name: str, momentum: float, before: Arrays, after: Arrays, batch_statistics: Arrays
 ) -> Check:
     """The largest error of a moving average after one step, relative to the largest magnitude of its variable."""
-    names = [name for name in names if f"training/{name}" in reference]
+    names = [variable for variable in before if variable in batch_statistics]
     worst, where = 0.0 if names else float("nan"), ""
-    for name in names:
-        expected = momentum * found[f"{before}/{name}"] + (1 - momentum) * reference[f"training/{name}"]
+    for variable in names:
+        expected = momentum * before[variable] + (1 - momentum) * batch_statistics[variable]
         scale = max(float(np.abs(expected).max()), 1e-3)
-        error = float(np.abs(found[f"{key}/{name}"] - expected).max()) / scale
+        error = float(np.abs(after[variable] - expected).max()) / scale
         if not error <= worst:
-            worst, where = error, name
-    label = "default momentum" if key == "moved_by_default" else "momentum"
+            worst, where = error, variable
     detail = f"{len(names)} of them" + (f", largest at {where}" if where else "")
-    return Check(f"moving averages at {label} {momentum:g}, relative difference", worst, TOLERANCE, detail)
+    return Check(name, worst, TOLERANCE, detail)

@@ -1,4 +1,4 @@
-"""Where two implementations of a network part: the end point at which a difference begins."""
+"""How far two implementations of a network are from each other, and the end point at which a difference begins."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,28 +11,29 @@ from exporter.files.json_values import finite_or_none
 
 
 @dataclass(frozen=True)
-class Departure:
+class EndPointDifferences:
     """How far one implementation is from the other at each end point.
 
     ``differences`` has the relative difference of each end point, in the order of the network; see
-    `relative_difference`. An end point departs if its difference is not at most ``tolerance``.
+    `relative_difference`. An end point diverges if its difference is not at most ``tolerance``.
     """
 
     differences: Mapping[str, float]
     tolerance: float
 
     @property
-    def first(self) -> str | None:
-        """The first end point that departs, whose cell is the one to look at; None where all agree."""
+    def first_divergent(self) -> str | None:
+        """The first end point that diverges, whose cell is the one to look at; None where all agree."""
         # A NaN is at most nothing.
         return next((name for name, value in self.differences.items() if not value <= self.tolerance), None)
 
     @property
-    def told(self) -> str:
-        """Where the difference begins and how large it is there, to go behind other words; empty where all agree."""
-        if self.first is None:
+    def note(self) -> str:
+        """The first divergent end point and its difference, to follow other words; empty where all agree."""
+        first = self.first_divergent
+        if first is None:
             return ""
-        return f", off by {self.differences[self.first]:.3g} where it begins: the first that departs is {self.first}"
+        return f", off by {self.differences[first]:.3g} at the first divergent end point: {first}"
 
     @property
     def largest(self) -> float:
@@ -42,20 +43,20 @@ class Departure:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; a difference that is no finite number is None, as JSON has none."""
         finite = {name: finite_or_none(value) for name, value in self.differences.items()}
-        return {"first": self.first, "tolerance": self.tolerance, "differences": finite}
+        return {"first_divergent": self.first_divergent, "tolerance": self.tolerance, "differences": finite}
 
 
-def explain(reference: Arrays, found: Arrays, tolerance: float) -> Departure:
+def compare_end_points(reference: Arrays, found: Arrays, tolerance: float) -> EndPointDifferences:
     """Compares two implementations, end point by end point.
 
     Args:
         reference: the end points of the one that counts, in the order of the network.
-        found: those of the other, in any order. One that it lacks, or that has another shape, departs; those that the
+        found: those of the other, in any order. One that it lacks, or that has another shape, diverges; those that the
             reference does not have are not looked at.
         tolerance: the largest relative difference that is none, for example 1e-4.
     """
     differences = {name: relative_difference(value, found.get(name)) for name, value in reference.items()}
-    return Departure(differences, tolerance)
+    return EndPointDifferences(differences, tolerance)
 
 
 def relative_difference(reference: np.ndarray, found: np.ndarray | None) -> float:

@@ -6,11 +6,11 @@ from statistics import NormalDist
 
 import numpy as np
 
-from exporter.files.arrays import Arrays
 from exporter.models.cells import FAMILIES
 from exporter.models.config import ModelConfig, Task
 from exporter.models.variables import cells, variables
 from exporter.probe.jobs import DRAWS, DROPOUT
+from exporter.probe.result import ProbeResult
 from exporter.verification.results import Check, Expected, count
 
 #: The probability that a right artifact fails for bad luck, over all of its decisions.
@@ -37,19 +37,19 @@ def decisions(config: ModelConfig, task: Task) -> dict[str, float]:
     return found
 
 
-def checks(expected: Expected, found: Arrays) -> Iterator[Check]:
-    """The checks of all decisions of a training graph, from the arrays ``draws/…`` of a probe."""
+def checks(expected: Expected, found: ProbeResult) -> Iterator[Check]:
+    """The checks of all decisions of a training graph."""
     wanted = decisions(expected.config, expected.task)
-    names = found["draws/names"].tolist()
-    own, right = Counter(names), Counter(list(wanted))
+    made = found.random_decisions
+    own, right = Counter(decision.name for decision in made), Counter(list(wanted))
     wrong = sorted(((own - right) + (right - own)).elements())
-    detail = f"{len(names)} decisions" + (f", first: {wrong[0]}" if wrong else "")
+    detail = f"{len(made)} decisions" + (f", first: {wrong[0]}" if wrong else "")
     yield count("random decisions that differ", len(wrong), detail)
-    yield _shapes(expected, dict(zip(names, found["draws/shapes"].tolist(), strict=True)))
-    repeated = [name for name, repeats in zip(names, found["draws/repeats"], strict=True) if repeats]
+    yield _shapes(expected, {decision.name: decision.shape for decision in made})
+    repeated = [decision.name for decision in made if decision.repeats]
     yield count("random numbers that repeat", len(repeated), f"first: {repeated[0]}" if repeated else "")
-    yield _shares(wanted, dict(zip(names, found["draws/shares"].tolist(), strict=True)))
-    yield count("random numbers drawn in inference", int(found["draws/inference"]), "none may be drawn")
+    yield _shares(wanted, {decision.name: decision.share_kept for decision in made})
+    yield count("random numbers drawn in inference", found.inference_decisions, "inference must draw none")
 
 
 def _shapes(expected: Expected, shapes: dict[str, str]) -> Check:
@@ -73,6 +73,6 @@ def _shares(wanted: dict[str, float], shares: dict[str, float]) -> Check:
         distance = abs(shares[name] - keep) / np.sqrt(keep * (1 - keep) / DRAWS)
         if not distance <= worst:
             worst, where = float(distance), name
-    told = f", largest at {where}: {shares[where]:.4f}, expected {wanted[where]:.4f}" if where else ""
-    detail = f"{DRAWS} draws of each of {len(both)}; one right artifact in a million fails{told}"
+    largest = f", largest at {where}: {shares[where]:.4f}, expected {wanted[where]:.4f}" if where else ""
+    detail = f"{DRAWS} draws of each of {len(both)}; one right artifact in a million fails{largest}"
     return Check("shares kept, distance in standard errors", worst, limit, detail)

@@ -4,62 +4,53 @@ from collections.abc import Collection, Iterator
 
 import numpy as np
 
-from exporter.files.arrays import Arrays, by_variable, stored
 from exporter.models.formats import HUB, TRAINING_MOMENTUM
 from exporter.models.signatures import HUB_COLLECTIONS, hub_signatures
 from exporter.models.variables import variables
+from exporter.probe.result import ProbeResult
+from exporter.reference.result import EndPoints, Reference
 from exporter.verification import drop_path
 from exporter.verification.checks import (
     change_checks,
+    compatibility_check,
     end_point_difference,
-    end_point_names,
-    gate_check,
     gradient_checks,
     l2_checks,
-    moving_averages_check,
+    moving_averages_checks,
     output_checks,
     regularization_check,
-    statistics_of,
     stored_check,
     variables_checks,
 )
-from exporter.verification.differences import Departure
-from exporter.verification.results import TOLERANCE, Check, Expected, Shown, count
+from exporter.verification.differences import EndPointDifferences
+from exporter.verification.results import TOLERANCE, Check, Expected, count
 
 
-def compare(expected: Expected, reference: Arrays, found: Arrays, findings: list[str]) -> list[Check]:
+def compare(expected: Expected, reference: Reference, found: ProbeResult, problems: list[str]) -> list[Check]:
     """Every check of a TF1 Hub module, passed or not.
 
     Args:
-        reference: arrays of `exporter.reference.computed.reference`.
-        found: arrays of `exporter.probe.run.probe`, of an artifact in this format.
-        findings: what the gate says of the file.
+        found: what the probe of an artifact in this format found.
+        problems: what keeps TensorFlow 1.15 from reading the file.
     """
-    tag_sets = found["tag_sets"].tolist()
+    tag_sets = found.tag_sets
     listed = ", ".join("{" + tags + "}" for tags in tag_sets)
-    checks = [gate_check(findings), count("tag sets that differ", len(set(tag_sets) ^ {"", "train"}), listed)]
-    if not {"", "train"} <= set(tag_sets):
+    checks = [compatibility_check(problems), count("tag sets that differ", len(set(tag_sets) ^ {"", "train"}), listed)]
+    if not found.is_complete:
         # Nothing else can be said of it.
         return checks
-    unknown = sorted(set(found["collections"].tolist()) - HUB_COLLECTIONS)
+    unknown = sorted(set(found.collections) - HUB_COLLECTIONS)
     checks.append(count("collections that readers refuse", len(unknown), ", ".join(unknown[:3])))
     specs = variables(expected.config, expected.task)
-    checks += variables_checks(specs, reference, found, expected.ordered)
+    checks += variables_checks(specs, reference.digests, found.variables, found.trainable, expected.ordered)
     checks += stored_check(expected, found)
     checks.append(_same_variables(found))
     checks.append(_image_size(expected, found))
-    checks += _signatures(expected, reference, found, tags="")
-    checks += _signatures(expected, reference, found, tags="train")
+    for training in (False, True):
+        checks += _signatures(expected, reference, found, training)
     checks += _inactive_in_inference(found)
     checks += _training(expected, reference, found)
     return checks
-
-
-def shown(expected: Expected, found: Arrays) -> Shown:
-    """Where the outputs of a TF1 Hub module are among the arrays of its probe."""
-    prefix = f"signature/default/{expected.config.name}/"
-    end_points = {name.removeprefix(prefix): name for name in found if name.startswith(prefix)}
-    return Shown("signature/default/default", end_points)
 
 
 def guess_version(signatures: Collection[str]) -> int:
@@ -68,82 +59,80 @@ def guess_version(signatures: Collection[str]) -> int:
     return next(row.number for row in HUB.versions if row.momentum_settable == settable)
 
 
-def _same_variables(found: Arrays) -> Check:
-    inference = by_variable(found, "names", "digests")
-    training = by_variable(found, "train/names", "train/digests")
+def _same_variables(found: ProbeResult) -> Check:
+    inference, training = found.variables.by_name, found.training_variables.by_name
     wrong = [name for name in {**inference, **training} if inference.get(name) != training.get(name)]
     return count("variables that differ between tag sets", len(wrong), f"{len(training)} variables")
 
 
-def _image_size(expected: Expected, found: Arrays) -> Check:
+def _image_size(expected: Expected, found: ProbeResult) -> Check:
     """What ``hub.get_expected_image_size`` says; without an attachment, it looks at the input of the graph itself."""
-    sizes = found["image_sizes"].tolist()
+    sizes = found.attached_image_sizes
     wanted = [expected.config.image_size] * 2
     wrong = [size for size in sizes if size != wanted and (any(size) or expected.ordered)]
     return count("image sizes attached that differ", len(wrong), ", ".join(f"{h} x {w}" for h, w in sizes))
 
 
-def _signatures(expected: Expected, reference: Arrays, found: Arrays, tags: str) -> Iterator[Check]:
-    """Names of signatures and outputs, then every output of each signature."""
+def _signatures(expected: Expected, reference: Reference, found: ProbeResult, training: bool) -> Iterator[Check]:
+    """Names of signatures and outputs in one tag set, then every output of each signature."""
+    tags = "{train}" if training else "{}"
     wanted = hub_signatures(expected.task, expected.version)
-    prefix = "train/signature/" if tags else "signature/"
-    key = "training/" if tags else ""
-    present = {name.removeprefix(prefix).split("/", 1)[0] for name in found if name.startswith(prefix)}
+    signatures = found.training_signatures if training else found.signatures
+    known = reference.training_end_points if training else reference.end_points
     inputs = {f"{name}/{key}" for name, signature in wanted.items() for key in signature.inputs}
-    own = set(found[("train/" if tags else "") + "signature_inputs"].tolist())
-    wrong = sorted(present ^ set(wanted)) + sorted(inputs ^ own)
-    detail = ", ".join(sorted(present)) + (f"; first wrong: {wrong[0]}" if wrong else "")
-    yield count(f"signatures of {{{tags}}} that differ", len(wrong), detail)
+    own_inputs = found.training_signature_inputs if training else found.signature_inputs
+    wrong = sorted(signatures.keys() ^ set(wanted)) + sorted(inputs ^ own_inputs)
+    detail = ", ".join(sorted(signatures)) + (f"; first wrong: {wrong[0]}" if wrong else "")
+    yield count(f"signatures of {tags} that differ", len(wrong), detail)
     last = "Predictions" if expected.task == "classification" else "global_pool"
-    end_points = end_point_names(expected.config, reference, key)
+    end_points = known.names(expected.config)
     end_points = end_points[: end_points.index(last) + 1]
-    known: dict[tuple[str, str], float] = {}
-    for name in sorted(present & set(wanted)):
-        outputs = {f"{expected.config.name}/{end_point}": end_point for end_point in end_points}
-        outputs["default"] = wanted[name].end_point
-        own = {output.removeprefix(f"{prefix}{name}/") for output in found if output.startswith(f"{prefix}{name}/")}
-        detail = f"{len(own)} outputs"
-        yield count(f"outputs of {{{tags}}} {name} that differ in name", len(own ^ set(outputs)), detail)
-        places = {output: f"{prefix}{name}/{output}" for output in outputs if output in own}
+    #: By end point and array: signatures give the same end points again.
+    computed: dict[tuple[str, str], float] = {}
+    for name in sorted(signatures.keys() & set(wanted)):
+        outputs = signatures[name]
+        named = {f"{expected.config.name}/{end_point}": end_point for end_point in end_points}
+        named["default"] = wanted[name].end_point
+        label = f"outputs of {tags} {name}"
+        yield count(f"{label} that differ in name", len(outputs.keys() ^ set(named)), f"{len(outputs)} outputs")
         differences = {}
-        for output, place in places.items():
-            # Signatures give the same end points again.
-            same = (outputs[output], stored(found, place))
-            if same not in known:
-                known[same] = _difference(reference, key, outputs[output], found[place])
-            differences[output] = known[same]
-        departure = Departure(differences, TOLERANCE)
-        label = f"outputs of {{{tags}}} {name}, relative difference"
-        largest = departure.largest if places else float("nan")
-        yield Check(label, largest, TOLERANCE, f"{len(places)} outputs{departure.told}")
-        if not tags and name == "default":
-            single = reference[f"end_point/{wanted[name].end_point}"][:1]
-            yield from output_checks("{} default for one image", expected.task, single, found["single"])
-        if not tags and wanted[name].end_point == "Logits":
-            logits = found[f"{prefix}{name}/default"]
-            yield from output_checks(f"{{}} {name}", "classification", reference["end_point/Logits"], logits)
+        for output, end_point in named.items():
+            if output in outputs:
+                same = (end_point, outputs.identity(output))
+                if same not in computed:
+                    computed[same] = _difference(known, end_point, outputs[output])
+                differences[output] = computed[same]
+        compared = EndPointDifferences(differences, TOLERANCE)
+        largest = compared.largest if differences else float("nan")
+        detail = f"{len(differences)} outputs{compared.note}"
+        yield Check(f"{label}, relative difference", largest, TOLERANCE, detail)
+        if not training and name == "default":
+            single = known.values[wanted[name].end_point][:1]
+            yield from output_checks("{} default for one image", expected.task, single, found.single_output)
+        if not training and wanted[name].end_point == "Logits":
+            logits = outputs["default"]
+            yield from output_checks(f"{{}} {name}", "classification", known.values["Logits"], logits)
 
 
-def _difference(reference: Arrays, key: str, end_point: str, found: np.ndarray) -> float:
+def _difference(reference: EndPoints, end_point: str, found: np.ndarray) -> float:
     """The relative difference of an output from the end point that it is said to be; NaN for another type."""
-    return end_point_difference(reference, key, end_point, found) if found.dtype == np.float32 else float("nan")
+    return end_point_difference(reference, end_point, found) if found.dtype == np.float32 else float("nan")
 
 
-def _inactive_in_inference(found: Arrays) -> Iterator[Check]:
-    yield count("update operations of {}", int(found["inference_update_ops"]), "none may be there")
+def _inactive_in_inference(found: ProbeResult) -> Iterator[Check]:
+    detail = "inference must have none"
+    yield count("update operations of {}", found.inference_update_operations, detail)
 
 
-def _training(expected: Expected, reference: Arrays, found: Arrays) -> Iterator[Check]:
+def _training(expected: Expected, reference: Reference, found: ProbeResult) -> Iterator[Check]:
     yield from drop_path.checks(expected, found)
     yield from gradient_checks(expected, found)
-    statistics = statistics_of(found)
-    missing = abs(int(found["update_ops"]) - len(statistics))
-    yield count("update operations of {train}, difference", missing, f"{int(found['update_ops'])} operations")
-    loss = reference[f"regularization_loss/{expected.task}"]
-    yield regularization_check(loss, found["regularization_loss"])
+    operations = found.update_operations
+    missing = abs(operations - len(found.moving_statistics.before))
+    yield count("update operations of {train}, difference", missing, f"{operations} operations")
+    yield regularization_check(reference.regularization_losses[expected.task], found.regularization_losses)
     yield from l2_checks(expected, found)
-    yield from change_checks(found, found["train/names"], found["train/digests"])
+    yield from change_checks(found)
     settable = HUB.version(expected.version).momentum_settable
     first = TRAINING_MOMENTUM if settable else expected.momentum
-    yield moving_averages_check("moved", "before", first, statistics, reference, found)
-    yield moving_averages_check("moved_by_default", "moved", expected.momentum, statistics, reference, found)
+    yield from moving_averages_checks(found, reference.batch_statistics, first, expected.momentum)

@@ -74,17 +74,6 @@ class Expected:
     ordered: bool = True
 
 
-@dataclass(frozen=True)
-class Shown:
-    """Where the outputs of a network for all images are among the arrays of a probe.
-
-    ``output`` is that of the task, which may not be there; ``end_points`` are those that the artifact shows, by name.
-    """
-
-    output: str
-    end_points: dict[str, str]
-
-
 def count(name: str, wrong: int, detail: str) -> Check:
     """A check that passes when nothing is wrong."""
     return Check(name, wrong, 0, detail)

@@ -3,18 +3,17 @@
 import contextlib
 import shutil
 import tempfile
-from collections import ChainMap
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from exporter.artifact import folder as artifact
 from exporter.checkpoint.source import Source
 from exporter.errors import ArtifactError, ConfigError, WorkerError
-from exporter.files.arrays import Arrays, LazyArrays
+from exporter.files.arrays import ArrayStore
 from exporter.models.config import ModelConfig, Task
 from exporter.models.variables import variables
-from exporter.probe.jobs import PROBE, PreviousProbe, ProbeRequest, ProbeResult
+from exporter.probe.jobs import PROBE, PreviousProbe, ProbeRequest, ProbeSummary
+from exporter.probe.result import ProbeResult
 from exporter.processes import run
 from exporter.processes.job import Job, NoEvent, Request, Result
 from exporter.progress import Say
@@ -27,6 +26,7 @@ from exporter.reference.jobs import (
     Kind,
     ReferenceRequest,
 )
+from exporter.reference.result import Reference, read
 from exporter.settings import Settings
 from exporter.verification import compare
 from exporter.verification.results import Check, Expected, Report
@@ -58,7 +58,7 @@ class _Probed:
 
     content: str
     output: Path
-    result: ProbeResult
+    result: ProbeSummary
 
 
 class Verifier:
@@ -85,8 +85,8 @@ class Verifier:
         """
         self._config, self._source, self._task, self._debug = config, source, task, debug
         self._settings, self._choices = settings, choices
-        self._reference: Arrays | None = None
-        self._others: dict[str, Arrays] = {}
+        self._reference: Reference | None = None
+        self._others: dict[str, Reference] = {}
         self._notes: tuple[str, ...] = ()
         self._folder = tempfile.TemporaryDirectory(prefix="nasexport-", dir=scratch)
         self._held = contextlib.ExitStack()
@@ -117,18 +117,18 @@ class Verifier:
         """
         if self._reference is not None:
             return
-        recorded: dict[str, Any] = {}
+        recorded = Reference()
         if path := self._choices.reference or references.find(self._source.files, self._settings):
             recorded, facts = references.load(path, self._config.name)
             if facts.get("files") != self._source.files:
                 raise ArtifactError(f"{path} was recorded from other files than those of the checkpoint")
             self._notes = (f"compared with a recorded reference ({facts['recorded_with']})",)
-        if references.is_whole(recorded):
+        if recorded.is_whole:
             self._reference = recorded
         else:
             computed = self._computed(report)
             # What the original network gave counts for more than what ours gives.
-            self._reference = ChainMap(recorded, computed)  # type: ignore[arg-type]
+            self._reference = computed.preceded_by(recorded)
         for kind in self._choices.against:
             if kind == "keras" and self._config.name not in KERAS_NETWORKS:
                 raise ConfigError(f"Keras Applications has no {self._config.name}: compare it with --against numpy")
@@ -149,14 +149,15 @@ class Verifier:
             probed = self._probed(path, expected, report)
         except (ArtifactError, WorkerError) as error:
             return Report(str(path), (Check("loads and runs", float("nan"), 0, str(error)),), self._notes)
-        output, result, reference = probed.output, probed.result, self._reference
-        specs = variables(expected.config, expected.task)
-        prefix = compare.variables_prefix(output, specs)
-        found = LazyArrays(output, prefix)
-        checks = compare.compare(expected, reference, found, list(result.findings))
-        for kind, arrays in self._others.items():
-            checks += compare.against(kind, expected, arrays, found)
-        notes = (*self._notes, f"its variables' names begin with {prefix!r}") if prefix else self._notes
+        result, reference = probed.result, self._reference
+        names = [spec.name for spec in variables(expected.config, expected.task)]
+        found = ProbeResult(ArrayStore(probed.output)).matched_to(names)
+        checks = compare.compare(expected, reference, found, list(result.problems))
+        for kind, independent in self._others.items():
+            checks += compare.against(kind, expected, independent, found)
+        notes = self._notes
+        if found.prefix:
+            notes = (*notes, f"its variables' names begin with {found.prefix!r}")
         measured = None
         if self._choices.measure:
             measured = compare.measured(expected, reference, found)
@@ -180,15 +181,15 @@ class Verifier:
         self._kept[expected.task, expected.version] = probed
         return probed
 
-    def _computed(self, report: Say) -> Arrays:
+    def _computed(self, report: Say) -> Reference:
         output = Path(self._folder.name) / "reference"
         self._run(REFERENCE, ReferenceRequest(self._config, self._source.prefix, self._task, output), report)
-        return LazyArrays(output)
+        return read(output)
 
-    def _independent(self, kind: Kind, report: Say) -> Arrays:
+    def _independent(self, kind: Kind, report: Say) -> Reference:
         output = Path(self._folder.name) / f"independent-{kind}"
         self._run(INDEPENDENT, IndependentRequest(self._config, self._source.prefix, kind, output), report)
-        return LazyArrays(output)
+        return read(output)
 
     def _run(self, job: Job[Request, Result, NoEvent], request: Request, report: Say) -> Result:
         limit, scratch = self._choices.time_limit, self._folder.name

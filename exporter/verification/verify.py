@@ -15,13 +15,13 @@ from exporter.artifact.metadata import METADATA_FILE, Metadata, read_metadata
 from exporter.checkpoint.source import Source
 from exporter.errors import ArtifactError, ConfigError
 from exporter.fetch.published import opened
-from exporter.files.arrays import LazyArrays
 from exporter.models.config import ModelConfig, Task, largest_task, models
 from exporter.models.formats import FORMATS
 from exporter.processes import run
 from exporter.progress import SILENT, Listener
 from exporter.reference import recorded as references
 from exporter.reference.jobs import REFERENCE, ReferenceRequest
+from exporter.reference.result import read
 from exporter.settings import Settings
 from exporter.verification.results import Expected, Report
 from exporter.verification.verifier import Choices, Verifier
@@ -146,7 +146,7 @@ def record(
         path = Path(folder) / "reference"
         request = ReferenceRequest(config, found.prefix, "classification", path)
         result = run.run(REFERENCE, request, listener.step, debug).result
-        arrays = references.condense(LazyArrays(path))
+        arrays = read(path).condensed()
         facts = {
             "model": config.name,
             "recorded_with": f"nasexport's TF-Slim graph under TensorFlow {result.tensorflow}",

@@ -1,6 +1,6 @@
 """The networks in NumPy: against the record, against the TF-Slim graphs, against TensorFlow's operations one by one.
 
-The last part makes the mistakes that ports of these networks have made, and asks `explain` where they begin.
+The last part makes the mistakes that ports of these networks have made, and asks `compare_end_points` where they begin.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ from exporter.reference.numpy_network import (
     outputs,
     same_padding,
 )
-from exporter.verification.differences import explain
+from exporter.verification.differences import compare_end_points
 from tests.graph.test_network import END_POINTS, STATISTICS
 from tests.support import networks
 from tests.support.fixtures import TINY, TINY_PNASNET
@@ -122,22 +122,22 @@ def test_end_points_have_the_recorded_names_order_shapes_and_type(name: str, fou
 def test_end_points_equal_the_recorded_ones(name: str, found: dict[str, Array]) -> None:
     """Logits and features number by number, all others by their mean, standard deviation and largest magnitude."""
     record = networks.recorded(name)
-    departure = explain(
+    differences = compare_end_points(
         {end_point: record[f"{STATISTICS}{end_point}"] for end_point in found}
         | {"all features": record["end_point/global_pool"], "all logits": record["end_point/Logits"]},
         {end_point: networks.statistics(value) for end_point, value in found.items()}
         | {"all features": found["global_pool"], "all logits": found["Logits"]},
         TOLERANCE,
     )
-    assert departure.first is None, departure
+    assert differences.first_divergent is None, differences
 
 
 def test_float64_agrees_with_float32(name: str, weights: dict[str, Array], found: dict[str, Array]) -> None:
     images = VERIFICATION_IMAGES.at(model(name).image_size)[:1]
     exact = outputs(model(name), weights, images, np.float64)
     assert {value.dtype for value in exact.values()} == {np.dtype(np.float64)}
-    departure = explain(exact, {end_point: value[:1] for end_point, value in found.items()}, TOLERANCE)
-    assert departure.first is None, departure
+    differences = compare_end_points(exact, {end_point: value[:1] for end_point, value in found.items()}, TOLERANCE)
+    assert differences.first_divergent is None, differences
 
 
 #: Configurations that differ in what has to be matched, and in whether sizes and numbers of channels are odd.
@@ -161,8 +161,8 @@ def test_end_points_equal_those_of_the_graph(config: ModelConfig, dtype: Any, gr
     values, expected = graphs(config)
     found = outputs(config, values, made_up_images(config), dtype)
     assert list(found) == list(expected)
-    departure = explain(expected, found, TOLERANCE)
-    assert departure.first is None, departure
+    differences = compare_end_points(expected, found, TOLERANCE)
+    assert differences.first_divergent is None, differences
 
 
 @pytest.fixture(scope="module")
@@ -419,16 +419,16 @@ NEVER_EVEN = _config(TINY, image_size=67, reductions=[2])
         (_other_normal_cell, CONFIGS["pnasnet"], None),
     ],
 )
-def test_a_mistake_departs_where_it_first_matters(
+def test_a_mistake_diverges_where_it_first_matters(
     monkeypatch: pytest.MonkeyPatch, mistake: Patch, config: ModelConfig, first: str | None
 ) -> None:
     values, images = made_up_weights(config), made_up_images(config)
     right = outputs(config, values, images)
     mistake(monkeypatch)
-    departure = explain(right, outputs(config, values, images), TOLERANCE)
-    assert departure.first == first, departure
+    differences = compare_end_points(right, outputs(config, values, images), TOLERANCE)
+    assert differences.first_divergent == first, differences
     before = list(right)[: list(right).index(first)] if first else list(right)
-    assert [departure.differences[end_point] for end_point in before] == [0.0] * len(before)
+    assert [differences.differences[end_point] for end_point in before] == [0.0] * len(before)
 
 
 @pytest.mark.parametrize(
@@ -441,8 +441,11 @@ def test_a_mistake_departs_where_it_first_matters(
         ("final_layer/FC/biases", "Logits"),
     ],
 )
-def test_a_wrong_variable_departs_where_it_is_used(variable: str, first: str) -> None:
+def test_a_wrong_variable_diverges_where_it_is_used(variable: str, first: str) -> None:
     config = CONFIGS["nasnet"]
     values, images = made_up_weights(config), made_up_images(config)
     wrong = {**values, variable: values[variable] * np.float32(1.02)}
-    assert explain(outputs(config, values, images), outputs(config, wrong, images), TOLERANCE).first == first
+    assert (
+        compare_end_points(outputs(config, values, images), outputs(config, wrong, images), TOLERANCE).first_divergent
+        == first
+    )

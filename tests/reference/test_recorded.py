@@ -114,7 +114,7 @@ def test_a_wrong_artifact_fails_by_a_recorded_reference_and_by_numpy_at_the_same
     assert 0 < independent["figure"] < independent["tolerance"] == 1e-4
     failed = {check["name"]: check for check in reports["checks"] if not check["passed"]}
     for name in ("end points, relative difference", "end points against numpy, relative difference"):
-        assert failed[name]["detail"].endswith("the first that departs is Cell_1"), failed[name]
+        assert failed[name]["detail"].endswith("first divergent end point: Cell_1"), failed[name]
 
 
 def test_hub_modules_are_held_against_numpy_too(

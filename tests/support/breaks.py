@@ -58,7 +58,7 @@ class Break:
         what: what is wrong, in a few words.
         check: the check that must fail.
         said: what the check's detail must say: the name of a variable, for example.
-        begins: the end point that must be named as the first that departs; "" where inference must be all right.
+        begins: the end point that must be named as the first divergent one; "" where inference must be all right.
         also: the kinds of other checks that may fail in consequence; see `kind`.
         artifact: its task and version.
         patch: makes the writers wrong, given the variables that they are given; or else ``values`` changes those of a
@@ -406,7 +406,7 @@ BREAKS: tuple[Break, ...] = (
     ),
     Break(
         "an operation that TensorFlow 1.15 lacks",
-        "findings of the gate for TensorFlow 1.15",
+        "compatibility problems with TensorFlow 1.15",
         "BatchMatMulV3",
         patch=faults.unknown_operation(),
         along="average pooling that counts the padding",

@@ -4,7 +4,7 @@ Its artifacts are files of NumPy arrays, ``model.npz``, with the values of a net
 always the same. `added` gives a command that knows it.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,6 @@ SPEC = FormatSpec(
     writer=f"{_HERE}:Writer",
     probe=f"{_HERE}:probe",
     compare=f"{_HERE}:compare",
-    shown=f"{_HERE}:shown",
     guess_version=f"{_HERE}:guess_version",
     load=f"{_HERE}:load",
     page="model_saved_model_2.md",
@@ -64,51 +63,48 @@ def values(folder: Path) -> dict[str, Any]:
         return {name: file[name] for name in file.files}
 
 
-def inspect(folder: Path) -> dict[str, Any]:
+def inspect(folder: Path) -> Any:
+    from exporter.artifact.jobs import Inspection, VariableFacts, VariablesFacts
+
     found = values(folder)
-    listed = [
-        {"name": name, "dtype": str(value.dtype), "shape": list(value.shape), "trainable": None}
-        for name, value in found.items()
-    ]
+    listed = tuple(VariableFacts(name, str(value.dtype), value.shape, None) for name, value in found.items())
     parameters = sum(value.size for value in found.values())
-    return {
-        "format": NAME,
-        "tag_sets": [],
-        "signatures": {},
-        "functions": {},
-        "image_size": None,
-        "variables": {"count": len(found), "trainable": 0, "parameters": parameters, "list": listed},
-        "oldest_tensorflow": None,
-        "findings": ["it is no SavedModel"],
-        "tensorflow_version": "",
-    }
+    return Inspection(
+        path=str(folder),
+        format=NAME,
+        handle=None,
+        tag_sets=(),
+        signatures={},
+        functions={},
+        image_size=None,
+        variables=VariablesFacts(len(found), 0, parameters, listed),
+        bytes=sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
+        oldest_tensorflow=None,
+        findings=("it is no SavedModel",),
+        written_by=None,
+        tensorflow_version="",
+        source=None,
+        options=None,
+        verified=None,
+    )
 
 
-def probe(path: Path, images: Any, report: Any, scratch: Path, earlier: Mapping[Path, str | None]) -> Any:
+def probe(path: Path, images: Any, found: Any, previous: Mapping[Path, str | None], say: Any, scratch: Path) -> Any:
     from exporter.files.arrays import digest
-    from exporter.probe.output import ProbeOutput
+    from exporter.probe.observations import ProbedFile
 
-    def arrays() -> Iterator[tuple[str, Any]]:
-        found = values(path)
-        yield "names", np.array(list(found))
-        yield "trainable", np.array([name for name in found if "/moving_" not in name])
-        yield "digests", np.array([digest(value) for value in found.values()])
-
-    report("running the artifact")
-    return ProbeOutput(arrays(), [], None)
+    say("running the artifact")
+    arrays = values(path)
+    found.variables(list(arrays), [digest(value) for value in arrays.values()])
+    found.trainable([name for name in arrays if "/moving_" not in name])
+    return ProbedFile((), None)
 
 
-def compare(expected: Any, reference: Any, found: Any, findings: list[str]) -> Any:
+def compare(expected: Any, reference: Any, found: Any, problems: list[str]) -> Any:
     from exporter.verification.checks import variables_checks
 
     specs = variables(expected.config, expected.task)
-    return list(variables_checks(specs, reference, found, ordered=False))
-
-
-def shown(expected: Any, found: Any) -> Any:
-    from exporter.verification.results import Shown
-
-    return Shown("output", {})
+    return list(variables_checks(specs, reference.digests, found.variables, found.trainable, ordered=False))
 
 
 def guess_version(signatures: Collection[str]) -> int:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from exporter.models.variables import VariableSpec
+from exporter.probe.observations import Variables
 from exporter.verification.checks import output_checks, regularization_check, variables_checks
 from exporter.verification.results import TOLERANCE, Check, Report
 
@@ -117,7 +118,7 @@ def test_regularization_losses_are_summed(found: list[float], passes: bool) -> N
 
 SPECS = [VariableSpec(name, (1,), "feature") for name in ("a/weights", "a/gamma", "a/moving_mean")]
 NAMES = [spec.name for spec in SPECS]
-REFERENCE = {"names": np.array(NAMES), "digests": np.array(["1", "2", "3"])}
+DIGESTS = dict(zip(NAMES, ["1", "2", "3"], strict=True))
 
 
 @pytest.mark.parametrize(
@@ -135,6 +136,6 @@ REFERENCE = {"names": np.array(NAMES), "digests": np.array(["1", "2", "3"])}
 def test_variables_must_be_the_same_in_name_order_kind_and_value(
     names: list[str], trainable: list[str], digests: list[str], failed: set[str]
 ) -> None:
-    found = {"names": np.array(names), "trainable": np.array(trainable), "digests": np.array(digests)}
-    checks = list(variables_checks(SPECS, REFERENCE, found))
+    found = Variables(names, digests, digests_after=digests)
+    checks = list(variables_checks(SPECS, DIGESTS, found, trainable))
     assert {check.name for check in checks if not check.passed} == failed

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.verification.differences import explain, relative_difference
+from exporter.verification.differences import compare_end_points, relative_difference
 
 REFERENCE = {"Stem": np.array([[1.0, -4.0]]), "Cell_0": np.array([2.0]), "Logits": np.array([0.5, 0.5])}
 
@@ -69,28 +69,28 @@ def test_numbers_near_in_float32_are_told_apart() -> None:
 def test_the_first_end_point_in_the_order_of_the_reference_is_named(
     found: dict[str, np.ndarray], first: str | None
 ) -> None:
-    departure = explain(REFERENCE, found, 1e-4)
-    assert departure.first == first
-    assert list(departure.differences) == list(REFERENCE)
-    assert bool(departure.largest <= 1e-4) == (first is None)
+    differences = compare_end_points(REFERENCE, found, 1e-4)
+    assert differences.first_divergent == first
+    assert list(differences.differences) == list(REFERENCE)
+    assert bool(differences.largest <= 1e-4) == (first is None)
 
 
 @given(part=st.floats(0, 1))
-def test_a_difference_departs_above_the_tolerance_only(part: float) -> None:
+def test_a_difference_diverges_above_the_tolerance_only(part: float) -> None:
     found = _changed(Cell_0=[2.0 + 2.0 * part])
-    difference = explain(REFERENCE, found, 0.5).differences["Cell_0"]
+    difference = compare_end_points(REFERENCE, found, 0.5).differences["Cell_0"]
     assert difference == pytest.approx(part)
-    assert explain(REFERENCE, found, difference).first is None
+    assert compare_end_points(REFERENCE, found, difference).first_divergent is None
     if difference:
-        assert explain(REFERENCE, found, math.nextafter(difference, 0)).first == "Cell_0"
+        assert compare_end_points(REFERENCE, found, math.nextafter(difference, 0)).first_divergent == "Cell_0"
 
 
 def test_it_is_plain_json() -> None:
-    departure = explain(REFERENCE, _changed(Stem=[[1.0, -3.0]], Cell_0=[math.inf]), 0.01)
-    assert json.loads(json.dumps(departure.to_dict(), allow_nan=False)) == {
-        "first": "Stem",
+    differences = compare_end_points(REFERENCE, _changed(Stem=[[1.0, -3.0]], Cell_0=[math.inf]), 0.01)
+    assert json.loads(json.dumps(differences.to_dict(), allow_nan=False)) == {
+        "first_divergent": "Stem",
         "tolerance": 0.01,
         "differences": {"Stem": 0.25, "Cell_0": None, "Logits": 0.0},
     }
-    assert math.isinf(departure.largest)
-    assert explain({}, REFERENCE, 0.01).largest == 0.0
+    assert math.isinf(differences.largest)
+    assert compare_end_points({}, REFERENCE, 0.01).largest == 0.0

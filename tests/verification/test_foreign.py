@@ -47,7 +47,7 @@ def test_every_version_is_recognized_and_judged(
         assert report["passed"], report
         assert "nasexport did not write it: what it should be was said by the user" in report["notes"]
     failed = {check["name"]: check["detail"] for check in bad["checks"] if not check["passed"]}
-    assert failed["end points, relative difference"].endswith("the first that departs is Stem")
+    assert failed["end points, relative difference"].endswith("first divergent end point: Stem")
 
 
 def test_another_model_or_version_is_refused(

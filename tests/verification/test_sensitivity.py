@@ -18,7 +18,7 @@ from tests.support.command import CHECKOUT, Command, artifact_folder, succeeded
 pytestmark = pytest.mark.breaks
 
 PAGE = CHECKOUT / "docs" / "verification.md"
-_DEPARTS = "the first that departs is "
+_FIRST_DIVERGENT = "first divergent end point: "
 
 #: The checks of an artifact by name.
 Checks = Mapping[str, Any]
@@ -87,7 +87,7 @@ def test_what_has_nothing_to_do_with_a_break_passes(number: int, verified: list[
 def test_the_end_point_in_which_a_break_begins_is_named(number: int, verified: list[Checks]) -> None:
     begins = {wrong.begins for wrong in ARTIFACTS[number] if wrong.begins}
     details = [check["detail"] for name, check in verified[number].items() if kind(name) == "inference"]
-    first = {detail.split(_DEPARTS)[1] for detail in details if _DEPARTS in detail}
+    first = {detail.split(_FIRST_DIVERGENT)[1] for detail in details if _FIRST_DIVERGENT in detail}
     # Those of a TF1 Hub module begin with the name of the model.
     assert {name.rpartition("/")[2] for name in first} == begins
 

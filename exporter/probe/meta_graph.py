@@ -1,0 +1,128 @@
+"""One MetaGraph of a TF1 Hub module: what it declares, and a session in which it runs with the module's values."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.core.framework import variable_pb2
+
+from exporter.artifact.hub_messages import ATTACHMENTS, attached_image_size
+from exporter.models.signatures import MOMENTUM_INPUT
+from exporter.probe import drop_path
+
+v1 = tf.compat.v1
+
+#: Operations that declare variables; modules of long ago have the last ones.
+_VARIABLES = ("VarHandleOp", "VariableV2", "Variable")
+
+
+@contextlib.contextmanager
+def running(meta_graph: Any, path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """A session of a MetaGraph's graph, the default one, and its variables by name, with the artifact's values."""
+    with tf.Graph().as_default() as graph, v1.Session(graph=graph) as session:
+        # Before the graph is there: each new run costs time that grows with it.
+        restore(session, meta_graph, path)
+        v1.train.import_meta_graph(_without_saver(meta_graph), clear_devices=True)
+        yield session, {variable.op.name: variable for variable in v1.global_variables()}
+
+
+def _without_saver(meta_graph: Any) -> Any:
+    """A copy that TensorFlow takes to have a saver: it would make one, with operations for each variable."""
+    copy = type(meta_graph)()
+    copy.CopyFrom(meta_graph)
+    if not copy.HasField("saver_def"):
+        copy.saver_def.filename_tensor_name = copy.saver_def.save_tensor_name = copy.saver_def.restore_op_name = "none"
+    return copy
+
+
+def restore(session: Any, meta_graph: Any, path: Path) -> list[str]:
+    """Gives a session's variables the values that the artifact has, by operations of its own; their names.
+
+    Variables are the same where their operations say so, wherever those are in the graph.
+    """
+    prefix = str(path / "variables" / "variables")
+    stored = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
+    declared = [node for node in meta_graph.graph_def.node if node.op in _VARIABLES and node.name in stored]
+    alone = v1.GraphDef(versions=meta_graph.graph_def.versions)
+    alone.node.extend(declared)
+    for node in alone.node:
+        node.attr["shared_name"].s = node.attr["shared_name"].s or node.name.encode()
+        node.device = ""
+    names = [node.name for node in declared]
+    restored = tf.import_graph_def(alone, name="restored", return_elements=[f"{name}:0" for name in names])
+    values = tf.raw_ops.RestoreV2(
+        prefix=prefix,
+        tensor_names=names,
+        shape_and_slices=[""] * len(names),
+        dtypes=[tf.as_dtype(node.attr["dtype"].type) for node in declared],
+    )
+    session.run([_assigned(variable, value) for variable, value in zip(restored, values, strict=True)])
+    return names
+
+
+def _assigned(variable: Any, value: Any) -> Any:
+    if variable.dtype == tf.resource:
+        return tf.raw_ops.AssignVariableOp(resource=variable, value=value)
+    return v1.assign(variable, value, validate_shape=False)
+
+
+def read(variable: Any, dtype: Any) -> Any:
+    """A tensor that gives a variable's value."""
+    return tf.raw_ops.ReadVariableOp(resource=variable, dtype=dtype) if variable.dtype == tf.resource else variable
+
+
+def outputs(signatures: Any) -> dict[str, str]:
+    """The tensors of every output of every signature, by ``SIGNATURE/OUTPUT``."""
+    return {
+        f"{name}/{output}": tensor.name
+        for name, signature in signatures.items()
+        for output, tensor in signature.outputs.items()
+    }
+
+
+def keeping_all(meta_graph: Any) -> Any:
+    """A copy in which every random number is one, so that drop path and dropout keep everything, rescaled."""
+    copy = type(meta_graph)()
+    copy.CopyFrom(meta_graph)
+    drop_path.keep_all([copy.graph_def], in_function=False)
+    return copy
+
+
+def image_size(meta_graph: Any) -> tuple[int, int]:
+    """Height and width of the images that an attached message names; zeros where there is none."""
+    attachments = (
+        meta_graph.collection_def[ATTACHMENTS].bytes_list.value if ATTACHMENTS in meta_graph.collection_def else []
+    )
+    sizes = [size for attachment in attachments if (size := attached_image_size(attachment))]
+    return sizes[0] if sizes else (0, 0)
+
+
+def collection(meta_graph: Any, key: str) -> list[str]:
+    """The names of the nodes in a collection."""
+    return list(meta_graph.collection_def[key].node_list.value) if key in meta_graph.collection_def else []
+
+
+def variables(meta_graph: Any, key: str) -> list[str]:
+    """The names of the variables in a collection."""
+    if key not in meta_graph.collection_def:
+        return []
+    protos = map(variable_pb2.VariableDef.FromString, meta_graph.collection_def[key].bytes_list.value)
+    return [proto.variable_name.partition(":")[0] for proto in protos]
+
+
+def momentum_inputs(signatures: Any) -> set[str]:
+    """The tensors that take a momentum in any signature."""
+    inputs = (signature.inputs for signature in signatures.values())
+    return {named[MOMENTUM_INPUT].name for named in inputs if MOMENTUM_INPUT in named}
+
+
+def default_momenta(signatures: Any) -> dict[str, Any]:
+    """The values of `momentum_inputs` when nothing is fed; none where the default graph does not tell without a run."""
+    graph = v1.get_default_graph()
+    found = {}
+    for name in momentum_inputs(signatures):
+        op = graph.get_tensor_by_name(name).op
+        found[name] = tf.get_static_value(op.inputs[0]) if op.type == "PlaceholderWithDefault" else None
+    return {} if None in found.values() else found
