@@ -26,6 +26,7 @@ from exporter.fetch.published import cached
 from exporter.models.config import model
 from exporter.processes import run
 from exporter.settings import Settings
+from exporter.validation import to_plain
 
 _models = click.argument("names", metavar="MODEL...", nargs=-1, type=model_type)
 _all = click.option("--all", "every", is_flag=True, help="Every model that has an archive.")
@@ -60,7 +61,13 @@ def fetch(debug: bool, names: tuple[str, ...], every: bool, settings: Settings, 
 
 
 def _entry_row(entry: Entry) -> dict[str, Any]:
-    return {"name": entry.name, "sha256": entry.sha256, "size": entry.size, "path": str(entry.path), **entry.record}
+    return {
+        "name": entry.name,
+        "sha256": entry.sha256,
+        "size": entry.size,
+        "path": str(entry.path),
+        **to_plain(entry.record),
+    }
 
 
 @click.command()

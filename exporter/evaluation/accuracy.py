@@ -1,9 +1,14 @@
 """Counts of right answers, and what can be said from them."""
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
+
+from exporter.validation import at_least
 
 #: Accuracy is counted for the 1 to so many likeliest classes.
 MAX_K = 10
@@ -11,6 +16,13 @@ MAX_K = 10
 BINS = 10
 #: The standard normal distribution has 95 % of its mass within so many standard deviations.
 _Z = 1.959963984540054
+
+_Count = Annotated[int, at_least(0)]
+_Sum = Annotated[float, msgspec.Meta(ge=0, le=sys.float_info.max)]
+
+
+def _of(length: int) -> msgspec.Meta:
+    return msgspec.Meta(min_length=length, max_length=length)
 
 
 @dataclass
@@ -21,11 +33,20 @@ class Tally:
     ``images``, how many were ``right``, and the sum of their ``confidence``.
     """
 
-    images: int = 0
-    ranks: list[int] = field(default_factory=lambda: [0] * MAX_K)
-    bin_images: list[int] = field(default_factory=lambda: [0] * BINS)
-    bin_right: list[int] = field(default_factory=lambda: [0] * BINS)
-    bin_confidence: list[float] = field(default_factory=lambda: [0.0] * BINS)
+    images: _Count = 0
+    ranks: Annotated[list[_Count], _of(MAX_K)] = field(default_factory=lambda: [0] * MAX_K)
+    bin_images: Annotated[list[_Count], _of(BINS)] = field(default_factory=lambda: [0] * BINS)
+    bin_right: Annotated[list[_Count], _of(BINS)] = field(default_factory=lambda: [0] * BINS)
+    bin_confidence: Annotated[list[_Sum], _of(BINS)] = field(default_factory=lambda: [0.0] * BINS)
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for counts that are not of the same images."""
+        if not (
+            sum(self.bin_images) == self.images >= sum(self.ranks)
+            and sum(self.bin_right) == self.ranks[0]
+            and all(right <= images for right, images in zip(self.bin_right, self.bin_images, strict=True))
+        ):
+            raise ValueError("its counts do not add up")
 
     def add(self, ranks: Sequence[int], confidences: Sequence[float]) -> None:
         """Counts a batch: the rank of each true class, and the probability of each likeliest class."""

@@ -5,7 +5,9 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from exporter.artifact import folder
 from exporter.errors import EvaluationError
@@ -16,9 +18,28 @@ from exporter.evaluation.jobs import EVALUATE, ClassifiedBatch, EvaluateRequest
 from exporter.files import staging
 from exporter.processes import run as worker
 from exporter.progress import Say
+from exporter.validation import at_least, convert, parse_json, to_plain
 
 #: Raised with every change of what is counted, or of how images are preprocessed.
 STATE_SCHEMA = 1
+
+
+class _Subject(msgspec.Struct, frozen=True):
+    """What a state file is of: the number of its form, and what tells evaluations apart."""
+
+    schema: int
+    identity: dict[str, Any]
+
+
+class _State(_Subject, frozen=True, kw_only=True):
+    """A state file: what `Evaluation` has. ``artifact``, ``folder`` and ``total`` are for people who look into it."""
+
+    artifact: str
+    folder: str
+    total: int
+    position: Annotated[int, at_least(0)]
+    broken: list[str]
+    tally: Tally
 
 
 class Evaluation:
@@ -105,40 +126,44 @@ class Evaluation:
         """
         self.position, self.tally, self.broken = 0, Tally(), []
         try:
-            held = json.loads(self.state.read_text(encoding="utf-8"))
-            if held["schema"] != STATE_SCHEMA or held["identity"] != self._identity:
-                differs = ", ".join(key for key, value in self._identity.items() if held["identity"].get(key) != value)
-                raise EvaluationError(
-                    f"{self.state} is of another evaluation (other {differs or 'schema'}): pass --restart to replace "
-                    f"it, or another --state"
-                )
-            self.tally = Tally(**held["tally"])
-            self.position, self.broken = held["position"], held["broken"]
-            if self.position != self.tally.images + len(self.broken) or self.position > self.total:
-                raise ValueError("its numbers do not add up")
+            content = self.state.read_bytes()
         except FileNotFoundError:
             return
         except OSError as error:
             raise EvaluationError(f"cannot read {self.state}: {error.strerror}") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        values = parse_json(content, self._damaged)
+        of = convert(values, _Subject, self._damaged)
+        if of.schema != STATE_SCHEMA or of.identity != self._identity:
+            differs = ", ".join(key for key, value in self._identity.items() if of.identity.get(key) != value)
             raise EvaluationError(
-                f"{self.state} is damaged or no state of an evaluation: pass --restart to replace it"
-            ) from error
+                f"{self.state} is of another evaluation (other {differs or 'schema'}): pass --restart to replace "
+                f"it, or another --state"
+            )
+        held = convert(values, _State, self._damaged)
+        images, broken = held.tally.images, len(held.broken)
+        if held.position != images + broken or held.position > self.total:
+            counted = f"{images + broken} of {self.total}, as tally has {images} images and broken {broken}"
+            raise self._damaged(f"position is {held.position}, expected {counted}")
+        self.position, self.tally, self.broken = held.position, held.tally, held.broken
+
+    def _damaged(self, problem: str) -> EvaluationError:
+        return EvaluationError(
+            f"{self.state} is damaged or no state of an evaluation: {problem}\npass --restart to replace it"
+        )
 
     def _save(self) -> None:
-        held = {
-            "schema": STATE_SCHEMA,
-            "identity": self._identity,
-            # For people who look into the file.
-            "artifact": str(self._classifier.path),
-            "folder": str(self._dataset.folder),
-            "total": self.total,
-            "position": self.position,
-            "broken": self.broken,
-            "tally": self.tally.to_dict(),
-        }
+        held = _State(
+            schema=STATE_SCHEMA,
+            identity=self._identity,
+            artifact=str(self._classifier.path),
+            folder=str(self._dataset.folder),
+            total=self.total,
+            position=self.position,
+            broken=self.broken,
+            tally=self.tally,
+        )
         try:
-            staging.write(self.state, (json.dumps(held, indent=1) + "\n").encode())
+            staging.write(self.state, (json.dumps(to_plain(held), indent=1) + "\n").encode())
         except OSError as error:
             raise EvaluationError(f"cannot write {self.state}: {error.strerror}") from error
 

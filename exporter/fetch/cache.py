@@ -19,24 +19,46 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
+import msgspec
+
+from exporter.checkpoint.jobs import Inventory
 from exporter.errors import CacheError
 from exporter.fetch.lock import LockedArchive
 from exporter.files import staging
+from exporter.files.hashing import Sha256
 from exporter.progress import SILENT, Listener
+from exporter.validation import to_plain
 
 RECORD = "record.json"
 
 
+class ArchiveRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where an archive came from, and its size in bytes; what it holds, where that was checked."""
+
+    url: str | None = None
+    size: int | None = None
+    inventory: Inventory | None = None
+
+
+class UnpackedRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The sha256 of each file that was unpacked, by its path; None where that is not known."""
+
+    files: dict[str, Sha256] | None = None
+
+
+T = TypeVar("T", ArchiveRecord, UnpackedRecord)
+
+
 @dataclass(frozen=True)
 class Entry:
-    """An archive in the cache; ``record`` has ``url`` and ``size``, and ``inventory`` where that was checked."""
+    """An archive in the cache."""
 
     name: str
     sha256: str
     path: Path
-    record: dict[str, Any]
+    record: ArchiveRecord
 
     @property
     def size(self) -> int:
@@ -60,13 +82,14 @@ class Cache:
             except (OSError, UnicodeDecodeError):
                 return None
         path = self.archives / sha256 / locked.file_name
-        return Entry(locked.name, sha256, path, read_record(path.parent)) if path.is_file() else None
+        return Entry(locked.name, sha256, path, read_record(path.parent, ArchiveRecord)) if path.is_file() else None
 
     def entries(self) -> list[Entry]:
         """Every archive, by name."""
         paths = self.archives.glob("*/*.tar.gz") if self.archives.is_dir() else ()
         found = [
-            Entry(path.name.removesuffix(".tar.gz"), path.parent.name, path, read_record(path.parent)) for path in paths
+            Entry(path.name.removesuffix(".tar.gz"), path.parent.name, path, read_record(path.parent, ArchiveRecord))
+            for path in paths
         ]
         return sorted(found, key=lambda entry: (entry.name, entry.sha256))
 
@@ -80,12 +103,12 @@ class Cache:
             self.partial.mkdir(exist_ok=True)
         return self.partial / name
 
-    def add(self, locked: LockedArchive, file: Path, sha256: str, record: dict[str, Any]) -> Entry:
+    def add(self, locked: LockedArchive, file: Path, sha256: str, record: ArchiveRecord) -> Entry:
         """Moves a checked ``file`` into the cache, and makes it the current archive of its name."""
         place = self.archives / sha256
         with self._writing(), self.new_folder(place) as folder:
             os.replace(file, folder / locked.file_name)
-            (folder / RECORD).write_text(json.dumps(record, indent=2), encoding="utf-8")
+            write_record(folder, record)
         with self._writing():
             self.names.mkdir(exist_ok=True)
             staging.write(self.names / locked.name, f"{sha256}\n".encode())
@@ -151,10 +174,18 @@ class Cache:
             ) from error
 
 
-def read_record(folder: Path) -> dict[str, Any]:
+def write_record(folder: Path, record: ArchiveRecord | UnpackedRecord) -> None:
+    """Writes the record of what is in ``folder``.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    (folder / RECORD).write_text(json.dumps(to_plain(record), indent=2), encoding="utf-8")
+
+
+def read_record(folder: Path, kind: type[T]) -> T:
     """The record beside an archive or unpacked files; empty where it is damaged, as all can be found out anew."""
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
+        return msgspec.json.decode((folder / RECORD).read_bytes(), type=kind)
+    except (OSError, ValueError, RecursionError):
+        return kind()

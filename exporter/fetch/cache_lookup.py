@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from exporter.checkpoint.source import is_checkpoint_file
-from exporter.fetch.cache import Cache, Entry, read_record
+from exporter.fetch.cache import Cache, Entry, UnpackedRecord, read_record
 from exporter.fetch.lock import LockedArchive
 from exporter.files import hashing
 from exporter.progress import Listener
@@ -41,8 +41,8 @@ def unpacked_is_sound(cache: Cache, locked: LockedArchive, sha256: str) -> bool:
     Those are what the archive had, by the record beside them, and what the lock file pins, if it does.
     """
     folder = cache.unpacked_folder(sha256)
-    files = read_record(folder).get("files")
-    if not isinstance(files, dict):
+    files = read_record(folder, UnpackedRecord).files
+    if files is None:
         return False
     files = {**files, **locked.files}
     names = [name for name in files if is_checkpoint_file(Path(name).name)]

@@ -7,7 +7,7 @@ from typing import Any
 
 from exporter.checkpoint.source import is_checkpoint_file
 from exporter.errors import CacheError
-from exporter.fetch.cache import RECORD, Cache, Entry, read_record
+from exporter.fetch.cache import RECORD, Cache, Entry, UnpackedRecord, read_record
 from exporter.files import staging
 from exporter.files.hashing import sha256
 from exporter.progress import Listener
@@ -59,8 +59,8 @@ def verify(cache: Cache, listener: Listener) -> list[dict[str, Any]]:
 
 
 def _fault_of_unpacked(folder: Path) -> str | None:
-    files = read_record(folder).get("files")
-    if not isinstance(files, dict):
+    files = read_record(folder, UnpackedRecord).files
+    if files is None:
         return f"it has no {RECORD}"
     for name, digest in files.items():
         if is_checkpoint_file(Path(name).name):

@@ -1,19 +1,17 @@
 """Gets the published archives: from the cache, or from the first address that has the right bytes."""
 
 import contextlib
-import dataclasses
 import hashlib
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from exporter.checkpoint import source
 from exporter.checkpoint.jobs import INVENTORY, Inventory, InventoryRequest
 from exporter.checkpoint.source import Source
 from exporter.errors import CheckpointError, ConfigError, FetchError
 from exporter.fetch.addresses import addresses, without_password
-from exporter.fetch.cache import Cache, Entry
+from exporter.fetch.cache import ArchiveRecord, Cache, Entry
 from exporter.fetch.cache_lookup import find_sound, unpacked_is_sound
 from exporter.fetch.frozen import require_pinned, require_pinned_checkpoint
 from exporter.fetch.lock import LockedArchive, locked_archive, locked_archives
@@ -172,13 +170,14 @@ class Fetching:
             listener=self._listener,
         )
         self._require_pinned_bytes(partial, received.sha256, received.size, shown)
-        record: dict[str, Any] = {"url": shown, "size": received.size}
+        inventory = None
         if not locked.pinned:
-            record["inventory"] = dataclasses.asdict(self._checked(partial, received.sha256))
+            inventory = self._checked(partial, received.sha256)
             self._listener.warn(
                 f"{locked.name} is not pinned in {locked.lock_file}; "
                 f"its {received.size} bytes have sha256 {received.sha256}"
             )
+        record = ArchiveRecord(shown, received.size, inventory)
         entry = self._cache.add(locked, partial, received.sha256, record)
         discard(partial)
         return entry

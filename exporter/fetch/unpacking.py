@@ -1,14 +1,13 @@
 """Unpacks the checkpoint of a published archive, its files held against those that the lock file pins."""
 
 import contextlib
-import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from exporter.checkpoint.source import CHECKPOINT
 from exporter.errors import CacheError, FetchError
-from exporter.fetch.cache import RECORD, Cache, Entry
+from exporter.fetch.cache import Cache, Entry, UnpackedRecord, write_record
 from exporter.fetch.cache_lookup import unpacked_is_sound
 from exporter.fetch.lock import LockedArchive
 from exporter.files import archive
@@ -59,7 +58,7 @@ def unpack_into_cache(cache: Cache, locked: LockedArchive, file: Path, sha256: s
     try:
         with cache.new_folder(cache.unpacked_folder(sha256)) as folder:
             files = unpack(file, folder, locked)
-            (folder / RECORD).write_text(json.dumps({"files": files}, indent=2), encoding="utf-8")
+            write_record(folder, UnpackedRecord(files))
     except OSError as error:
         raise CacheError(f"cannot unpack {file.name} into the cache: {error.strerror}") from error
 
