@@ -1,6 +1,5 @@
 """Files with anything in the place of anything: each is read as its type, or refused with the field that is wrong."""
 
-import copy
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from exporter.settings import CONFIG_VARIABLE, read_config
 from exporter.validation import to_plain
 from tests.support import records
 from tests.support.fixtures import TINY_IMAGENET
+from tests.support.odd_values import ANYTHING, TEXT, changed, places
 
 _SHA256 = "0123456789abcdef" * 4
 _ARTIFACT = records.ARTIFACTS[0]
@@ -124,38 +124,6 @@ KINDS = {
     "evaluation": Kind("state.json", _EVALUATION, json.dumps, _read_evaluation, EvaluationError),
 }
 
-_TEXT = st.text(st.characters(codec="utf-8", max_codepoint=0x2FFF), max_size=6)
-_ODD = (None, True, False, -1, 0, 1, 2**63, 10**400, 0.5, 1.0, float("nan"), float("inf"), "", "1", "x\x1b\n\u202e")
-ANYTHING = st.sampled_from(_ODD) | st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | _TEXT,
-    lambda values: st.lists(values, max_size=3) | st.dictionaries(_TEXT, values, max_size=3),
-    max_leaves=4,
-)
-
-
-def _places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    yield place
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
-    for key, item in items:
-        yield from _places(item, (*place, key))
-
-
-def _as_lists(value: Any) -> Any:
-    """A copy in which tuples are lists, as a parser gives them."""
-    if isinstance(value, dict):
-        return {key: _as_lists(item) for key, item in value.items()}
-    return [_as_lists(item) for item in value] if isinstance(value, list | tuple) else copy.copy(value)
-
-
-def _changed(whole: Any, place: tuple[Any, ...], change: Callable[[Any, Any], None]) -> Any:
-    """A copy in which ``change`` was made to what has the last key of ``place``."""
-    whole = _as_lists(whole)
-    parent = whole
-    for key in place[:-1]:
-        parent = parent[key]
-    change(parent, place[-1])
-    return whole
-
 
 def _outcome(kind: Kind, value: Any, folder: Path) -> str:
     """What is said of a file with ``value``; empty where it is taken."""
@@ -197,19 +165,19 @@ def test_a_file_as_it_should_be_is_taken(folder: Path, kind: Kind) -> None:
 def test_any_value_in_the_place_of_any_field_is_taken_or_refused_by_its_name(
     folder: Path, kind: Kind, data: st.DataObject
 ) -> None:
-    place = data.draw(st.sampled_from(list(_places(kind.value))))
+    place = data.draw(st.sampled_from(list(places(kind.value))))
     new = data.draw(ANYTHING)
-    changed = _changed(kind.value, place, lambda parent, key: parent.__setitem__(key, new)) if place else new
-    said = _outcome(kind, changed, folder)
+    wrong = changed(kind.value, place, lambda parent, key: parent.__setitem__(key, new)) if place else new
+    said = _outcome(kind, wrong, folder)
     assert not said or _is_named(place, said), said
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_a_missing_field_is_named_or_not_needed(folder: Path, kind: Kind) -> None:
-    for place in _places(kind.value):
+    for place in places(kind.value):
         if place and isinstance(place[-1], str):
-            changed = _changed(kind.value, place, lambda parent, key: parent.pop(key))
-            said = _outcome(kind, changed, folder)
+            wrong = changed(kind.value, place, lambda parent, key: parent.pop(key))
+            said = _outcome(kind, wrong, folder)
             assert not said or _is_named(place, said), said
 
 
@@ -218,14 +186,14 @@ def test_a_missing_field_is_named_or_not_needed(folder: Path, kind: Kind) -> Non
 @given(data=st.data())
 def test_a_field_too_many_is_named_or_passed_over(folder: Path, kind: Kind, data: st.DataObject) -> None:
     at = [(*place, "") for place, held in _with_values(kind.value) if isinstance(held, dict)]
-    place, name, new = data.draw(st.sampled_from(at)), data.draw(_TEXT), data.draw(ANYTHING)
-    said = _outcome(kind, _changed(kind.value, place, lambda parent, _: parent.setdefault(name, new)), folder)
+    place, name, new = data.draw(st.sampled_from(at)), data.draw(TEXT), data.draw(ANYTHING)
+    said = _outcome(kind, changed(kind.value, place, lambda parent, _: parent.setdefault(name, new)), folder)
     plain = name.isascii() and name.replace("_", "").isalnum()
     assert not said or not plain or _is_named((name,), said), said
 
 
 def _with_values(value: Any) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    for place in _places(value):
+    for place in places(value):
         held = value
         for key in place:
             held = held[key]

@@ -20,6 +20,7 @@ from click.testing import CliRunner
 from exporter.cli.main import main
 from exporter.release import identity
 from exporter.release.manifest import MANIFEST_FILE, Place, read_manifest
+from tests.support import json_schema
 from tests.support.command import CHECKOUT, Command, Result, artifact_folder, files_below, refusal, succeeded
 from tests.support.fixtures import TINY
 
@@ -199,6 +200,15 @@ def test_a_build_gives_the_same_artifact(
     succeeded(own_cli("build", config, *options))
     folder = artifact_folder(tmp_path, "small_nasnet", "feature_vector", 5)
     assert _hashes(folder) == _hashes(artifact_folder(released[0], "small_nasnet", "feature_vector", 5))
+
+
+def test_manifest_and_records_fit_the_schema(released: tuple[Path, Result]) -> None:
+    release = released[0]
+    assert json_schema.problems(json.loads((release / MANIFEST_FILE).read_text()), "manifest") == []
+    paths = sorted(release.glob("google/imagenet/*/*/*.json"))
+    assert len(paths) == len(read_manifest(release))
+    for path in paths:
+        assert json_schema.problems(json.loads(path.read_text()), "record") == []
 
 
 def test_what_is_sound_is_not_made_again(own_cli: Command, inputs: list[object], copied: Path) -> None:
