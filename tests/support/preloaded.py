@@ -238,8 +238,10 @@ def serve() -> None:
         module = importlib.import_module(name)
         if name.startswith("exporter"):
             for found in pkgutil.walk_packages(module.__path__, f"{name}."):
-                if not found.name.endswith("__main__"):
-                    importlib.import_module(found.name)
+                # What cannot be imported is left for the command to stumble over.
+                with contextlib.suppress(Exception):
+                    if not found.name.endswith("__main__"):
+                        importlib.import_module(found.name)
     # The collector's marks would make a copy of every page for each fork.
     gc.collect()
     gc.freeze()
