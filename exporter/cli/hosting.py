@@ -13,16 +13,14 @@ from exporter.cli.options import path_type, warn
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=path_type)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for all.")
-@click.option(
-    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 for any port that is free."
-)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for every one.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 for any free port.")
 def serve(folder: Path, host: str, port: int) -> None:
     """Serve a release over HTTP, for tensorflow-hub and browsers.
 
-    DIR is a folder that `nasexport release` wrote; it is only read, and may be replaced meanwhile. With it,
-    hub.load("http://127.0.0.1:8000/google/imagenet/...") loads from here what it loaded from the hub. Prints the
-    address to standard output, and a line for each answer to standard error. Ctrl-C or SIGTERM ends it.
+    DIR is a folder that `nasexport release` wrote; it is only read, and may be replaced while it is served.
+    hub.load("http://127.0.0.1:8000/google/imagenet/...") then loads what it used to load from tfhub.dev. Prints the
+    address to standard output, and a line for each response to standard error. Ctrl-C or SIGTERM stops it.
     """
     from exporter.hosting.server import ReleaseServer
 
@@ -31,22 +29,22 @@ def serve(folder: Path, host: str, port: int) -> None:
         _signals_call(server.shutdown),
     ):
         if server.is_public:
-            warn(f"other machines may reach {server.url}: whoever does can read this release")
+            warn(f"other machines can reach {server.url}: anyone on the network can read this release")
         click.echo(server.url)
         server.serve_forever(poll_interval=0.2)
 
 
 @contextlib.contextmanager
-def _signals_call(end: Callable[[], None]) -> Iterator[None]:
-    """For the block, Ctrl-C and SIGTERM call ``end`` and are no failure."""
+def _signals_call(stop: Callable[[], None]) -> Iterator[None]:
+    """Within the block, Ctrl-C and SIGTERM call ``stop``, and the command then exits with 0."""
 
-    def begin_to_end(*_: object) -> None:
-        # Shutting down waits for the loop that the signal has interrupted.
-        threading.Thread(target=end, daemon=True).start()
+    def handle(*_: object) -> None:
+        # In a thread: stopping waits for the loop that the signal has interrupted.
+        threading.Thread(target=stop, daemon=True).start()
 
-    # A shell makes what it starts in the background deaf to Ctrl-C, which stays so.
+    # A shell starts background commands with Ctrl-C ignored; that is left as it is.
     numbers = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, begin_to_end) for number in numbers}
+    before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield
     finally:

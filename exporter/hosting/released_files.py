@@ -1,4 +1,4 @@
-"""The files of a release that may be replaced at any time: opened for each use, and known by their bytes."""
+"""Opens and hashes the files of a release for a server, while the release may be replaced at any time."""
 
 import contextlib
 import hashlib
@@ -11,35 +11,35 @@ from pathlib import Path
 from typing import BinaryIO
 
 from exporter.files.hashing import CHUNK
-from exporter.hosting.routes import Listed, Listing, listing
+from exporter.hosting.routes import ListedFile, Listing, listing
 from exporter.release.manifest import MANIFEST_FILE, read_manifest
 
 
 class UnavailableError(Exception):
-    """A file that is not what the manifest says; the message is for whoever runs the server."""
+    """A file is not what the manifest says; the message is for the operator of the server."""
 
 
 @dataclass(frozen=True)
 class OpenFile:
-    """A file, its size in bytes, and its sha256 in hexadecimal."""
+    """An open file, its size in bytes, and its sha256 in hexadecimal."""
 
     file: BinaryIO
     size: int
     sha256: str
-    _written: tuple[int, int]
+    _version: tuple[int, int]
 
     def has_changed(self) -> bool:
         """Whether it was written to since it was hashed."""
-        return _written(os.fstat(self.file.fileno())) != self._written
+        return _content_version(os.fstat(self.file.fileno())) != self._version
 
 
 class ReleasedFiles:
-    """A release in a folder, for many threads.
+    """The files of a release in a folder; safe for use by many threads.
 
-    A file is served under the sha256 of its bytes. Each is hashed when it is first asked for, and again when its
-    inode, size or times differ; where the manifest has another hash, it is not served. Size and time alone would not
-    do: the weights of any checkpoint of a model have the same size, and the manifest and the files of a release that
-    is replaced do not change at the same moment.
+    The sha256 of a file is its ETag. A file is hashed when it is first requested and again when its inode, size or
+    times have changed; if the manifest has another hash, it is not served. Comparing size and time alone would not be
+    enough: the weights of all checkpoints of a model have the same size, and when a release is replaced, its manifest
+    and its files do not change at the same moment.
 
     Raises:
         ReleaseError: there is no release in the folder, or its manifest is damaged.
@@ -47,41 +47,43 @@ class ReleasedFiles:
 
     def __init__(self, folder: Path):
         self._folder = folder
-        self._guard = threading.Lock()
-        self._listed: tuple[tuple[int, ...], Listing] | None = None
+        self._lock = threading.Lock()
+        #: The listing, and the identity of the manifest that it was read from.
+        self._listing: tuple[tuple[int, ...], Listing] | None = None
         self._hashing: dict[str, threading.Lock] = {}
+        #: For each path, the identity of the file and its sha256.
         self._hashes: dict[str, tuple[tuple[int, ...], str]] = {}
         self.listing()
 
     def listing(self) -> Listing:
-        """What the release has, by its manifest as it is now.
+        """What the release contains, according to its present manifest.
 
         Raises:
-            ReleaseError: it is gone, or damaged.
+            ReleaseError: the manifest is missing or damaged.
         """
         path = self._folder / MANIFEST_FILE
-        with self._guard:
+        with self._lock:
             try:
-                seen = _identity(path.stat())  # before it is read: what is written meanwhile is read the next time
+                identity = _identity(path.stat())  # before reading: what is written meanwhile is read the next time
             except OSError:
-                seen = ()
-            if self._listed is None or self._listed[0] != seen:
-                self._listed = None
-                self._listed = seen, listing(read_manifest(self._folder).values())
-            return self._listed[1]
+                identity = ()
+            if self._listing is None or self._listing[0] != identity:
+                self._listing = None
+                self._listing = identity, listing(read_manifest(self._folder).values())
+            return self._listing[1]
 
     @contextlib.contextmanager
-    def opened(self, listed: Listed) -> Iterator[OpenFile]:
-        """A file of the release, whose bytes are those that it is listed with.
+    def open(self, listed: ListedFile) -> Iterator[OpenFile]:
+        """Opens a file of the release and checks its hash against the manifest's.
 
         Raises:
-            FileNotFoundError: it is not there.
-            UnavailableError: it is no file, cannot be read, or has other bytes than the manifest says.
+            FileNotFoundError: there is no such file.
+            UnavailableError: it is not a regular file, cannot be read, or its hash is not that of the manifest.
         """
         with contextlib.ExitStack() as stack:
             try:
                 descriptor = self._descriptor(listed.path)
-                file = stack.enter_context(open(descriptor, "rb"))
+                file = stack.enter_context(os.fdopen(descriptor, "rb"))
                 status = os.fstat(descriptor)
                 if not stat.S_ISREG(status.st_mode):
                     raise UnavailableError(f"{listed.path}: is not a file")
@@ -92,29 +94,29 @@ class ReleasedFiles:
                 raise UnavailableError(f"{listed.path}: cannot be read: {error.strerror}") from error
             if listed.sha256 not in (None, sha256):
                 raise UnavailableError(f"{listed.path}: has sha256 {sha256}, expected {listed.sha256} by the manifest")
-            found = OpenFile(file, status.st_size, sha256, _written(status))
-            if found.has_changed():
+            opened = OpenFile(file, status.st_size, sha256, _content_version(status))
+            if opened.has_changed():
                 raise UnavailableError(f"{listed.path}: was changed while it was read")
-            yield found
+            yield opened
 
     def _descriptor(self, path: str) -> int:
-        """Opens a path from folder to folder, so that no link on the way is followed, whoever puts it there."""
+        """Opens a path folder by folder, so that no symbolic link on the way is followed."""
         *folders, name = path.split("/")
-        within = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        parent = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             for part in folders:
-                inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=within)
-                os.close(within)
-                within = inner
-            # Without O_NONBLOCK, a named pipe would hold the thread for good.
-            return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=within)
+                child = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+                os.close(parent)
+                parent = child
+            # Without O_NONBLOCK, opening a named pipe would block the thread for good.
+            return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=parent)
         finally:
-            os.close(within)
+            os.close(parent)
 
     def _sha256(self, path: str, descriptor: int) -> str:
-        with self._guard:
+        with self._lock:
             hashing = self._hashing.setdefault(path, threading.Lock())
-        with hashing:  # many clients at once: one of them hashes
+        with hashing:  # when many clients request a file at once, one thread hashes it
             identity = _identity(os.fstat(descriptor))
             known = self._hashes.get(path)
             if known is None or known[0] != identity:
@@ -132,10 +134,10 @@ def _hashed(read: Callable[[int], bytes]) -> str:
 
 
 def _identity(status: os.stat_result) -> tuple[int, ...]:
-    """Differs whenever a file was replaced or written to, also where its old time was given back to it."""
-    return status.st_dev, status.st_ino, status.st_ctime_ns, *_written(status)
+    """Changes whenever a file is replaced or written to, even if its modification time is set back afterwards."""
+    return status.st_dev, status.st_ino, status.st_ctime_ns, *_content_version(status)
 
 
-def _written(status: os.stat_result) -> tuple[int, int]:
-    """Differs when a file was written to; unlike `_identity` not when it was removed while it is open."""
+def _content_version(status: os.stat_result) -> tuple[int, int]:
+    """Changes when a file is written to; unlike `_identity` not when an open file is removed."""
     return status.st_size, status.st_mtime_ns

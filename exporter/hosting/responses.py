@@ -1,16 +1,16 @@
-"""How a file is sent over HTTP: whole, in part, or not at all where the client has it."""
+"""Responses with a file: all of it, a range, or only headers when the client has it already (RFC 9110)."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from exporter.hosting.routes import Listed
+from exporter.hosting.routes import ListedFile
 
-#: A version can be built anew, and its files belong together: what was cached must be asked for again, which costs
-#: an answer without content as long as nothing has changed.
-_CACHED = "public, no-cache"
+#: A version can be built again, and its files belong together, so clients must revalidate what they cached; as long as
+#: nothing has changed, that costs a response without content.
+_CACHE_CONTROL = "public, no-cache"
 
-#: More digits than any size has; Python refuses to read thousands of them.
+#: 18 digits are more than any file size has; Python refuses to convert thousands of them.
 _RANGE = re.compile(r"bytes\s*=\s*([0-9]{0,18})\s*-\s*([0-9]{0,18})\s*", re.IGNORECASE)
 
 _ETAG = re.compile(r'(?:W/)?("[^"]*")')
@@ -18,7 +18,7 @@ _ETAG = re.compile(r'(?:W/)?("[^"]*")')
 
 @dataclass(frozen=True)
 class Delivery:
-    """An answer with a file: status, headers, and the bytes to send, from ``start`` on."""
+    """A response with a file: status, headers, and which bytes to send: ``length`` of them from ``start`` on."""
 
     status: int
     headers: Mapping[str, str]
@@ -26,43 +26,47 @@ class Delivery:
     length: int = 0
 
 
-def deliver(file: Listed, size: int, sha256: str, method: str, headers: Mapping[str, str]) -> Delivery:
-    """How a file of ``size`` bytes with this hash is sent: the whole, one part of it, or nothing that is not needed.
+def deliver(file: ListedFile, size: int, sha256: str, method: str, headers: Mapping[str, str]) -> Delivery:
+    """The response to a request for a file of ``size`` bytes with this hash.
 
-    ``headers`` are the request's, with names in the case of ``If-None-Match``.
+    Args:
+        file: what is sent.
+        size: its size in bytes.
+        sha256: its hash in hexadecimal, which is its ETag.
+        method: GET or HEAD.
+        headers: those of the request, with names in title case, such as ``If-None-Match``.
     """
     etag = f'"{sha256}"'
-    kept = {"ETag": etag, "Cache-Control": _CACHED}
-    if not _matches(headers.get("If-Match"), etag, True, weak=False):
+    validators = {"ETag": etag, "Cache-Control": _CACHE_CONTROL}
+    if not _matches(headers.get("If-Match"), etag, default=True, weak=False):
         return Delivery(412, {"ETag": etag, "Cache-Control": "no-store", "Content-Length": "0"})
-    if _matches(headers.get("If-None-Match"), etag, False, weak=True):
-        return Delivery(304, kept)
-    described = {**kept, "Content-Type": file.content_type, "Accept-Ranges": "bytes"}
-    part = _range(headers, size, etag) if method == "GET" else None
-    if part is None:
-        return Delivery(200, {**described, "Content-Length": str(size)}, 0, size)
-    start, end = part
+    if _matches(headers.get("If-None-Match"), etag, default=False, weak=True):
+        return Delivery(304, validators)
+    entity = {**validators, "Content-Type": file.content_type, "Accept-Ranges": "bytes"}
+    requested = _range(headers, size, etag) if method == "GET" else None
+    if requested is None:
+        return Delivery(200, {**entity, "Content-Length": str(size)}, 0, size)
+    start, end = requested
     if start >= end:
-        unmet = {"Content-Range": f"bytes */{size}", "Cache-Control": "no-store", "Content-Length": "0"}
-        return Delivery(416, unmet)
+        return Delivery(416, {"Content-Range": f"bytes */{size}", "Cache-Control": "no-store", "Content-Length": "0"})
     length = end - start
-    ranged = {"Content-Range": f"bytes {start}-{end - 1}/{size}", "Content-Length": str(length)}
-    return Delivery(206, {**described, **ranged}, start, length)
+    partial = {"Content-Range": f"bytes {start}-{end - 1}/{size}", "Content-Length": str(length)}
+    return Delivery(206, {**entity, **partial}, start, length)
 
 
-def _matches(header: str | None, etag: str, without: bool, weak: bool) -> bool:
-    """Whether one of a header's tags is this one; ``without`` where there is no such header."""
+def _matches(header: str | None, etag: str, default: bool, weak: bool) -> bool:
+    """Whether a header lists this tag (if ``weak``, also as a weak one); ``default`` if there is no such header."""
     if header is None:
-        return without
+        return default
     tags = (match for match in _ETAG.finditer(header) if weak or not match[0].startswith("W/"))
     return header.strip() == "*" or any(match[1] == etag for match in tags)
 
 
 def _range(headers: Mapping[str, str], size: int, etag: str) -> tuple[int, int] | None:
-    """The first byte asked for and the one after the last; None for all.
+    """The first byte of the requested range and the byte after its last; None for the whole file.
 
-    Nothing lies between them where no byte is there to be sent. Several parts at once are answered with all, which a
-    server is free to do, and so is what makes no sense.
+    The range is empty if it lies beyond the end of the file. Requests for several ranges and invalid ones are answered
+    with the whole file, which RFC 9110 allows.
     """
     match = _RANGE.fullmatch(headers.get("Range", "").strip())
     if match is None or headers.get("If-Range", etag).strip() != etag:

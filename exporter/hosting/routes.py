@@ -1,8 +1,9 @@
-"""What a server of a release answers: from the manifest, the address and the headers of a request.
+"""Which file of a release, or which short text, answers a request for an address.
 
-tensorflow-hub asks for ``HANDLE?tf-hub-format=compressed`` and takes a ``.tar.gz``; people open ``HANDLE`` and get the
-model page. Only what the manifest lists has an address: an address is looked up in a table, and is never made into a
-path. Nothing here reads or sends: `exporter.hosting.released_files` and `exporter.hosting.server` do.
+tensorflow-hub requests ``HANDLE?tf-hub-format=compressed`` and expects a ``.tar.gz``; people open ``HANDLE`` in a
+browser and get the model page. Only files that the manifest lists are served: an address is looked up in a table and
+never turned into a path. This module does no input or output: `exporter.hosting.released_files` reads the files and
+`exporter.hosting.handler` sends them.
 """
 
 import re
@@ -24,13 +25,13 @@ _TYPES = {
     ".txt": "text/plain; charset=utf-8",
     "": "application/octet-stream",
 }
-#: So many handles are named in a refusal.
-_MOST_NAMED = 50
+#: Handles that a 404 lists at most.
+_MAX_HANDLES_LISTED = 50
 
 
 @dataclass(frozen=True)
-class Listed:
-    """A file that is served: its path in the release, and its sha256 in hexadecimal where the manifest has it."""
+class ListedFile:
+    """A file that is served: its path in the release, and its sha256 in hexadecimal if the manifest states it."""
 
     path: str
     sha256: str | None = None
@@ -44,15 +45,15 @@ class Listed:
 
 @dataclass(frozen=True)
 class Listing:
-    """All that a release serves: files by their path, and records by their handle."""
+    """Everything that is served of a release: files by path, and records by handle."""
 
-    files: Mapping[str, Listed]
+    files: Mapping[str, ListedFile]
     records: Mapping[str, Record]
 
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer in words: its status, headers and text."""
+    """An answer that is a short text: its status, headers and text."""
 
     status: int
     text: str
@@ -60,50 +61,50 @@ class Reply:
 
 
 def listing(records: Iterable[Record]) -> Listing:
-    """What the records of a release list, their own files, and those that every release has."""
-    known = {record.handle: record for record in records}
-    listed = [Listed(path) for path in (MANIFEST_FILE, SUMS_FILE, PROVENANCE_FILE, INDEX_FILE)]
-    for record in known.values():
-        listed.append(Listed(record.place.record))
-        listed += [Listed(file.path, file.sha256) for file in record.all_files]
-    return Listing({file.path: file for file in listed if _is_plain(file.path)}, known)
+    """The listing of a release with these records: their files, and the files that every release has."""
+    by_handle = {record.handle: record for record in records}
+    files = [ListedFile(path) for path in (MANIFEST_FILE, SUMS_FILE, PROVENANCE_FILE, INDEX_FILE)]
+    for record in by_handle.values():
+        files.append(ListedFile(record.place.record))
+        files += [ListedFile(file.path, file.sha256) for file in record.all_files]
+    return Listing({file.path: file for file in files if _is_safe(file.path)}, by_handle)
 
 
-def _is_plain(path: str) -> bool:
-    """Whether a path leads down only, to nothing hidden, also where a manifest says otherwise."""
+def _is_safe(path: str) -> bool:
+    """Whether a path stays inside the release and names nothing hidden, whatever a manifest lists."""
     return "\0" not in path and all(part and not part.startswith(".") for part in path.split("/"))
 
 
-def route(listing: Listing, target: str) -> Listed | Reply:
-    """What a request is about. ``target`` is the request's, as it came: a path with a query, or a whole URL."""
+def route(listing: Listing, target: str) -> ListedFile | Reply:
+    """The file or the text that answers a request. ``target`` is that of the request line: path and query, or a URL."""
     path, query = _parts(target)
     if path is None:
-        return nothing(listing)
-    wanted = dict(parse_qsl(query, errors="replace")).get(_FORMAT)
+        return not_found(listing)
+    format_ = dict(parse_qsl(query, errors="replace")).get(_FORMAT)
     record = listing.records.get(path.removesuffix("/"))
     file = listing.files.get(path or INDEX_FILE)
-    if wanted == "uncompressed" and (record or file):
-        return _no_bucket()
-    if record and wanted == "compressed":
-        return listing.files.get(record.archive.path) or nothing(listing)
-    if record and wanted is None:
-        # The page's links are relative to the folder that it lies in.
+    if format_ == "uncompressed" and (record or file):
+        return _uncompressed_refused()
+    if record and format_ == "compressed":
+        return listing.files.get(record.archive.path) or not_found(listing)
+    if record and format_ is None:
+        # The page's links are relative to the folder that contains it.
         if path.endswith("/"):
             return _redirect(f"../{record.version}")
         file = listing.files.get(record.page_html.path)
     if file:
         return file
-    if wanted is None and any(handle.startswith(path.removesuffix("/") + "/") for handle in listing.records):
+    if format_ is None and any(handle.startswith(path.removesuffix("/") + "/") for handle in listing.records):
         return _redirect("../" * path.count("/") or "./")
-    return nothing(listing)
+    return not_found(listing)
 
 
 def _parts(target: str) -> tuple[str | None, str]:
-    """Path, without the first slash, and query; None for a path that can be nothing's.
+    """The path, without its first slash, and the query; the path is None if no file can have it.
 
-    Each part of a path is decoded by itself, and once: an encoded slash or a second layer of encoding finds nothing.
+    Each part of a path is decoded separately and once, so an encoded slash or a double encoding matches no file.
     """
-    if re.match(r"https?://", target, re.IGNORECASE):  # as a proxy is asked
+    if re.match(r"https?://", target, re.IGNORECASE):  # the form that proxies are sent
         target = "/" + target.split("://", 1)[1].partition("/")[2]
     path, _, query = target.partition("#")[0].partition("?")
     if not path.startswith("/"):
@@ -115,22 +116,23 @@ def _parts(target: str) -> tuple[str | None, str]:
     return None if any("/" in part for part in decoded) else "/".join(decoded), query
 
 
-def nothing(listing: Listing) -> Reply:
-    """Says what there is."""
+def not_found(listing: Listing) -> Reply:
+    """A 404 that lists the handles of the release."""
     handles = sorted(listing.records)
-    named = "".join(f"  /{handle}\n" for handle in handles[:_MOST_NAMED])
-    more = f"  and {len(handles) - _MOST_NAMED} more\n" if len(handles) > _MOST_NAMED else ""
-    return Reply(404, f"There is nothing at this address. This release has:\n{named}{more}/ is its index.\n")
+    lines = "".join(f"  /{handle}\n" for handle in handles[:_MAX_HANDLES_LISTED])
+    more = f"  and {len(handles) - _MAX_HANDLES_LISTED} more\n" if len(handles) > _MAX_HANDLES_LISTED else ""
+    return Reply(404, f"There is nothing at this address. This release has:\n{lines}{more}/ is its index.\n")
 
 
-def _no_bucket() -> Reply:
-    """The hub answered 303 with a gs:// address as its text. tensorflow-hub prints what it gets in place of one.
+def _uncompressed_refused() -> Reply:
+    """Refuses to name a gs:// address, which the hub sent as the text of a 303.
 
-    It tells its user nothing of an answer with another status, which is why this one has that status, and no Location.
+    tensorflow-hub prints the text that it gets instead of an address, but only if the status is 303; hence this status,
+    without a Location.
     """
     return Reply(
         303,
-        "no gs:// address: this server is no bucket. "
+        "This server has no gs:// addresses of uncompressed models. "
         "Set TFHUB_MODEL_LOAD_FORMAT=COMPRESSED, or copy the unpacked files and load them from their folder.\n",
     )
 
@@ -144,7 +146,5 @@ def method_refused() -> Reply:
 
 
 def unavailable() -> Reply:
-    text = (
-        "The release is being replaced, or is damaged: try again, and tell whoever runs this server if it stays so.\n"
-    )
+    text = "The release is being replaced or is damaged. Try again; if this persists, tell the server's operator.\n"
     return Reply(503, text, {**_TEXT, "Retry-After": "5"})

@@ -1,4 +1,8 @@
-"""Serves a release over HTTP, read-only, to many clients at once."""
+"""Serves a release over HTTP, read-only, to many clients at once.
+
+Neither waitress 3.0.2 nor uvicorn 0.54 replaces this: both keep a client that sends its request byte by byte, or never
+reads its response, for longer than any limit that they can be given, and ten tests of serving fail with waitress.
+"""
 
 import contextlib
 import errno
@@ -16,16 +20,21 @@ from exporter.errors import ServingError
 from exporter.hosting.handler import WARNING, Handler
 from exporter.hosting.released_files import ReleasedFiles
 
-#: Seconds that a client may take to ask, and that it may take no byte of what it is sent.
-PATIENCE = 60.0
-#: Connections at once; each needs a thread and two files, of the 1024 that a process usually may open.
-MOST_CLIENTS = 256
+#: Seconds that a client may take to send a request, and that it may go without reading any of the response.
+CLIENT_TIMEOUT = 60.0
+#: Simultaneous connections; each needs a thread and two of the 1024 file descriptors that a process usually has.
+MAX_CONNECTIONS = 256
 
 
 class ReleaseServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    """Listens from the moment it is made; ``serve_forever`` answers.
+    """Listens as soon as it is created; ``serve_forever`` answers requests.
 
-    ``log`` gets each line for whoever runs the server, from many threads. ``patience`` is in seconds, see `PATIENCE`.
+    Args:
+        folder: the release.
+        host: the address to listen on.
+        port: the port; 0 for any free one.
+        log: called with each line of the log, from many threads.
+        client_timeout: in seconds, see `CLIENT_TIMEOUT`.
 
     Raises:
         ReleaseError: there is no release in the folder, or its manifest is damaged.
@@ -34,16 +43,16 @@ class ReleaseServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
 
     allow_reuse_address = True
     request_queue_size = 128
-    daemon_threads = False  # one that writes a line while the interpreter ends can make it crash
+    daemon_threads = False  # one that writes to the log while the interpreter shuts down can make it crash
 
     def __init__(
-        self, folder: Path, host: str, port: int, log: Callable[[str], None], patience: float = PATIENCE
+        self, folder: Path, host: str, port: int, log: Callable[[str], None], client_timeout: float = CLIENT_TIMEOUT
     ) -> None:
         self.files = ReleasedFiles(folder)
         self.log = log
-        self.patience = patience
-        #: Connections that are in the middle of asking, with the time when they began.
-        self.asking: dict[socket.socket, float] = {}
+        self.client_timeout = client_timeout
+        #: Connections that are being sent a request, with the time when it began.
+        self.request_started: dict[socket.socket, float] = {}
         self._connections: set[socket.socket] = set()
         try:
             self.address_family, _, _, _, address = socket.getaddrinfo(
@@ -51,7 +60,7 @@ class ReleaseServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
             )[0]
             super().__init__(address, Handler)  # type: ignore[arg-type]
         except OSError as error:
-            raise ServingError(_refusal(host, port, error)) from error
+            raise ServingError(_cannot_listen(host, port, error)) from error
 
     @property
     def url(self) -> str:
@@ -60,12 +69,12 @@ class ReleaseServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
 
     @property
     def is_public(self) -> bool:
-        """Whether other machines may reach it."""
+        """Whether other machines can reach it."""
         return not ipaddress.ip_address(str(self.server_address[0]).partition("%")[0]).is_loopback
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self._connections.add(request)
-        if len(self._connections) > MOST_CLIENTS:
+        if len(self._connections) > MAX_CONNECTIONS:
             request.settimeout(0)
             with contextlib.suppress(OSError):
                 request.sendall(b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n")
@@ -78,33 +87,33 @@ class ReleaseServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         super().shutdown_request(request)
 
     def service_actions(self) -> None:
-        """Ends connections that ask too slowly, which a limit to each of their bytes would not."""
-        latest = time.monotonic() - self.patience
-        for connection, since in self.asking.copy().items():
-            if since < latest:
-                _end(connection)
+        """Disconnects clients whose request takes too long; a timeout for each read would not catch a slow trickle."""
+        oldest = time.monotonic() - self.client_timeout
+        for connection, since in self.request_started.copy().items():
+            if since < oldest:
+                _disconnect(connection)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         self.log(f"{WARNING}an answer to {client_address[0]} failed: {sys.exc_info()[1]!r}")
 
     def server_close(self) -> None:
-        """Stops listening, ends all connections, and waits for their threads."""
+        """Stops listening, disconnects all clients, and waits for their threads."""
         for connection in self._connections.copy():
-            _end(connection)
+            _disconnect(connection)
         super().server_close()
 
 
-def _end(connection: socket.socket) -> None:
+def _disconnect(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
 
 
-def _refusal(host: str, port: int, error: OSError) -> str:
-    tried = f"cannot listen on port {port} of {host}"
+def _cannot_listen(host: str, port: int, error: OSError) -> str:
+    failure = f"cannot listen on port {port} of {host}"
     if error.errno == errno.EADDRINUSE:
-        return f"{tried}: another program does; choose another --port, or 0 for any that is free"
+        return f"{failure}: another program already does; choose another --port, or 0 for any free one"
     if error.errno in (errno.EACCES, errno.EPERM):
-        return f"{tried}: the system does not allow it; choose a --port from 1024 up, such as 8000"
+        return f"{failure}: the system does not allow it; choose a --port from 1024 up, such as 8000"
     if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-        return f"{tried}: that is no address of this machine; choose --host 127.0.0.1, or 0.0.0.0 for all of them"
-    return f"{tried}: {error.strerror or os.strerror(error.errno or 0)}; choose another --host or --port"
+        return f"{failure}: this machine has no such address; choose --host 127.0.0.1, or 0.0.0.0 for all of them"
+    return f"{failure}: {error.strerror or os.strerror(error.errno or 0)}; choose another --host or --port"
