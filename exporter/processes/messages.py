@@ -1,7 +1,7 @@
 """What the command's process and a worker write to each other: JSON, a line for each message.
 
 msgspec converts between types and plain values. The text is `json`'s, which escapes what is not ASCII: file names need
-not be valid UTF-8. This module is imported where a job runs, as importing msgspec takes a while.
+not be valid UTF-8, which msgspec's own encoder refuses.
 """
 
 import json

@@ -24,6 +24,7 @@ from exporter.errors import WorkerError
 from exporter.processes import fork_server
 from exporter.processes.fork_server import Forked, ForkServer, ForkServerError
 from exporter.processes.job import Event, Finished, Job, Request, Result
+from exporter.processes.messages import Done, Failed, Happened, Said, decode_message, encode, from_plain
 from exporter.progress import Say
 
 AnyJob: TypeAlias = Job[Any, Any, Any]
@@ -106,9 +107,6 @@ def _run(
     time_limit: float | None,
     temporary: str,
 ) -> Finished[Result]:
-    # Most commands run no job.
-    from exporter.processes.messages import Done, Failed, Happened, Said, decode_message, encode, from_plain
-
     events = {event.__name__: event for event in job.events}
     process = _started(job, debug, dict.fromkeys(("TMPDIR", "TEMP", "TMP"), temporary))
     assert process.stdin and process.stdout

@@ -63,6 +63,18 @@ class Command:
         """The same command with more environment variables."""
         return Command(self.folder, {**self.variables, **variables})
 
+    def with_job_doing(self, job: str, action: str, folder: Path) -> "Command":
+        """The same command, in which each process that is started for a job, such as "INSPECT", first runs some Python.
+
+        Args:
+            action: one line of it; ``sys`` and ``time`` are imported.
+            folder: where it is written down.
+        """
+        (folder / "sitecustomize.py").write_text(
+            f"import sys, time\nif sys.argv[-1].endswith(':{job}'):\n    {action}\n", encoding="utf-8"
+        )
+        return self.with_variables(PYTHONPATH=f"{folder}:{self.env['PYTHONPATH']}")
+
     def arguments(self, *args: object) -> list[str]:
         return [sys.executable, "-m", "exporter", *map(str, args)]
 

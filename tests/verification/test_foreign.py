@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import bundles
-from tests.support.command import Command, artifact_folder, refusal
+from tests.support.command import Command, artifact_folder, refusal, succeeded
 
 
 def _foreign(output: Path, folder: Path, version: int, task: str = "feature_vector") -> Path:
@@ -92,3 +92,16 @@ if sys.argv[-1].endswith(":PROBE") or "serve_forks" in "".join(sys.orig_argv):
     if how == "crash":
         assert "the last words" not in result.stderr
         assert "the last words" in cli("--debug", "verify", path, *options).stderr
+
+
+def test_debug_and_time_limit_are_of_the_process_that_looks_at_it_too(
+    own_cli: Command, tiny: Path, tiny_artifacts: Path, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    copy = _foreign(tiny_artifacts, tmp_path, 5)
+    command = ("verify", copy, "--model", tiny, "--checkpoint", tiny_checkpoint)
+    saying = own_cli.with_job_doing("INSPECT", "print('looking at it', file=sys.stderr)", tmp_path)
+    assert "looking at it" in succeeded(saying("--debug", *command)).stderr
+    assert "looking at it" not in succeeded(saying(*command)).stderr
+    hanging = own_cli.with_job_doing("INSPECT", "time.sleep(600)", tmp_path)
+    message = refusal(hanging(*command, "--time-limit", 2))
+    assert "'inspect' took longer than 2 s" in message and "--time-limit" in message
