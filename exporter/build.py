@@ -18,8 +18,9 @@ from exporter.models.formats import FORMATS, Format
 from exporter.processes import run
 from exporter.progress import SILENT, Listener
 from exporter.settings import Settings
+from exporter.verification.choices import Choices
 from exporter.verification.results import Expected, Report, require_passed
-from exporter.verification.verifier import Choices, Verifier
+from exporter.verification.verifier import Verifier
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from exporter.models.config import model
 from exporter.processes import run
 from exporter.reference.jobs import KINDS, Kind
 from exporter.settings import Settings
+from exporter.verification.choices import Choices
 from exporter.verification.results import TOLERANCE
 
 
@@ -60,14 +61,11 @@ def verify(
     """
     from exporter.progress import progress
     from exporter.report import page
-    from exporter.verification import verifier
     from exporter.verification import verify as verification
 
     if version is not None and name is None:
         raise click.UsageError("--version goes with --model")
-    choices = verifier.Choices(
-        model(name) if name else None, version, against, reference, time_limit, report_file is not None
-    )
+    choices = Choices(model(name) if name else None, version, against, reference, time_limit, report_file is not None)
     with page.opened(report_file) as subjects:
         with progress("verify", None, warn) as listener:
             reports = verification.verify(paths, checkpoint, settings, choices, listener=listener, debug=debug)

@@ -23,8 +23,9 @@ from exporter.reference import recorded as references
 from exporter.reference.jobs import REFERENCE, ReferenceRequest
 from exporter.reference.result import read
 from exporter.settings import Settings
+from exporter.verification.choices import Choices
 from exporter.verification.results import Expected, Report
-from exporter.verification.verifier import Choices, Verifier
+from exporter.verification.verifier import Verifier
 
 
 def expected_of(path: Path, choices: Choices = Choices(), *, debug: bool = False) -> tuple[Expected, Metadata | None]:

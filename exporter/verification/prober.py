@@ -1,0 +1,56 @@
+"""Runs artifacts one after the other, and keeps what they gave: an artifact that follows is spared some of the work."""
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from exporter.artifact import folder as artifact
+from exporter.models.config import Task
+from exporter.probe.jobs import PROBE, PreviousProbe, ProbeRequest, ProbeSummary
+from exporter.processes.runner import Runner
+from exporter.progress import Say
+from exporter.verification.results import Expected
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What an artifact gave: the folder that its probe wrote, and a summary; ``content`` is the hash of its files."""
+
+    content: str
+    output: Path
+    summary: ProbeSummary
+
+
+class Prober:
+    """Probes artifacts; keeps the last probe of each task and version.
+
+    Several threads may probe at the same time, though not artifacts of one task and version.
+    """
+
+    def __init__(self, runner: Runner):
+        self._runner = runner
+        self._kept: dict[tuple[Task, int], Probed] = {}
+
+    def probe(self, path: Path, expected: Expected, say: Say) -> Probed:
+        """What the artifact in ``path`` gives; equal files, and equal networks, run once where they follow each other.
+
+        Raises:
+            ArtifactError: it does not load, or does not run.
+            WorkerError: its process came to a bad end.
+        """
+        content, previous = artifact.content(path), list(self._kept.values())
+        if same := next((probed for probed in previous if probed.content == content), None):
+            say("loading the artifact")
+            say("not running the artifact: the same files ran before")
+            return same
+        output = Path(tempfile.mkdtemp(dir=self._runner.folder)) / "found"
+        reusable = tuple(
+            PreviousProbe(probed.output, probed.summary.network) for probed in previous if probed.summary.network
+        )
+        request = ProbeRequest(path, expected.config.image_size, output, reusable)
+        probed = Probed(content, output, self._runner.run(PROBE, request, say))
+        if replaced := self._kept.pop((expected.task, expected.version), None):
+            shutil.rmtree(replaced.output.parent)
+        self._kept[expected.task, expected.version] = probed
+        return probed

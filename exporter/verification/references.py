@@ -1,0 +1,72 @@
+"""Gets what the artifacts of a checkpoint are compared with: recorded before, or computed in processes of their own."""
+
+from dataclasses import dataclass
+
+from exporter.checkpoint.source import Source
+from exporter.errors import ArtifactError, ConfigError
+from exporter.models.config import ModelConfig, Task
+from exporter.processes.runner import Runner
+from exporter.progress import Say
+from exporter.reference import recorded
+from exporter.reference.jobs import (
+    INDEPENDENT,
+    KERAS_NETWORKS,
+    REFERENCE,
+    IndependentRequest,
+    Kind,
+    ReferenceRequest,
+)
+from exporter.reference.result import Reference, read
+from exporter.settings import Settings
+from exporter.verification.choices import Choices
+
+
+@dataclass(frozen=True)
+class References:
+    """What artifacts are compared with.
+
+    ``reference`` is what they must give; ``independent`` has what other implementations gave. ``notes`` are for the
+    reports of the artifacts.
+    """
+
+    reference: Reference
+    independent: dict[Kind, Reference]
+    notes: tuple[str, ...]
+
+
+def get(
+    config: ModelConfig, source: Source, task: Task, settings: Settings, choices: Choices, runner: Runner, say: Say
+) -> References:
+    """The reference of a checkpoint: a recorded one, one that is computed now, or both where the first is not whole.
+
+    Raises:
+        ArtifactError: the recorded one is damaged, or another model's.
+        ConfigError: another implementation was asked for that does not exist.
+        CheckpointError: the checkpoint is not that of the model.
+    """
+    reference = Reference()
+    notes: tuple[str, ...] = ()
+    if path := choices.reference or recorded.find(source.files, settings):
+        reference, facts = recorded.load(path, config.name)
+        if facts.get("files") != source.files:
+            raise ArtifactError(f"{path} was recorded from other files than those of the checkpoint")
+        notes = (f"compared with a recorded reference ({facts['recorded_with']})",)
+    if not reference.is_whole:
+        # What the original network gave counts for more than what ours gives.
+        reference = _computed(config, source, task, runner, say).preceded_by(reference)
+    independent = {kind: _independent(kind, config, source, runner, say) for kind in choices.against}
+    return References(reference, independent, notes)
+
+
+def _computed(config: ModelConfig, source: Source, task: Task, runner: Runner, say: Say) -> Reference:
+    output = runner.folder / "reference"
+    runner.run(REFERENCE, ReferenceRequest(config, source.prefix, task, output), say)
+    return read(output)
+
+
+def _independent(kind: Kind, config: ModelConfig, source: Source, runner: Runner, say: Say) -> Reference:
+    if kind == "keras" and config.name not in KERAS_NETWORKS:
+        raise ConfigError(f"Keras Applications has no {config.name}: compare it with --against numpy")
+    output = runner.folder / f"independent-{kind}"
+    runner.run(INDEPENDENT, IndependentRequest(config, source.prefix, kind, output), say)
+    return read(output)
