@@ -2,31 +2,32 @@
 
 import contextlib
 import dataclasses
-import itertools
 import shutil
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from exporter.artifact.jobs import EXPORT, ExportRequest, ExportTarget, ReadCheckpoint, WritingTarget, export_warnings
+from exporter.artifact.jobs import EXPORT, ExportTarget, export_warnings
 from exporter.checkpoint.source import Source
-from exporter.errors import NasexportError, ReleaseError, WorkerError
-from exporter.models.config import TASKS, ModelConfig, largest_task
-from exporter.models.formats import FORMATS
+from exporter.errors import NasexportError, ReleaseError
+from exporter.models.config import ModelConfig, largest_task
 from exporter.probe.jobs import PROBE
-from exporter.processes import run as worker
+from exporter.processes import run
 from exporter.processes.memory import expected_memory
 from exporter.processes.scheduler import Task
 from exporter.progress import Listener
 from exporter.reference.jobs import REFERENCE
 from exporter.release import artifact
+from exporter.release.chains import chains
+from exporter.release.exports import Exported, export
 from exporter.release.folder import PARTIAL
 from exporter.release.plan import Planned, Target
 from exporter.settings import Settings
-from exporter.verification.verifier import Choices, Verifier
+from exporter.verification.choices import Choices
+from exporter.verification.verifier import Verifier
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,24 @@ class Outcome:
         return {"artifacts": [dataclasses.asdict(made) for made in self.made], "peaks": peaks, "seconds": self.seconds}
 
 
+class _Preparation:
+    """What must be done before the first artifact of a model can be verified: its export, and its reference."""
+
+    def __init__(self) -> None:
+        self._waiting = {EXPORT.name, REFERENCE.name}
+        self._failed = False
+
+    def finish(self, job: str) -> bool:
+        """Notes that one of the two is done; whether both are now."""
+        self._waiting.discard(job)
+        return not self._waiting
+
+    def fail(self) -> bool:
+        """Notes that one of the two failed, and will never be done; whether it is the first that did."""
+        first, self._failed = not self._failed, True
+        return first
+
+
 class ModelTasks:
     """What is to be made of one model: exported by one process, and verified against one reference."""
 
@@ -78,17 +97,16 @@ class ModelTasks:
         self._listener, self._debug = listener, debug
         self._guard = threading.Lock()
         self._partial = release / PARTIAL / config.name
-        self._read: ReadCheckpoint | None = None
-        self._failures: dict[str, str] = {}
-        self._waits_for = 2
+        self._preparation = _Preparation()
+        self._exported: Exported | None = None
         #: By the handle of an artifact, those to be completed once it is.
-        self._after: dict[str, list[Planned]] = {}
+        self._following: dict[str, list[Planned]] = {}
 
     def tasks(self, stack: contextlib.ExitStack) -> list[Task]:
         """Export and reference, which bring forth the rest; ``stack`` ends what they need when all is done."""
         self._partial.mkdir(parents=True)
         tasks = {each.target.task for each in self._todo}
-        stack.enter_context(worker.shared_import(EXPORT))
+        stack.enter_context(run.shared_import(EXPORT))
         self._verifier = stack.enter_context(
             Verifier(
                 self.config,
@@ -100,10 +118,11 @@ class ModelTasks:
                 debug=self._debug,
             )
         )
-        return [
-            Task(expected_memory(EXPORT, self.config), self._export, self._ready, self._all_failed),
-            Task(expected_memory(REFERENCE, self.config), self._prepare, self._ready, self._all_failed),
-        ]
+        return [self._prepared_by(EXPORT, self._export), self._prepared_by(REFERENCE, self._prepare)]
+
+    def _prepared_by(self, job: run.AnyJob, do: Callable[[], None]) -> Task:
+        memory = expected_memory(job, self.config)
+        return Task(memory, do, lambda: self._completions(self._preparation.finish(job.name)), self._all_failed)
 
     def _folder(self, target: Target) -> Path:
         return self._partial / f"{target.task}-{target.version}"
@@ -112,80 +131,36 @@ class ModelTasks:
         with self._guard:
             self._listener.step(text)
 
+    def _say(self, text: str) -> None:
+        self._step(f"{self.config.name}: {text}")
+
     def _export(self) -> None:
-        """Exports all targets; where the process ends before it is done, a new one goes on after the guilty target."""
-        waiting = list(self._todo)
-        while waiting:
-            writing: Path | None = None
-
-            def on_event(event: ReadCheckpoint | WritingTarget) -> None:
-                nonlocal writing
-                if isinstance(event, ReadCheckpoint):
-                    self._read = event
-                else:
-                    writing = event.folder
-
-            try:
-                finished = worker.run(
-                    EXPORT,
-                    self._request(waiting),
-                    lambda said: self._step(f"{self.config.name}: {said}"),
-                    self._debug,
-                    on_event=on_event,
-                    scratch=self._partial,
-                )
-            except WorkerError as error:
-                if not writing:
-                    raise
-                guilty = next(each for each in waiting if self._folder(each.target) == writing)
-                self._failures[guilty.target.place.handle] = str(error)
-                waiting = waiting[waiting.index(guilty) + 1 :]
-                continue
-            self._saw_peak(EXPORT.name, finished.peak_memory)
-            failed = {each.folder: each.failure for each in finished.result.failed}
-            for each in waiting:
-                if failure := failed.get(self._folder(each.target)):
-                    self._failures[each.target.place.handle] = failure.message
-            break
-        assert self._read
-        for text in export_warnings(self._source, self._read):
+        targets = {
+            each.place.handle: ExportTarget(each.task, each.version, each.momentum, self._folder(each))
+            for each in (planned.target for planned in self._todo)
+        }
+        self._exported = export(self.config, self._source, targets, self._say, self._debug, self._partial)
+        if peak := self._exported.peak_memory:
+            self._keep_peak(EXPORT.name, peak)
+        for text in export_warnings(self._source, self._exported.read):
             self._listener.warn(text)
 
-    def _request(self, planned: Sequence[Planned]) -> ExportRequest:
-        targets = (each.target for each in planned)
-        return ExportRequest(
-            self.config,
-            self._source.prefix,
-            tuple(ExportTarget(t.task, t.version, t.momentum, self._folder(t)) for t in targets),
-        )
-
     def _prepare(self) -> None:
-        self._verifier.prepare(lambda said: self._step(f"{self.config.name}: {said}"))
+        self._verifier.prepare(self._say)
 
-    def _ready(self) -> list[Task]:
+    def _completions(self, prepared: bool) -> list[Task]:
         """A task for each artifact that may come first, once there are both artifacts and reference."""
-        self._waits_for -= 1
-        if self._waits_for:
+        if not prepared:
             return []
-        for handle, reason in self._failures.items():
-            self._outcome.made.append(Made(handle, "failed", reason))
-        chains: dict[tuple[str, str], list[Planned]] = {}
-        for each in self._todo:
-            if each.target.place.handle not in self._failures:
-                chains.setdefault((each.target.format, each.target.task), []).append(each)
-        # What they have in common is verified once: versions of one task, and with some formats both tasks.
-        pairs = [pair for chain in chains.values() for pair in itertools.pairwise(chain)]
-        first = {key: chain[0] for key, chain in chains.items()}
-        for name in [name for name, spec in FORMATS.items() if spec.shares_between_tasks]:
-            of_tasks = [(name, task) for task in TASKS if (name, task) in first]
-            pairs += [(first[of_tasks[0]], first.pop(key)) for key in of_tasks[1:]]
-        for before, after in pairs:
-            self._after.setdefault(before.target.place.handle, []).append(after)
-        return [self._completion(each) for each in first.values()]
+        assert self._exported
+        failures = self._exported.failures
+        self._outcome.made += [Made(handle, "failed", reason) for handle, reason in failures.items()]
+        found = chains([each for each in self._todo if each.target.place.handle not in failures])
+        self._following = found.following
+        return [self._completion(each) for each in found.first]
 
     def _all_failed(self, error: NasexportError) -> tuple[()]:
-        if self._waits_for > 0:
-            self._waits_for = -1
+        if self._preparation.fail():
             self._outcome.made += [Made(each.target.place.handle, "failed", str(error)) for each in self._todo]
         return ()
 
@@ -194,14 +169,14 @@ class ModelTasks:
         handle = each.target.place.handle
         began = 0.0
 
-        def run() -> None:
+        def complete() -> None:
             nonlocal began
             began = time.monotonic()
             folder = self._folder(each.target)
             say = lambda said: self._step(f"{handle}: {said}")  # noqa: E731
-            assert self._read
+            assert self._exported
             try:
-                artifact.complete(each, folder, self._release, self._verifier, self._source, self._read, say)
+                artifact.complete(each, folder, self._release, self._verifier, self._source, self._exported.read, say)
             except OSError as error:
                 raise ReleaseError(f"cannot write {error.filename or folder}: {error.strerror}") from error
             finally:
@@ -210,12 +185,12 @@ class ModelTasks:
         def done(state: str, reason: str = "") -> list[Task]:
             self._outcome.made.append(Made(handle, state, reason, time.monotonic() - began))
             for job, peak in self._verifier.peaks.items():
-                self._saw_peak(job, peak)
-            return [self._completion(following) for following in self._after.get(handle, ())]
+                self._keep_peak(job, peak)
+            return [self._completion(following) for following in self._following.get(handle, ())]
 
         memory = expected_memory(PROBE, self.config)
-        return Task(memory, run, lambda: done("made"), lambda error: done("failed", str(error)))
+        return Task(memory, complete, lambda: done("made"), lambda error: done("failed", str(error)))
 
-    def _saw_peak(self, job: str, peak: int) -> None:
+    def _keep_peak(self, job: str, peak: int) -> None:
         key = (self.config.name, job)
         self._outcome.peaks[key] = max(peak, self._outcome.peaks.get(key, 0))
