@@ -60,12 +60,12 @@ class ForkServer:
         """
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
             request = _pipe(reader=theirs, writer=ours)
-            told = [_pipe(reader=ours, writer=theirs) for _ in range(1 if self._debug else 2)]
-            descriptors = [request[0], *(write for _, write in told)]
+            outputs = [_pipe(reader=ours, writer=theirs) for _ in range(1 if self._debug else 2)]
+            descriptors = [request[0], *(write for _, write in outputs)]
             pid = self._asked({"job": job, "variables": dict(variables)}, descriptors)
             ours.pop_all()
         streams = [os.fdopen(request[1], "w", encoding="utf-8")]
-        streams += [os.fdopen(read, encoding="utf-8") for read, _ in told]
+        streams += [os.fdopen(read, encoding="utf-8") for read, _ in outputs]
         return Forked(pid, streams, lambda: self._asked({"ended": pid}))
 
     def _asked(self, message: object, descriptors: Sequence[int] = ()) -> int:
@@ -130,7 +130,8 @@ def _pipe(reader: contextlib.ExitStack, writer: contextlib.ExitStack) -> tuple[i
 def serve(descriptor: int, modules: Sequence[str], work: Callable[[str], object]) -> NoReturn:
     """The server's side: imports ``modules``, then forks for each message, and does ``work(job)`` in the child.
 
-    A child finds its standard streams in place. A module that cannot be imported is left for the child to tell of.
+    A child finds its standard streams in place. A module that cannot be imported is left to the child, whose job then
+    fails with the reason.
     """
     # Who interrupts a command at a terminal interrupts all its processes: this one ends when its parent has.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
