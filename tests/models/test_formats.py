@@ -36,7 +36,7 @@ def _references(spec: FormatSpec) -> dict[str, str]:
 def test_everything_that_a_row_names_is_there(name: str) -> None:
     spec = FORMATS[name]
     references = _references(spec)
-    assert set(references) >= {"inspect", "probe", "compare", "shown", "guess_version", "load"}
+    assert set(references) >= {"inspect", "probe", "compare", "guess_version", "load"}
     for reference in references.values():
         assert callable(pkgutil.resolve_name(reference)), reference
     for template in filter(None, (spec.page, spec.example)):
