@@ -1,4 +1,4 @@
-"""``verify``, ``reference``, ``inspect`` and ``diff``: artifacts that exist."""
+"""``verify``, ``reference``, ``inspect`` and ``diff``: existing artifacts."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from exporter.artifact import packed
 from exporter.artifact.jobs import INSPECT, InspectRequest
 from exporter.artifact.metadata import Metadata, read_metadata
 from exporter.cli import text
-from exporter.cli.options import fetching_options, json_option, model_type, path_type, print_json, report_option, warn
+from exporter.cli.options import fetching_options, json_option, model_type, page_option, path_type, print_json, warn
 from exporter.diff.jobs import ASPECTS
 from exporter.models.config import model
 from exporter.processes import run
@@ -23,19 +23,19 @@ from exporter.verification.results import TOLERANCE
 
 @click.command()
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=path_type)
-@click.option("--checkpoint", type=path_type, help="What to compare with. [default: the published archive]")
-@click.option("--model", "name", metavar="MODEL", type=model_type, help="What a foreign artifact should be.")
-@click.option("--version", type=int, help="Its version, with --model. [default: what it looks like]")
-@click.option("--against", type=click.Choice(KINDS), multiple=True, help="Compare with this implementation, too.")
-@click.option("--reference", type=path_type, help="A recorded reference to compare with.")
+@click.option("--checkpoint", type=path_type, help="Weights to compare with. [default: the published archive]")
+@click.option("--model", "name", metavar="MODEL", type=model_type, help="Model of an artifact from elsewhere.")
+@click.option("--version", type=int, help="Its version, with --model. [default: detected]")
+@click.option("--against", type=click.Choice(KINDS), multiple=True, help="Also compare with this implementation.")
+@click.option("--reference", type=path_type, help="Recorded reference to compare with.")
 @click.option(
     "--time-limit",
     type=click.FloatRange(min=1),
     default=1800.0,
     show_default=True,
-    help="Seconds that each process may take.",
+    help="Time limit for each process, in seconds.",
 )
-@report_option
+@page_option
 @fetching_options
 @json_option
 @click.pass_obj
@@ -48,29 +48,30 @@ def verify(
     against: tuple[Kind, ...],
     reference: Path | None,
     time_limit: float,
-    report_file: Path | None,
+    page_file: Path | None,
     settings: Settings,
     as_json: bool,
 ) -> None:
-    """Compare artifacts with what their checkpoint gives; exit 1 if any check fails.
+    """Compare artifacts with the original network on their checkpoint; exit 1 if any check fails.
 
     PATH is the folder of an artifact of version 1 to 5, or a .tar.gz of it as the hub served them, written by
-    nasexport or, with --model, by anyone. It is compared with a reference that was recorded from the checkpoint,
-    where there is one, or else with the TF-Slim graph run on the checkpoint; with --against also with an
-    implementation that shares nothing with that graph.
+    nasexport or, with --model, by another program. It is compared with a reference that was recorded from the
+    checkpoint if there is one, or else with the TF-Slim graph, run on the checkpoint; with --against also with an
+    independent implementation, which shares no code with that graph.
     """
     from exporter.progress import progress
     from exporter.report import page
+    from exporter.report.section import Section
     from exporter.verification import verify as verification
 
     if version is not None and name is None:
-        raise click.UsageError("--version goes with --model")
-    choices = Choices(model(name) if name else None, version, against, reference, time_limit, report_file is not None)
-    with page.opened(report_file) as subjects:
+        raise click.UsageError("--version can be used with --model only")
+    choices = Choices(model(name) if name else None, version, against, reference, time_limit, page_file is not None)
+    with page.writing(page_file) as sections:
         with progress("verify", None, warn) as listener:
             reports = verification.verify(paths, checkpoint, settings, choices, listener=listener, debug=debug)
-        subjects += [
-            page.Subject(checked, _metadata(path) if report_file else None)
+        sections += [
+            Section(checked, _metadata(path) if page_file else None)
             for path, checked in zip(paths, reports, strict=True)
         ]
         if as_json:
@@ -89,19 +90,20 @@ def _metadata(path: Path) -> Metadata | None:
 
 @click.group()
 def reference() -> None:
-    """Keep what a network gave, to hold later artifacts against it."""
+    """Record reference outputs of a network, to compare artifacts with later."""
 
 
 @reference.command("record")
 @click.argument("name", metavar="MODEL", type=model_type)
-@click.option("--checkpoint", type=path_type, help="The weights. [default: the published archive]")
+@click.option("--checkpoint", type=path_type, help="Weights. [default: the published archive]")
 @click.option("--output", type=path_type, help="File to write. [default: in the cache, where verify finds it]")
 @fetching_options
 @click.pass_obj
 def reference_record(debug: bool, name: str, checkpoint: Path | None, output: Path | None, settings: Settings) -> None:
-    """Record the logits, features and statistics of every end point that a checkpoint gives; prints the file.
+    """Record logits, features and statistics of every end point of a checkpoint; prints the path of the file.
 
-    The file belongs to the checkpoint with exactly these bytes. verify and build use it in the place of a new run.
+    The file is valid for a checkpoint with exactly these bytes. verify and build use it instead of running the
+    original network again.
     """
     from exporter.progress import progress
     from exporter.verification import verify as verification
@@ -116,7 +118,7 @@ def reference_record(debug: bool, name: str, checkpoint: Path | None, output: Pa
 @json_option
 @click.pass_obj
 def inspect(debug: bool, path: Path, as_json: bool) -> None:
-    """Describe an artifact from its files, also one that nasexport did not write.
+    """Describe an artifact, of nasexport or not, from its files.
 
     PATH is its folder, or a .tar.gz of it as the hub served them.
     """
@@ -131,16 +133,16 @@ def inspect(debug: bool, path: Path, as_json: bool) -> None:
 
 def _aspects(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
     """``--only variables,outputs`` and ``--only variables --only outputs`` are the same."""
-    wanted = [name.strip() for value in values for name in value.split(",")]
-    for name in wanted:
+    chosen = [name.strip() for value in values for name in value.split(",")]
+    for name in chosen:
         if name not in ASPECTS:
             raise click.BadParameter(f"{name!r} is none of {', '.join(ASPECTS)}")
-    return tuple(name for name in ASPECTS if name in wanted) if wanted else ASPECTS
+    return tuple(name for name in ASPECTS if name in chosen) if chosen else ASPECTS
 
 
 def _tolerance(_context: click.Context, _parameter: click.Parameter, value: float) -> float:
     if not (isfinite(value) and value >= 0):
-        raise click.BadParameter(f"{value} is not a number from 0 on")
+        raise click.BadParameter(f"{value} is not a number of at least 0")
     return value
 
 
@@ -153,7 +155,7 @@ def _tolerance(_context: click.Context, _parameter: click.Parameter, value: floa
     multiple=True,
     callback=_aspects,
     metavar="ASPECT,...",
-    help="Compare no more than these; repeatable: " + ", ".join(ASPECTS) + ".",
+    help="Compare only these; repeatable: " + ", ".join(ASPECTS) + ".",
 )
 @click.option(
     "--tolerance",
@@ -161,9 +163,9 @@ def _tolerance(_context: click.Context, _parameter: click.Parameter, value: floa
     callback=_tolerance,
     default=TOLERANCE,
     show_default=True,
-    help="Largest relative difference of outputs that is none.",
+    help="Relative difference of outputs up to which they count as equal.",
 )
-@click.option("--image-size", type=click.IntRange(min=1), help="Run both on images of this size. [default: their own]")
+@click.option("--image-size", type=click.IntRange(min=1), help="Size of the images for both. [default: their own]")
 @json_option
 @click.pass_obj
 def diff(
@@ -171,12 +173,12 @@ def diff(
 ) -> None:
     """Compare two artifacts with each other; exit 1 if anything differs.
 
-    A and B are folders, or a .tar.gz as the hub served them, of any version, written by nasexport or not. Variables
-    are compared bit for bit. Outputs, L2 terms and moving averages may differ by the tolerance, as a part of the
-    largest magnitude in A; in training, drop path and dropout are made to keep everything.
+    A and B are folders, or .tar.gz files as the hub served them, of any version, written by nasexport or not. Variables
+    are compared bit for bit. Outputs, L2 losses and moving averages may differ by the tolerance, relative to the
+    largest magnitude in A; in training mode, drop path and dropout are made to keep everything.
 
-    Something that cannot be compared, such as a damaged artifact, is exit status 1 too, with a message on standard
-    error and nothing on standard output.
+    If the artifacts cannot be compared, for example because one is damaged, the exit status is 1 as well, with a
+    message on standard error and nothing on standard output.
     """
     from exporter.diff import diff as difference
     from exporter.progress import progress

@@ -1,4 +1,4 @@
-"""``models`` and ``build``: what there is to make, and making it."""
+"""``models`` and ``build``: the models that there are, and artifacts of them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +11,9 @@ from exporter.cli.options import (
     fetching_options,
     json_option,
     model_type,
+    page_option,
     path_type,
     print_json,
-    report_option,
     warn,
 )
 from exporter.models.config import TASKS, Task, model
@@ -37,7 +37,7 @@ def _default_versions() -> str:
 @cache_options
 @json_option
 def models(settings: Settings, as_json: bool) -> None:
-    """List every model, what was published of it, and whether its checkpoint is in the cache."""
+    """List all models, with versions, parameters and published accuracy, and whether the archive is cached."""
     rows = text.models(settings)
     if as_json:
         print_json(rows)
@@ -49,13 +49,13 @@ def models(settings: Settings, as_json: bool) -> None:
 @click.argument("names", metavar="MODEL...", nargs=-1, required=True, type=model_type)
 @click.option("--format", "format_", type=click.Choice(written()), help=f"Artifact format. [default: {DEFAULT_FORMAT}]")
 @click.option("--version", type=int, help=f"Version to write. [default: {_default_versions()}]")
-@click.option("--task", type=click.Choice(TASKS), help="One task only. [default: both]")
-@click.option("--checkpoint", type=path_type, help="Checkpoint prefix, one of its files, its folder, or a .tar.gz.")
-@click.option("--output", type=path_type, default=Path("dist"), show_default=True, help="Folder to write below.")
-@click.option("--batch-norm-momentum", type=float, callback=_momentum, help="Default when fine-tuning. [default: 0.99]")
-@click.option("--no-verify", is_flag=True, help="Do not compare the artifacts with the reference.")
-@click.option("--overwrite", is_flag=True, help="Replace artifacts that exist.")
-@report_option
+@click.option("--task", type=click.Choice(TASKS), help="Only this task. [default: both]")
+@click.option("--checkpoint", type=path_type, help="Weights: a checkpoint's prefix, file, folder or .tar.gz.")
+@click.option("--output", type=path_type, default=Path("dist"), show_default=True, help="Folder for the artifacts.")
+@click.option("--batch-norm-momentum", type=float, callback=_momentum, help="For fine-tuning. [default: 0.99]")
+@click.option("--no-verify", is_flag=True, help="Do not verify the artifacts.")
+@click.option("--overwrite", is_flag=True, help="Replace existing artifacts.")
+@page_option
 @fetching_options
 @click.pass_obj
 def build_command(
@@ -69,29 +69,30 @@ def build_command(
     batch_norm_momentum: float | None,
     no_verify: bool,
     overwrite: bool,
-    report_file: Path | None,
+    page_file: Path | None,
     settings: Settings,
 ) -> None:
     """Write verified artifacts of one or more models; prints the path of each.
 
-    MODEL is a name that `nasexport models` lists, or the path of a .yaml file that describes a network of these
-    families. Without --checkpoint the published archive is used, from the cache or downloaded.
+    MODEL is a name that `nasexport models` lists, or the path of a .yaml file with the configuration of another network
+    of the same families. Without --checkpoint, the published archive is used, from the cache or downloaded.
     """
     from exporter.build import Artifact, Options, build, steps
     from exporter.progress import progress
     from exporter.report import page
+    from exporter.report.section import Section
 
-    if report_file and no_verify:
-        raise click.UsageError("--report shows the verification: it does not go with --no-verify")
+    if page_file and no_verify:
+        raise click.UsageError("--report shows the verification: it cannot be combined with --no-verify")
     if checkpoint and len(names) > 1:
-        raise click.UsageError("--checkpoint goes with one MODEL: a checkpoint fits one network only")
+        raise click.UsageError("--checkpoint can be used with one MODEL only: a checkpoint fits one network")
     options = Options(format_, version, (task,) if task else TASKS, batch_norm_momentum, not no_verify, overwrite)
     configs = [model(name) for name in names]
-    with page.opened(report_file) as subjects:
+    with page.writing(page_file) as sections:
 
         def judged(artifact: Artifact) -> None:
             assert artifact.report is not None
-            subjects.append(page.Subject(artifact.report, artifact.metadata))
+            sections.append(Section(artifact.report, artifact.metadata))
 
         for config in configs:
             with progress(config.name, steps(options), warn) as listener:
@@ -102,7 +103,7 @@ def build_command(
                     checkpoint,
                     settings,
                     listener=listener,
-                    judged=judged if report_file else None,
+                    judged=judged if page_file else None,
                     debug=debug,
                 )
             for artifact in built:

@@ -1,4 +1,4 @@
-"""``fetch``, ``lock``, ``cache`` and ``synth``: checkpoints, published or made up."""
+"""``fetch``, ``lock``, ``cache`` and ``synth``: checkpoints, published or synthetic."""
 
 import dataclasses
 from pathlib import Path
@@ -29,7 +29,7 @@ from exporter.settings import Settings
 from exporter.validation import to_plain
 
 _models = click.argument("names", metavar="MODEL...", nargs=-1, type=model_type)
-_all = click.option("--all", "every", is_flag=True, help="Every model that has an archive.")
+_all = click.option("--all", "every", is_flag=True, help="All models that have a published archive.")
 
 
 @click.command()
@@ -39,10 +39,10 @@ _all = click.option("--all", "every", is_flag=True, help="Every model that has a
 @json_option
 @click.pass_obj
 def fetch(debug: bool, names: tuple[str, ...], every: bool, settings: Settings, as_json: bool) -> None:
-    """Bring published archives into the cache, checked; prints the path of each.
+    """Download published archives into the cache and check them; prints the path of each.
 
-    An archive that checkpoints.lock pins must have exactly those bytes. One that is not pinned must have those that
-    its server states, and hold every variable of its model, sound.
+    An archive that checkpoints.lock pins must have exactly the pinned bytes. One that is not pinned must have the size
+    and hash that its server states, and contain every variable of its model, undamaged.
     """
     from exporter.fetch.published import fetch
     from exporter.progress import progress
@@ -73,12 +73,12 @@ def _entry_row(entry: Entry) -> dict[str, Any]:
 @click.command()
 @_models
 @_all
-@click.option("--update", is_flag=True, help="Pin anew what is pinned already.")
+@click.option("--update", is_flag=True, help="Also replace existing pins.")
 @fetching_options
 @json_option
 @click.pass_obj
 def lock(debug: bool, names: tuple[str, ...], every: bool, update: bool, settings: Settings, as_json: bool) -> None:
-    """Fetch archives, check all that is in them, and pin their size and hashes in checkpoints.lock."""
+    """Fetch archives, check their contents, and pin their sizes and hashes in checkpoints.lock."""
     from exporter.fetch.pin import pin
     from exporter.progress import progress
 
@@ -98,14 +98,14 @@ def lock(debug: bool, names: tuple[str, ...], every: bool, update: bool, setting
 
 @click.group()
 def cache() -> None:
-    """Look after the archives that were fetched."""
+    """Manage the cache of fetched archives."""
 
 
 @cache.command("list")
 @cache_options
 @json_option
 def cache_list(settings: Settings, as_json: bool) -> None:
-    """List what is in the cache, with sizes."""
+    """List the archives in the cache, with sizes."""
     store = Cache(settings.cache)
     pins = {locked.sha256 for locked in locked_archives(settings.lock).values()}
     facts = {
@@ -133,8 +133,8 @@ def cache_list(settings: Settings, as_json: bool) -> None:
 def cache_verify(settings: Settings, as_json: bool) -> None:
     """Hash everything in the cache; exit 1 if anything is damaged.
 
-    Damaged archives are kept aside, and damaged files that were unpacked are removed: both come again when they are
-    needed. A cache that cannot be written is only looked at.
+    Damaged archives are moved aside, and damaged unpacked files are removed: both are fetched or unpacked again when
+    needed. A cache that cannot be written is only checked.
     """
     from exporter.progress import progress
 
@@ -151,20 +151,20 @@ def cache_verify(settings: Settings, as_json: bool) -> None:
 
 
 @cache.command("prune")
-@click.option("--unpacked", is_flag=True, help="Also remove what is unpacked; it is unpacked again when needed.")
+@click.option("--unpacked", is_flag=True, help="Also remove unpacked files; they are unpacked again when needed.")
 @click.option("--all", "every", is_flag=True, help="Remove all archives.")
-@click.option("-n", "--dry-run", is_flag=True, help="Only say what would be removed.")
+@click.option("-n", "--dry-run", is_flag=True, help="Only print what would be removed.")
 @cache_options
 def cache_prune(settings: Settings, unpacked: bool, every: bool, dry_run: bool) -> None:
-    """Remove what no model needs: superseded archives, broken transfers, refused files.
+    """Remove what no model needs: superseded archives, incomplete downloads, rejected files.
 
-    An archive is superseded when checkpoints.lock pins another, or when a newer one of its name was fetched. Nothing
-    is removed that another process is fetching.
+    An archive is superseded if checkpoints.lock pins another one, or if a newer one of its name was fetched. What
+    another process is fetching is not removed.
     """
     store = Cache(settings.cache)
     wanted = {entry.sha256 for entry in cached(settings).values()}
     locked = locked_archives(settings.lock)
-    # What this lock file does not know may be another one's.
+    # An archive that this lock file does not name may be pinned by another one.
     keep = lambda entry: not every and (entry.sha256 in wanted or entry.name not in locked)  # noqa: E731
     removed = cache_maintenance.prune(store, keep, unpacked or every, dry_run)
     for path, size in removed:
@@ -176,21 +176,21 @@ def cache_prune(settings: Settings, unpacked: bool, every: bool, dry_run: bool) 
 @cache.command("path")
 @cache_options
 def cache_path(settings: Settings) -> None:
-    """Print the cache's folder."""
+    """Print the path of the cache."""
     click.echo(settings.cache)
 
 
 @click.command()
 @click.argument("name", metavar="MODEL", type=model_type)
-@click.option("--output", type=path_type, required=True, help="Prefix to write, or a .tar.gz to pack.")
+@click.option("--output", type=path_type, required=True, help="Checkpoint prefix or .tar.gz file to write.")
 @click.option("--layout", type=click.Choice(LAYOUTS), default="plain", show_default=True)
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @click.pass_obj
 def synth(debug: bool, name: str, output: Path, layout: Layout, seed: int) -> None:
-    """Write a synthetic checkpoint: the exact layout of the published one, with made-up weights.
+    """Write a synthetic checkpoint: the exact layout of the published one, with random weights.
 
-    The weights depend on the seed alone. Seed 0 gives the weights on which the outputs of the original networks were
-    recorded. What is built from it says so in its metadata.
+    The weights depend only on the seed. The recorded outputs of the original networks belong to the weights of seed 0.
+    The metadata of artifacts that are built from it say that it is synthetic.
     """
     from exporter.progress import progress
 

@@ -1,4 +1,4 @@
-"""``predict`` and ``evaluate``: artifacts at work on images."""
+"""``predict`` and ``evaluate``: running artifacts on images."""
 
 import sys
 import time
@@ -8,17 +8,17 @@ from typing import Any
 
 import click
 
-from exporter.cli.options import cache_options, json_option, model_type, path_type, print_json, report_option, warn
+from exporter.cli.options import cache_options, json_option, model_type, page_option, path_type, print_json, warn
 from exporter.models.classes import described
 from exporter.models.config import ModelConfig, model
 from exporter.settings import Settings
 
 _model_option = click.option(
-    "--model", "model_name", metavar="MODEL", type=model_type, help="What an artifact from elsewhere is of."
+    "--model", "model_name", metavar="MODEL", type=model_type, help="Model of an artifact from elsewhere."
 )
-#: Seconds between two lines of progress where no bar is shown.
+#: Seconds between two lines of progress if no progress bar is shown.
 _INTERVAL = 10
-_MEANINGLESS = "the artifact has SYNTHETIC weights, not published ones: what it says of images means nothing"
+_MEANINGLESS = "the artifact has SYNTHETIC weights, not published ones: its predictions are meaningless"
 
 
 @click.command()
@@ -29,11 +29,11 @@ _MEANINGLESS = "the artifact has SYNTHETIC weights, not published ones: what it 
 @json_option
 @click.pass_obj
 def predict(debug: bool, path: Path, images: Sequence[Path], top: int, model_name: str | None, as_json: bool) -> None:
-    """Print the likeliest ImageNet classes of images, with their probabilities.
+    """Print the most likely ImageNet classes of images, with their probabilities.
 
-    PATH is the folder of a classification artifact, IMAGE a JPEG or PNG file. Images are treated as in the evaluation
-    of the published checkpoints: RGB, the central 87.5 % of height and width, bilinear resize. The orientation that a
-    camera noted (EXIF) is not looked at.
+    PATH is the folder of a classification artifact, IMAGE a JPEG or PNG file. Images are preprocessed as in the
+    evaluation of the published checkpoints: RGB, the central 87.5 % of height and width, bilinear resize. The EXIF
+    orientation is ignored.
     """
     from exporter.evaluation.classifier import Classifier
     from exporter.evaluation.image_files import require_image
@@ -80,14 +80,16 @@ def _prediction_text(image: dict[str, Any]) -> str:
 @click.command()
 @click.argument("path", metavar="PATH", type=path_type)
 @click.option("--images", "folder", metavar="DIR", type=path_type, required=True, help="Folder of the images.")
-@click.option("--labels", metavar="FILE", type=path_type, help="Labels of a folder of image files; see above.")
-@click.option("--limit", type=click.IntRange(min=1), help="Only so many images, spread evenly over all.")
-@click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="Images at once.")
-@click.option("--skip-broken", is_flag=True, help="Leave out images that cannot be read, and name them.")
-@click.option("--state", metavar="FILE", type=path_type, help="Keeps what is done. [default: in the cache folder]")
-@click.option("--restart", is_flag=True, help="Begin anew, whatever is kept.")
+@click.option("--labels", metavar="FILE", type=path_type, help="File with the labels of the images; see above.")
+@click.option("--limit", type=click.IntRange(min=1), help="Evaluate only so many images, spread evenly.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="Images per batch.")
+@click.option("--skip-broken", is_flag=True, help="Skip images that cannot be read, with a warning.")
+@click.option(
+    "--state", metavar="FILE", type=path_type, help="File for the state of the evaluation. [default: in the cache]"
+)
+@click.option("--restart", is_flag=True, help="Start again, whatever the state.")
 @_model_option
-@report_option
+@page_option
 @cache_options
 @json_option
 @click.pass_obj
@@ -102,23 +104,23 @@ def evaluate(
     state: Path | None,
     restart: bool,
     model_name: str | None,
-    report_file: Path | None,
+    page_file: Path | None,
     settings: Settings,
     as_json: bool,
 ) -> None:
     """Measure top-1 and top-5 accuracy on ImageNet's validation images.
 
-    The published figures are printed beside it, and 95 % confidence intervals (Wilson); --json adds calibration.
+    Prints the published accuracy and 95 % confidence intervals (Wilson) beside it; --json adds calibration.
 
-    PATH is the folder of a classification artifact. DIR holds folders of images that are named by wnid, such as
+    PATH is the folder of a classification artifact. DIR contains folders of images that are named by wnid, such as
     n01440764; or image files, which need --labels; or TFRecord shards as TF-Slim writes them, such as
     validation-00000-of-00128.
 
-    The lines of --labels hold a label each, in the order of the file names, or a file name and a label. A label is a
-    wnid, as in TF-Slim's imagenet_2012_validation_synset_labels.txt. A number is taken for the index of the network's
-    output, from 1 to 1000 in the order of the wnids; ILSVRC2012_validation_ground_truth.txt has another order.
+    Each line of the --labels file is a label, in the order of the file names, or a file name and a label. A label is a
+    wnid, as in TF-Slim's imagenet_2012_validation_synset_labels.txt, or the index of the network's output, from 1 to
+    1000 in the order of the wnids (the numbers in ILSVRC2012_validation_ground_truth.txt have another order).
 
-    A stopped evaluation goes on where it was when the same command is given again; a finished one is kept.
+    An evaluation that was stopped continues when the same command is run again; the result of a finished one is kept.
     """
     from exporter.artifact.metadata import read_metadata
     from exporter.evaluation import evaluation
@@ -126,17 +128,20 @@ def evaluate(
     from exporter.evaluation.dataset import listed
     from exporter.progress import progress
     from exporter.report import page
+    from exporter.report.section import evaluation_section
 
     classifier = Classifier.of(path, _named(model_name))
     dataset = listed(folder, labels, classifier.classes, limit)
     for text in dataset.warnings:
         warn(text)
     with (
-        page.opened(report_file) as subjects,
+        page.writing(page_file) as sections,
         evaluation.opened(classifier, dataset, settings.cache, state, restart) as run,
     ):
         if run.finished:
-            click.echo(f"evaluate: this was done before and is kept in {run.state}; --restart does it again", err=True)
+            click.echo(
+                f"evaluate: already finished, the result is in {run.state}; use --restart to evaluate again", err=True
+            )
         elif run.position:
             click.echo(f"evaluate: continuing after {run.position:,} of {run.total:,} images", err=True)
         if not run.finished:
@@ -145,16 +150,17 @@ def evaluate(
                 with progress("evaluate", steps) as listener:
                     run.run(batch_size, skip_broken, _at_intervals(listener.step), debug=debug)
             except (KeyboardInterrupt, SystemExit):
-                run.load()  # a stop may come between a batch and its being saved
+                run.load()  # the stop may have come before the last batch was saved
                 click.echo(
-                    f"evaluate: stopped after {run.position:,} of {run.total:,} images; the same command continues",
+                    f"evaluate: stopped after {run.position:,} of {run.total:,} images; "
+                    "run the same command to continue",
                     err=True,
                 )
                 raise
         result = run.result()
-        subjects.append(page.evaluated(result, read_metadata(path)))
+        sections.append(evaluation_section(result, read_metadata(path)))
     if result["broken"]:
-        warn(f"{len(result['broken'])} images could not be read and were left out; the first is {result['broken'][0]}")
+        warn(f"{len(result['broken'])} images could not be read and were skipped; the first is {result['broken'][0]}")
     if as_json:
         if classifier.synthetic:
             warn(_MEANINGLESS)
@@ -164,18 +170,18 @@ def evaluate(
 
 
 def _at_intervals(report: Callable[[str], None]) -> Callable[[str], None]:
-    """A bar moves with each batch, a file gets a line now and then."""
+    """Reports every batch to a progress bar, but only now and then if each report is a line."""
     if sys.stderr.isatty():
         return report
     last = float("-inf")
 
-    def now_and_then(text: str) -> None:
+    def at_intervals(text: str) -> None:
         nonlocal last
         if time.monotonic() - last >= _INTERVAL:
             last = time.monotonic()
             report(text)
 
-    return now_and_then
+    return at_intervals
 
 
 def _evaluation_text(result: dict[str, Any]) -> str:
@@ -190,7 +196,7 @@ def _evaluation_text(result: dict[str, Any]) -> str:
         f"  kept in      {result['state']}",
     ]
     if result["synthetic"]:
-        lines.append("  source       SYNTHETIC weights, not published ones: these figures mean nothing")
+        lines.append("  source       SYNTHETIC weights, not published ones: these figures are meaningless")
     return "\n".join(lines)
 
 

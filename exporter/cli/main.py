@@ -19,7 +19,7 @@ from exporter.settings import read_config
 
 
 class _Group(click.Group):
-    """Turns nasexport's errors into a line or two and exit status 1."""
+    """Prints nasexport's errors in one or two lines and exits with status 1."""
 
     def invoke(self, context: click.Context) -> Any:
         try:
@@ -33,30 +33,30 @@ class _Group(click.Group):
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(exporter.__version__, prog_name="nasexport")
-@click.option("-v", "--verbose", is_flag=True, help="Log what is done.")
-@click.option("--debug", is_flag=True, help="Log everything, TensorFlow's messages and tracebacks included.")
+@click.option("-v", "--verbose", is_flag=True, help="Log what is being done.")
+@click.option("--debug", is_flag=True, help="Log everything, with TensorFlow's messages and tracebacks.")
 @click.pass_context
 def main(context: click.Context, verbose: bool, debug: bool) -> None:
-    """Turns Google's NASNet-A and PNASNet-5 checkpoints into verified TensorFlow artifacts."""
-    flags.FLAGS.mark_as_parsed()  # absl.logging waits for that
+    """Turn Google's NASNet-A and PNASNet-5 checkpoints into verified TensorFlow artifacts."""
+    flags.FLAGS.mark_as_parsed()  # otherwise absl.logging warns about flags
     logging.use_absl_handler()
     logging.set_verbosity(logging.DEBUG if debug else logging.INFO if verbose else logging.WARNING)
     context.obj = debug
     context.default_map = _defaults(main, read_config())
-    # A polite end cleans up as Ctrl-C does.
+    # SIGTERM cleans up in the same way as Ctrl-C.
     signal.signal(signal.SIGTERM, _terminate)
 
 
-def _defaults(group: click.Group, chosen: dict[str, Any]) -> dict[str, Any]:
-    """The user's configuration file as click wants it: for each command, the options that it has."""
-    if not chosen:
+def _defaults(group: click.Group, file_settings: dict[str, Any]) -> dict[str, Any]:
+    """The user's configuration file as click's ``default_map``: the settings for each command."""
+    if not file_settings:
         return {}
-    values = {name.replace("-", "_"): value for name, value in chosen.items()}
+    values = {name.replace("-", "_"): value for name, value in file_settings.items()}
     commands = {
-        name: _defaults(command, chosen) if isinstance(command, click.Group) else values
+        name: _defaults(command, file_settings) if isinstance(command, click.Group) else values
         for name, command in group.commands.items()
     }
-    return {**values, **commands}  # a group has options, too
+    return {**values, **commands}  # a group has options of its own, too
 
 
 def _terminate(*_: object) -> NoReturn:

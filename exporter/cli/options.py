@@ -1,4 +1,4 @@
-"""What several commands share: types and options of the command line, and how they print."""
+"""Types and options of the command line that several commands share, and functions for printing."""
 
 import functools
 import json
@@ -38,9 +38,9 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
 
 
-def report_option(command: Command) -> Command:
-    text = "Write an HTML page of the verification, with plots."
-    return click.option("--report", "report_file", metavar="FILE.html", type=path_type, help=text)(command)
+def page_option(command: Command) -> Command:
+    text = "Write an HTML page of the results, with plots."
+    return click.option("--report", "page_file", metavar="FILE.html", type=path_type, help=text)(command)
 
 
 def warn(text: str) -> None:
@@ -55,25 +55,32 @@ def _option(*names: str, variable: str, **how: Any) -> Callable[[Command], Comma
     return click.option(*names, envvar=variable, show_envvar=True, **how)
 
 
-_cache_dir = _option("--cache-dir", variable="NASEXPORT_CACHE_DIR", type=path_type, help="Folder that keeps archives.")
-_lock_file = _option("--lock-file", variable="NASEXPORT_LOCK", type=path_type, help="Another checkpoints.lock.")
+_cache_dir = _option("--cache-dir", variable="NASEXPORT_CACHE_DIR", type=path_type, help="Folder of the archive cache.")
+_lock_file = _option(
+    "--lock-file", variable="NASEXPORT_LOCK", type=path_type, help="File of pins to use in place of checkpoints.lock."
+)
 _SOURCES = (
     _option(
         "--mirror",
         variable="NASEXPORT_MIRROR",
         multiple=True,
         metavar="URL",
-        help="Ask here first: an http(s) or file URL, or a folder; repeatable.",
+        help="Look for archives here first: an http(s) or file URL, or a folder; repeatable.",
     ),
     _option("--offline", variable="NASEXPORT_OFFLINE", is_flag=True, help="Never use the network."),
-    _option("--frozen", variable="NASEXPORT_FROZEN", is_flag=True, help="Refuse what is not pinned, or different."),
+    _option(
+        "--frozen",
+        variable="NASEXPORT_FROZEN",
+        is_flag=True,
+        help="Accept only archives that are pinned, with the pinned bytes.",
+    ),
     _option(
         "--timeout",
         variable="NASEXPORT_TIMEOUT",
         type=click.FloatRange(min=0.1),
         default=60.0,
         show_default=True,
-        help="Seconds to wait for a server's next bytes.",
+        help="Seconds to wait for more data from a server.",
     ),
     _option(
         "--retries",
@@ -81,7 +88,7 @@ _SOURCES = (
         type=click.IntRange(min=0),
         default=5,
         show_default=True,
-        help="How often to try a transfer again.",
+        help="How often to retry a failed transfer.",
     ),
 )
 
@@ -92,10 +99,10 @@ def _with_settings(options: tuple[Callable[[Command], Command], ...]) -> Callabl
 
         @functools.wraps(command)
         def with_settings(*args: Any, **values: Any) -> Any:
-            chosen = {name: values.pop(name) for name in names if name in values}
-            if "mirror" in chosen:
-                chosen["mirrors"] = tuple(chosen.pop("mirror"))
-            return command(*args, settings=Settings(**chosen), **values)
+            given = {name: values.pop(name) for name in names if name in values}
+            if "mirror" in given:
+                given["mirrors"] = tuple(given.pop("mirror"))
+            return command(*args, settings=Settings(**given), **values)
 
         for option in reversed(options):
             with_settings = option(with_settings)
@@ -104,17 +111,17 @@ def _with_settings(options: tuple[Callable[[Command], Command], ...]) -> Callabl
     return decorate
 
 
-#: For commands that may fetch an archive: they get ``settings``.
+#: For commands that may fetch an archive; passes them ``settings``.
 fetching_options = _with_settings((_cache_dir, _lock_file, *_SOURCES))
-#: For commands that only look at the cache: they get ``settings``.
+#: For commands that only use the cache; passes them ``settings``.
 cache_options = _with_settings((_cache_dir, _lock_file))
 
 
 def archived_models(names: tuple[str, ...], every: bool) -> list[ModelConfig]:
-    """The models that a command names, or all that have an archive, each archive once.
+    """The models with these names, or all that have a published archive.
 
     Raises:
-        click.UsageError: there is neither, or both.
+        click.UsageError: there are neither names nor ``every``, or both.
         ConfigError: there is no such model, or it has no archive.
     """
     if every == bool(names):
@@ -122,5 +129,7 @@ def archived_models(names: tuple[str, ...], every: bool) -> list[ModelConfig]:
     configs = [config for config in known_models().values() if config.checkpoint] if every else list(map(model, names))
     for config in configs:
         if config.checkpoint is None:
-            raise ConfigError(f"{config.name} has no published archive: it only exists as a file for --checkpoint")
+            raise ConfigError(
+                f"{config.name} has no published archive: pass its checkpoint to other commands with --checkpoint"
+            )
     return configs

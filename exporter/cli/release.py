@@ -1,4 +1,4 @@
-"""``release``: the whole published set, its parts, and checking it."""
+"""``release``: making all published artifacts, or parts of them, and checking them."""
 
 import re
 from collections.abc import Sequence
@@ -16,20 +16,20 @@ _SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?) *(?P<unit>[MGT]?)i?B?", re.IGNORE
 _UNITS = {"": 1, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
-def _listed(values: Sequence[str]) -> list[str]:
+def _comma_separated(values: Sequence[str]) -> list[str]:
     """``--models a,b`` and ``--models a --models b`` are the same."""
     return list(dict.fromkeys(name.strip() for value in values for name in value.split(",") if name.strip()))
 
 
 def _models(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> list[ModelConfig]:
-    names = _listed(values)
+    names = _comma_separated(values)
     return [model(name) for name in names] or [config for config in known_models().values() if config.published]
 
 
 def _versions(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> list[int] | None:
-    for value in (names := _listed(values)):
+    for value in (names := _comma_separated(values)):
         if not value.isdecimal():
-            raise click.BadParameter(f"{value!r} is no version: expected numbers, such as 3,4")
+            raise click.BadParameter(f"{value!r} is not a version: expected numbers, such as 3,4")
     return [int(name) for name in names] or None
 
 
@@ -38,7 +38,7 @@ def _shard(_context: click.Context, _parameter: click.Parameter, value: str | No
         return None
     match = re.fullmatch(r"(\d+)/(\d+)", value)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
-        raise click.BadParameter(f"{value!r} is no part: expected I/N with I from 1 to N, such as 1/3")
+        raise click.BadParameter(f"{value!r} is not a part: expected I/N with I from 1 to N, such as 1/3")
     return int(match[1]), int(match[2])
 
 
@@ -47,7 +47,7 @@ def _memory(_context: click.Context, _parameter: click.Parameter, value: str | N
         return None
     match = _SIZE.fullmatch(value.strip())
     if not match:
-        raise click.BadParameter(f"{value!r} is no size: expected one such as 4G or 800M")
+        raise click.BadParameter(f"{value!r} is not a size: expected one such as 4G or 800M")
     return int(float(match["number"]) * _UNITS[match["unit"].upper()])
 
 
@@ -55,16 +55,15 @@ def _checkpoints(_context: click.Context, _parameter: click.Parameter, values: S
     pairs = [value.partition("=") for value in values]
     for name, _, path in pairs:
         if not path:
-            raise click.BadParameter(f"{name!r} names no file: expected MODEL=PATH")
+            raise click.BadParameter(f"{name!r} has no path: expected MODEL=PATH")
     return {name: Path(path) for name, _, path in pairs}
 
 
-def _known(checkpoints: dict[str, Path], configs: Sequence[ModelConfig]) -> None:
+def _require_models_of(checkpoints: dict[str, Path], configs: Sequence[ModelConfig]) -> None:
     for name in checkpoints:
         if name not in {config.name for config in configs}:
             raise click.UsageError(
-                f"--checkpoint names {name}, which is none of the models: "
-                f"{', '.join(config.name for config in configs)}"
+                f"--checkpoint names {name}, expected one of the models {', '.join(config.name for config in configs)}"
             )
 
 
@@ -74,16 +73,16 @@ _checkpoint_option = click.option(
     multiple=True,
     metavar="MODEL=PATH",
     callback=_checkpoints,
-    help="The weights of a model; repeatable. [default: the published archives]",
+    help="Weights of a model; repeatable. [default: the published archives]",
 )
 _jobs_option = click.option(
-    "--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Processes that work at a time."
+    "--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Processes to run at the same time."
 )
 _memory_option = click.option(
     "--memory",
     metavar="SIZE",
     callback=_memory,
-    help="Memory for all of them, such as 8G. [default: nine tenths of what is free]",
+    help="Memory for all processes, such as 8G. [default: 90 % of what is free]",
 )
 
 
@@ -94,12 +93,12 @@ _memory_option = click.option(
     multiple=True,
     metavar="MODEL,...",
     callback=_models,
-    help="Only these. [default: all that were published]",
+    help="Only these. [default: all published models]",
 )
 @click.option("--versions", multiple=True, metavar="N,...", callback=_versions, help="Only these. [default: all]")
 @click.option("--output", type=path_type, default=Path("release"), show_default=True, help="Folder of the release.")
-@click.option("--shard", metavar="I/N", callback=_shard, help="Make part I of N, to be joined by `release merge`.")
-@click.option("--plan", "only_plan", is_flag=True, help="Print what is done, missing or stale, and make nothing.")
+@click.option("--shard", metavar="I/N", callback=_shard, help="Make part I of N, to be joined with `release merge`.")
+@click.option("--plan", "only_plan", is_flag=True, help="Only print which artifacts are done, missing or stale.")
 @_checkpoint_option
 @_jobs_option
 @_memory_option
@@ -119,10 +118,10 @@ def release(
     settings: Settings,
     as_json: bool,
 ) -> None:
-    """Make every published artifact, verified, with its pages, as a folder that any web server can serve.
+    """Make all published artifacts, verified, with their pages, in a folder that any web server can serve.
 
-    What is there and sound is not made again: after a stop, the same command goes on. An artifact that fails does not
-    stop the others; then the folder gets no manifest, and the exit status is 1.
+    Artifacts that exist and are up to date are not made again, so the same command continues after a stop. If an
+    artifact fails, the others are still made, but the folder gets no manifest and the exit status is 1.
     """
     if context.invoked_subcommand:
         return
@@ -131,7 +130,7 @@ def release(
     from exporter.release import make as library
     from exporter.release import plan as release_plan
 
-    _known(checkpoints, configs)
+    _require_models_of(checkpoints, configs)
     targets = release_plan.targets(configs, versions)
     if shard:
         targets = release_plan.shard(targets, *shard)
@@ -157,11 +156,13 @@ def release(
 
 @release.command()
 @click.argument("parts", metavar="PART...", nargs=-1, required=True, type=path_type)
-@click.option("--output", type=path_type, required=True, help="Folder to join them in; it may hold a part itself.")
+@click.option(
+    "--output", type=path_type, required=True, help="Folder of the joined release; it may be one of the parts."
+)
 def merge(parts: Sequence[Path], output: Path) -> None:
-    """Join parts of a release, made with --shard, --models or --versions, into one; prints its folder.
+    """Join parts of a release, made with --shard, --models or --versions; prints the folder of the whole.
 
-    Every byte of the parts is checked. Files are linked where the file system can do that.
+    All files of the parts are checked. They are hard-linked where the file system allows it, else copied.
     """
     from exporter.progress import progress
     from exporter.release import merge as release_merge
@@ -174,7 +175,7 @@ def merge(parts: Sequence[Path], output: Path) -> None:
 @release.command("verify")
 @click.argument("folder", metavar="DIR", type=path_type)
 @_checkpoint_option
-@click.option("--files-only", is_flag=True, help="Check files and hashes, and run no model.")
+@click.option("--files-only", is_flag=True, help="Check files and hashes only, without running models.")
 @_jobs_option
 @_memory_option
 @fetching_options
@@ -190,7 +191,7 @@ def verify(
     settings: Settings,
     as_json: bool,
 ) -> None:
-    """Check a release from disk: every hash, every archive, and what each model computes; exit 1 if any check fails."""
+    """Check a release: all hashes and archives, and what each model computes; exit 1 if any check fails."""
     from exporter.cli import release_text
     from exporter.progress import progress
     from exporter.release import check as release_check

@@ -1,4 +1,4 @@
-"""What the commands about releases print."""
+"""The text that the commands about releases print."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from exporter.verification.results import Check, Report
 
 
 def plan(planned: Sequence[Planned]) -> str:
-    """A line for each artifact, then how many stand how."""
+    """A line for each artifact, then the number of artifacts in each state."""
     width = max((len(each.target.place.handle) for each in planned), default=0)
     lines = [
         f"{each.target.place.handle:<{width}}  {each.target.format:<13}  {each.state}"
@@ -20,7 +20,7 @@ def plan(planned: Sequence[Planned]) -> str:
 
 
 def outcome(release: Path, result: Outcome) -> str:
-    """A line for each artifact, the largest process of each job, and what became of the release."""
+    """A line for each artifact, the peak memory of each kind of process, and the state of the release."""
     width = max((len(made.handle) for made in result.made), default=0)
     lines = []
     for made in result.made:
@@ -31,19 +31,21 @@ def outcome(release: Path, result: Outcome) -> str:
         f"largest {job} process of {model}: {peak / 1e9:.2f} GB" for (model, job), peak in sorted(result.peaks.items())
     ]
     lines.append(f"{_counted(made.state for made in result.made)}, {result.seconds:.0f} s")
-    lines.append(f"{release} " + ("has no manifest: artifacts FAILED" if result.failed else "is whole"))
+    lines.append(f"{release} " + ("has no manifest: artifacts FAILED" if result.failed else "is complete"))
     return "\n".join(lines)
 
 
 def verification(release: Path, checks: Sequence[Check], reports: Sequence[Report]) -> str:
-    """The checks of the files, a line for each artifact with what failed of it, and the verdict."""
+    """The checks of the files, a line for each artifact with its failed checks, and the verdict."""
     lines = [str(check) for check in checks]
     for report in reports:
         failed = [check for check in report.checks if not check.passed]
         lines.append(f"{'FAIL' if failed else 'ok  '} {report.path}: {len(report.checks)} checks")
         lines += [f"  {check}" for check in failed]
-    wrong = sum(not check.passed for check in checks) + sum(not report.passed for report in reports)
-    verdict = f"{wrong} FAILED" if wrong else "all is right" if reports else "the files are right; no model was run"
+    failures = sum(not check.passed for check in checks) + sum(not report.passed for report in reports)
+    verdict = (
+        f"{failures} FAILED" if failures else "all checks passed" if reports else "all files passed; no model was run"
+    )
     return "\n".join([*lines, f"{release}: {verdict}"])
 
 

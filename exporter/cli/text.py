@@ -67,7 +67,7 @@ def _model_text(row: dict[str, Any]) -> str:
 
 
 def cache_text(facts: dict[str, Any]) -> str:
-    """What is in the cache: a block of lines for each archive, a line for each leftover, and the sum."""
+    """The contents of the cache: a block of lines for each archive, a line for each leftover, and the sum."""
     lines = [facts["folder"]]
     for row in facts["archives"]:
         lines += [
@@ -85,7 +85,7 @@ def _megabytes(count: int) -> str:
 
 
 def built_text(artifact: Artifact) -> str:
-    """What was verified of a built artifact."""
+    """The checkpoint and the checks of a built artifact."""
     made_from = artifact.metadata.source
     checkpoint = "a SYNTHETIC checkpoint" if made_from.synthetic else "the checkpoint"
     averages = made_from.variables_from_averages
@@ -97,7 +97,7 @@ def built_text(artifact: Artifact) -> str:
 
 
 def report_text(report: Report) -> str:
-    """One line a check, and the verdict."""
+    """A line for each check, and the verdict."""
     failed = sum(not check.passed for check in report.checks)
     verdict = f"{failed} of {len(report.checks)} checks FAILED" if failed else f"all {len(report.checks)} checks passed"
     lines = [report.path, *(f"  {check}" for check in report.checks), *(f"  note {note}" for note in report.notes)]
@@ -105,7 +105,7 @@ def report_text(report: Report) -> str:
 
 
 def difference_text(difference: Difference) -> str:
-    """One line for each thing that was compared, and the verdict."""
+    """A line for each comparison, and the verdict."""
     differing = sum(not comparison.same for comparison in difference.comparisons)
     total = len(difference.comparisons)
     lines = [f"A {difference.a}", f"B {difference.b}"]
@@ -115,7 +115,7 @@ def difference_text(difference: Difference) -> str:
 
 
 def inspection_text(found: Inspection) -> str:
-    """An artifact's description for people; ``--json`` has all of it."""
+    """A summary of an artifact; ``--json`` prints all of it."""
     variables = found.variables
     lines = [
         found.path,

@@ -18,7 +18,8 @@ from exporter.progress import Say
 from exporter.release import identity, model_page
 from exporter.release.manifest import CheckFacts, Place, Record, encoded
 from exporter.release.plan import Planned, Target
-from exporter.report import page as report_page
+from exporter.report import page as verification_page
+from exporter.report.section import Section
 from exporter.verification.results import Expected, require_passed
 from exporter.verification.verifier import Verifier
 
@@ -51,7 +52,7 @@ def complete(
     checked = dataclasses.replace(checked, path=target.place.handle)
     metadata = metadata.verified(checked.verdict())
     staged = _Staged(folder, release, target.place)
-    report = staged.add(target.place.report, report_page.page([report_page.Subject(checked, metadata)]).encode())
+    report = staged.add(target.place.report, verification_page.page([Section(checked, metadata)]).encode())
     if not checked.passed:
         staged.place_report()
     require_passed(checked, target.place.handle)

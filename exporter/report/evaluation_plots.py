@@ -1,4 +1,4 @@
-"""The plots of an evaluation: how reliable confidences are, and accuracy by the number of guesses."""
+"""The plots of an evaluation: a reliability diagram, and top-k accuracy."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,13 +8,13 @@ from exporter.report.svg import WIDTH, Axis, Plot, axis_labels, frame, label, li
 
 
 def evaluation(key: str, data: Mapping[str, Any]) -> tuple[Plot, Plot]:
-    """What an evaluation on labelled images found: whether its confidence can be relied on, and its top-k accuracy.
+    """The reliability diagram and the top-k accuracy of an evaluation on labelled images.
 
     Args:
-        key: what makes the ids of these plots unique in their page.
+        key: makes the ids of these plots unique in their page.
         data: ``bins``, each with the mean ``confidence`` and the ``accuracy`` of the images in it, both from 0 to 1,
-            and their ``count``; ``top_k``, each with ``k`` and the ``accuracy`` from 0 to 1; ``published``, what was
-            published in per cent by ``top_1``, ``top_5``, as a model's configuration has it; it may be empty.
+            and their ``count``; ``top_k``, each with ``k`` and the ``accuracy`` from 0 to 1; ``published``, the
+            published accuracies in per cent, ``top_1`` and ``top_5``; it may be empty.
     """
     return _reliability(f"{key}-reliability", data["bins"]), _top_k(f"{key}-top-k", data["top_k"], data["published"])
 
@@ -30,19 +30,19 @@ def _reliability(key: str, bins: Sequence[Mapping[str, Any]]) -> Plot:
     body.append(f'<polyline class="path" points="{" ".join(f"{n(a)},{n(b)}" for a, b in places)}"/>')
     most = max((row["count"] for row in bins), default=1)
     for row, (a, b) in zip(bins, places, strict=True):
-        told = f"confidence {row['confidence']:.1%}, accuracy {row['accuracy']:.1%}, {row['count']} images"
+        tooltip = f"confidence {row['confidence']:.1%}, accuracy {row['accuracy']:.1%}, {row['count']} images"
         radius = 2 + 6 * math.sqrt(row["count"] / most)
         body.append(
             f'<circle class="mark" fill-opacity=".6" cx="{n(a)}" cy="{n(b)}" r="{n(radius)}">'
-            f"<title>{told}</title></circle>"
+            f"<title>{tooltip}</title></circle>"
         )
-    body.append(label(x.start + 10, y.end + 18, "too modest", "start", "note"))
-    body.append(label(x.end - 10, y.start - 12, "too sure", "end", "note"))
+    body.append(label(x.start + 10, y.end + 18, "underconfident", "start", "note"))
+    body.append(label(x.end - 10, y.start - 12, "overconfident", "end", "note"))
     body += axis_labels(x, y, "mean confidence in the first answer (%)", "top-1 accuracy (%)")
     if images:
         error = sum(row["count"] * abs(row["confidence"] - row["accuracy"]) for row in bins) / images
         summary = (
-            f"{images:,} images in {len(bins)} bins of confidence, larger circles hold more of them. On average, "
+            f"{images:,} images in {len(bins)} bins of confidence; larger circles stand for more images. On average, "
             f"confidence and accuracy are {100 * error:.1f} percentage points apart."
         )
     else:
@@ -55,8 +55,10 @@ def _top_k(key: str, rows: Sequence[Mapping[str, Any]], published: Mapping[str, 
     x, y = Axis(-0.5, max(len(rows), 1) - 0.5, left, WIDTH - 14), Axis(0.0, 100.0, bottom, top)
     body = frame(Axis(0, 0, x.start, x.end), y)
     half = min(0.32 * (x.at(1) - x.at(0)), 34.0)
-    told = {int(name.removeprefix("top_")): float(value) for name, value in published.items() if value is not None}
-    said = []
+    published_at = {
+        int(name.removeprefix("top_")): float(value) for name, value in published.items() if value is not None
+    }
+    accuracies = []
     for place, row in enumerate(rows):
         middle, height = x.at(place), y.at(100 * row["accuracy"])
         body.append(
@@ -64,15 +66,15 @@ def _top_k(key: str, rows: Sequence[Mapping[str, Any]], published: Mapping[str, 
             f'height="{n(bottom - height)}"><title>top-{row["k"]}: {row["accuracy"]:.1%}</title></rect>'
         )
         body.append(label(middle, bottom + 15, f"top-{row['k']}", "middle"))
-        mark = y.at(told[row["k"]]) if row["k"] in told else height
+        mark = y.at(published_at[row["k"]]) if row["k"] in published_at else height
         body.append(label(middle, min(height, mark) - 5, f"{100 * row['accuracy']:.1f}", "middle"))
         text = f"top-{row['k']} {100 * row['accuracy']:.1f} %"
-        if row["k"] in told:
-            body.append(line(middle - half - 5, mark, middle + half + 5, mark, "told"))
-            text += f" (published {told[row['k']]:g} %)"
-        said.append(text)
-    if told:
-        body += [line(left, 9, left + 22, 9, "told"), label(left + 28, 13, "as published", "start")]
+        if row["k"] in published_at:
+            body.append(line(middle - half - 5, mark, middle + half + 5, mark, "published"))
+            text += f" (published {published_at[row['k']]:g} %)"
+        accuracies.append(text)
+    if published_at:
+        body += [line(left, 9, left + 22, 9, "published"), label(left + 28, 13, "published", "start")]
     body += axis_labels(x, y, "the right class is among the first k answers", "accuracy (%)")
-    summary = ("; ".join(said) or "There are no images") + "."
+    summary = ("; ".join(accuracies) or "There are no images") + "."
     return plot(key, "Accuracy of the first k answers", summary, bottom + 42, body)

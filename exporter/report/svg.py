@@ -1,4 +1,4 @@
-"""What plots are drawn with: axes, marks and labels, as SVG."""
+"""Axes, marks and labels of plots, as SVG."""
 
 import html
 import math
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from exporter.report.templates import visible
 
-#: What the page must include once; it sets the custom properties (``--mark`` and so on) itself.
+#: The style sheet of plots; a page includes it once and defines the custom properties (``--mark`` and so on).
 STYLE = """\
 svg.plot { display: block; width: 100%; height: auto; font: 12px system-ui, sans-serif; }
 svg.plot text { fill: var(--text); }
@@ -25,21 +25,22 @@ svg.plot .bar { fill: var(--mark); stroke: none; }
 svg.plot .bar.off { fill: var(--bad); }
 svg.plot .dots { stroke: var(--mark); stroke-linecap: round; stroke-opacity: .55; fill: none; }
 svg.plot .crosses { stroke: var(--bad); stroke-width: 1.4; stroke-opacity: .7; fill: none; }
-svg.plot .told { stroke: var(--text); stroke-width: 2.5; fill: none; }
+svg.plot .published { stroke: var(--text); stroke-width: 2.5; fill: none; }
 """
 
-#: Width of every plot in its own units, about pixels of a phone.
+#: Width of every plot in SVG units, about the pixels of a phone's screen.
 WIDTH = 380.0
 
-#: What a character of a label takes, at most in most names.
-_CHARACTER = 7.2
+#: Width of a character of a label, an upper bound for most names.
+CHARACTER_WIDTH = 7.2
 
-_LONGEST_LABEL = 18
+#: Characters of a label after which it is cut.
+MAX_LABEL = 18
 
 
 @dataclass(frozen=True)
 class Plot:
-    """``svg`` is an element to put into a page; ``summary`` says in a sentence or two what it shows."""
+    """``svg`` is an element for an HTML page; ``summary`` says in a sentence or two what the plot shows."""
 
     title: str
     summary: str
@@ -48,7 +49,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Axis:
-    """From the values ``low`` to ``high`` to the places ``start`` to ``end``, which may run backwards."""
+    """Maps values from ``low`` to ``high`` to coordinates from ``start`` to ``end``, which may run backwards."""
 
     low: float
     high: float
@@ -59,7 +60,7 @@ class Axis:
         return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
 
     def ticks(self, about: int = 5) -> list[tuple[float, str]]:
-        """Round values between the ends, and their text."""
+        """Round values between the ends, with their labels."""
         if not self.high > self.low:
             return []
         rough = (self.high - self.low) / about
@@ -102,9 +103,9 @@ def axis_labels(x: Axis, y: Axis, across: str, up: str) -> list[str]:
     ]
 
 
-def mark(x: float, y: float, value: float, tolerance: float, told: str) -> str:
+def mark(x: float, y: float, value: float, tolerance: float, tooltip: str) -> str:
     """A dot; a ring for zero; a diamond beyond the tolerance."""
-    title = f"<title>{escaped(told)}</title>"
+    title = f"<title>{escaped(tooltip)}</title>"
     if value <= tolerance:
         kind = " none" if value == 0 else ""
         return f'<circle class="mark{kind}" cx="{n(x)}" cy="{n(y)}" r="3.5">{title}</circle>'
@@ -120,8 +121,8 @@ def label(x: float, y: float, text: str, anchor: str, kind: str = "") -> str:
     return f'<text{kind} x="{n(x)}" y="{n(y)}" text-anchor="{anchor}">{escaped(text)}</text>'
 
 
-def anchored(x: float) -> str:
-    """Where a label at ``x`` must hang to stay in the picture."""
+def anchor_at(x: float) -> str:
+    """The ``text-anchor`` that keeps a label at ``x`` inside the plot."""
     return "end" if x > WIDTH - 60 else "middle"
 
 
@@ -129,11 +130,11 @@ def escaped(text: str) -> str:
     return html.escape(visible(text))
 
 
-def short(text: str) -> str:
-    return text if len(text) <= _LONGEST_LABEL else text[: _LONGEST_LABEL - 1] + "…"
+def truncated(text: str) -> str:
+    return text if len(text) <= MAX_LABEL else text[: MAX_LABEL - 1] + "…"
 
 
-def spaced(name: str) -> str:
+def with_spaces(name: str) -> str:
     return name.replace("_", " ")
 
 
@@ -143,6 +144,6 @@ def power(exponent: int) -> str:
 
 
 def n(value: float) -> str:
-    """A coordinate to a tenth, as short as it goes; without a minus sign before zero."""
+    """A coordinate with at most one decimal, and no minus sign before zero."""
     text = f"{value:.1f}".removesuffix(".0")
     return "0" if text == "-0" else text

@@ -1,8 +1,7 @@
-"""Pages that need nothing else, no script, no font, no server: what all of them share.
+"""Renders the templates in ``data/`` to self-contained HTML pages and Markdown.
 
-HTML and Markdown come from the templates in ``data/``. Whatever a template is given as text is escaped for where it
-stands, with its invisible characters written out, so that a name from outside is never markup. The same values give
-the same bytes.
+Text values are escaped for the place where they are inserted, and their invisible characters are written out, so that
+text from outside never becomes markup. The same values give the same bytes.
 """
 
 import functools
@@ -19,31 +18,31 @@ if TYPE_CHECKING:
     import jinja2
 
 _FOLDER = "data"
-#: What can mean something within a line of Markdown, its tables included.
+#: Characters with a meaning within a line of Markdown or of its tables.
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>&|~#!])")
 
 
 def html(template: str, **values: Any) -> str:
-    """The HTML page that a template of ``data/`` makes of ``values``."""
+    """The HTML page that a template of ``data/`` gives for ``values``."""
     return _environment("html").get_template(template).render(values)
 
 
 def markdown(template: str, **values: Any) -> str:
-    """The Markdown that a template of ``data/`` makes of ``values``.
+    """The Markdown that a template of ``data/`` gives for ``values``.
 
-    Beside text as it is, templates have filters: ``code`` for names within a line, but not of a table, where ``|``
-    needs another form; ``python`` for a string in a program; ``comment`` for what stands in an HTML comment;
-    ``address`` for where a link leads.
+    Templates can use these filters: ``code`` for code within a line (not in tables, where ``|`` must be escaped
+    differently), ``python`` for a string literal in a program, ``comment`` for text in an HTML comment, ``address``
+    for the target of a link.
     """
     text = _environment("markdown").get_template(template).render(values)
-    # Where a template leaves something out, it leaves its empty lines.
+    # Parts that a template leaves out leave empty lines behind.
     return re.sub("\n{3,}", "\n\n", re.sub("[ ]+\n", "\n", text))
 
 
 @functools.cache
 def _environment(kind: str) -> "jinja2.Environment":
-    import jinja2  # takes longer to import than most commands take to answer
-    from markupsafe import Markup  # what is marked so is not escaped again
+    import jinja2  # slow to import: takes longer than most commands need in total
+    from markupsafe import Markup  # marks text that must not be escaped again
 
     def escaped(value: Any) -> Any:
         return Markup(_MARKDOWN.sub(r"\\\1", visible(value))) if type(value) is str else value
@@ -64,12 +63,12 @@ def _environment(kind: str) -> "jinja2.Environment":
 
 
 def _shown(value: Any) -> Any:
-    """Text from outside with its invisible characters written out; the template escapes what is left."""
+    """Text with its invisible characters written out; the template escapes the rest."""
     return visible(value) if type(value) is str else value
 
 
 def _code(value: str) -> str:
-    """A code span, within more backticks than the text has in a row."""
+    """A code span, delimited by more backticks than the text has in a row."""
     text = visible(value)
     fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
     padding = " " if text.startswith(("`", " ")) or text.endswith(("`", " ")) else ""
@@ -85,7 +84,7 @@ def _comment(value: str) -> str:
 
 
 def visible(text: str) -> str:
-    r"""The text in a line, with what cannot be seen, or turns other text around, written out: ``\x1b``, ``\u202e``."""
+    r"""The text as one line, with control and formatting characters written out: ``\x1b``, ``\u202e``."""
     return "".join(map(_visible_character, " ".join(text.splitlines())))
 
 
@@ -95,5 +94,5 @@ def _visible_character(character: str) -> str:
 
 
 def number(value: float) -> str:
-    """A number as the tables and texts have it, to three digits."""
+    """A number for tables and texts, with three significant digits."""
     return "not a number" if math.isnan(value) else f"{value:.3g}"

@@ -200,4 +200,4 @@ def test_a_file_that_may_not_be_read_is_refused(own_cli: Command, tiny: Path) ->
 
 def test_help_names_what_may_be_pointed_at(cli: Command) -> None:
     text = " ".join(succeeded(cli("build", "--help")).stdout.split())
-    assert "Checkpoint prefix, one of its files, its folder, or a .tar.gz." in text
+    assert "Weights: a checkpoint's prefix, file, folder or .tar.gz." in text

@@ -97,7 +97,10 @@ def test_shell_completion_is_quick_and_knows_the_models(cli: Command) -> None:
         (("build", "nasnet_mobile", "--format", "onnx"), "onnx"),
         (("build", "nasnet_mobile", "--task", "detection"), "detection"),
         (("build", "nasnet_mobile", "--version", "four"), "four"),
-        (("build", "nasnet_mobile", "nasnet_large", "--checkpoint", "x"), "--checkpoint goes with one MODEL"),
+        (
+            ("build", "nasnet_mobile", "nasnet_large", "--checkpoint", "x"),
+            "--checkpoint can be used with one MODEL only",
+        ),
         (("build", "nasnet_mobile", "--batch-norm-momentum", "1.5"), "not between 0 and 1"),
         (("build", "nasnet_mobile", "--batch-norm-momentum", "-0.1"), "not between 0 and 1"),
         (("build", "nasnet_mobile", "--batch-norm-momentum", "nan"), "not between 0 and 1"),

@@ -182,13 +182,13 @@ def test_a_limit_takes_images_from_all_over(
     result = succeeded(own_cli(*args, "--report", "page.html"))
     page = (own_cli.cwd / "page.html").read_text(encoding="utf-8")
     assert "Reliability: accuracy over confidence" in page and "images that could not be read" in page
-    assert "done before" in result.stderr and "loading" not in result.stderr
+    assert "already finished" in result.stderr and "loading" not in result.stderr
     accuracy = said["top_1"]["accuracy"]
     for line in (
         f"images       7 of {PICTURES} in {folder} (records)",
         f"top-1        {accuracy:.2f} %, 95 % confidence {said['top_1']['interval'][0]:.2f} to ",
         f"published 50.0 %, difference {accuracy - 50:+.2f}",
-        "SYNTHETIC weights, not published ones: these figures mean nothing",
+        "SYNTHETIC weights, not published ones: these figures are meaningless",
         said["state"],
     ):
         assert line in result.stdout
@@ -236,7 +236,7 @@ def test_a_killed_evaluation_goes_on_where_it_was(
     assert f"continuing after {killed_at:,} of {REPEATS * PICTURES:,} images" in stderr
     stopped_at = json.loads(state.read_text())["position"]
     assert killed_at < stopped_at < REPEATS * PICTURES
-    assert f"stopped after {stopped_at:,} of" in stderr and "the same command continues" in stderr
+    assert f"stopped after {stopped_at:,} of" in stderr and "run the same command to continue" in stderr
     assert "Traceback" not in stderr
 
     # A polite end leaves the state as well.
@@ -244,7 +244,7 @@ def test_a_killed_evaluation_goes_on_where_it_was(
     _wait_for(state, stopped_at + 4, process)
     process.terminate()
     stderr = process.communicate(timeout=60)[1]
-    assert process.returncode == 128 + signal.SIGTERM and "the same command continues" in stderr
+    assert process.returncode == 128 + signal.SIGTERM and "run the same command to continue" in stderr
 
     result = own_cli(*args, "--batch-size", 50)
     known.check(_result(result), list(range(PICTURES)) * REPEATS)

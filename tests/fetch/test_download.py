@@ -441,7 +441,7 @@ def test_a_redirect_never_leaves_https(
 def test_fetch_needs_to_know_what(own_cli: Command, tiny: Path) -> None:
     assert own_cli("fetch").returncode == 2
     assert own_cli("fetch", "nasnet_mobile", "--all").returncode == 2
-    assert "only exists as a file" in refusal(own_cli("fetch", tiny))
+    assert "has no published archive: pass its checkpoint to other commands" in refusal(own_cli("fetch", tiny))
     assert "there is no model" in refusal(own_cli("fetch", "nasnet"))
     assert "no published archive" in refusal(own_cli("build", tiny))
 

@@ -279,7 +279,7 @@ WRONG = {
     ("--memory", "lots"): "expected one such as 4G",
     ("--jobs", "0"): "not in the range",
     ("--checkpoint", "model.ckpt"): "expected MODEL=PATH",
-    ("--checkpoint", "alexnet=model.ckpt"): "none of the models",
+    ("--checkpoint", "alexnet=model.ckpt"): "expected one of the models",
 }
 
 

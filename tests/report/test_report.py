@@ -1,4 +1,4 @@
-"""`--report`: one page that says, to people, what a verification found; read here as a browser reads it."""
+"""``--report``: the HTML page of a verification, read here as a browser reads it."""
 
 import json
 import re
@@ -15,7 +15,8 @@ import pytest
 
 from exporter.models.config import model
 from exporter.report import evaluation_plots, templates, verification_plots
-from exporter.report import page as report_page
+from exporter.report.page import write
+from exporter.report.section import Section
 from exporter.verification.results import Check, Report
 from tests.support import browser, bundles, records
 from tests.support.command import CHECKOUT, Command, artifact_folder, files_below, peak_memory, refusal
@@ -31,7 +32,7 @@ HOSTILE = "<script>alert(1)</script>\"'&\u202e\x1b"
 WRONG_EXPORTER = """
 import sys
 
-if sys.argv[-1] == "export":
+if sys.argv[-1].endswith(":EXPORT"):
     import exporter.artifact.saved_model as module
 
     make = module.Writer.__init__
@@ -178,12 +179,12 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_is_done(
         began = time.monotonic()
         result = cli("verify", "an artifact", "--checkpoint", tiny_checkpoint, "--report", place)
         message = refusal(result)
-        assert message.startswith(f"cannot write the report {place}: ") and len(message.splitlines()) == 1
+        assert message.startswith(f"cannot write the page {place}: ") and len(message.splitlines()) == 1
         assert result.stderr.startswith("nasexport: error: "), "something was begun"
         assert time.monotonic() - began < 10
     assert files_below(tmp_path) == ["file"]
     result = cli("build", "nasnet_mobile", "--no-verify", "--report", tmp_path / "page.html")
-    assert "does not go with --no-verify" in result.stderr and result.returncode == 2
+    assert "cannot be combined with --no-verify" in result.stderr and result.returncode == 2
 
 
 def test_a_build_that_fails_its_verification_still_has_a_page(pages: _Pages) -> None:
@@ -199,8 +200,9 @@ def test_a_build_that_fails_its_verification_still_has_a_page(pages: _Pages) -> 
 
 def test_making_a_page_imports_no_tensorflow() -> None:
     program = (
-        "import sys; from exporter.report import page as r; from exporter.verification.results import Check, Report;"
-        "r.page([r.Subject(Report('x', (Check('one', 0, 0),)), None)]); print('tensorflow' in sys.modules)"
+        "import sys; from exporter.report.page import page; from exporter.report.section import Section;"
+        "from exporter.verification.results import Check, Report;"
+        "page([Section(Report('x', (Check('one', 0, 0),)), None)]); print('tensorflow' in sys.modules)"
     )
     command = [sys.executable, "-c", program]
     result = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True)
@@ -241,13 +243,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     long = Check("output, relative difference", 0.5, 1e-4, "an unbroken " + "path/" * 60)
     described = records.metadata(model("nasnet_mobile"), "classification", 4)
     crash = Check("loads and runs", float("nan"), 0, "killed by signal 11")
-    subjects = [
-        report_page.Subject(Report("good", (Check("one", 0, 0),), (), _measured(1e-7, passing)), None, EVALUATION),
-        report_page.Subject(Report("bad/\udcff" * 40, (long,), ("of note",), _measured(0.1, failing)), described),
-        report_page.Subject(Report("crash", (crash,)), None),
+    sections = [
+        Section(Report("good", (Check("one", 0, 0),), (), _measured(1e-7, passing)), None, EVALUATION),
+        Section(Report("bad/\udcff" * 40, (long,), ("of note",), _measured(0.1, failing)), described),
+        Section(Report("crash", (crash,)), None),
     ]
     path = tmp_path_factory.mktemp("made") / "page.html"
-    report_page.write(path, subjects)
+    write(path, sections)
     return path
 
 
@@ -281,7 +283,7 @@ def test_reliability_and_accuracies_are_drawn(made: Path) -> None:
     filled = [row for row in EVALUATION["bins"] if row["count"]]
     assert reliability.svg.count("<circle") == len(filled) == 9
     assert top_k.svg.count('class="bar"') == 3
-    assert top_k.svg.count('class="told"') == 2 + 1  # and the legend
+    assert top_k.svg.count('class="published"') == 2 + 1  # and the legend
     assert "top-1 74.0 % (published 74 %); top-2 84.1 %; top-5 91.6 % (published 91.6 %)." in page.text
     images = sum(row["count"] for row in filled)
     error = sum(row["count"] * abs(row["confidence"] - row["accuracy"]) for row in filled) / images
@@ -314,7 +316,7 @@ def test_odd_values_are_drawn_or_told(reference: list[float], found: list[float]
     for plot in (bars, dots):
         page = Reader(plot.svg)
         assert not re.search(r"[^\w](nan|inf)[^\w]", plot.svg)
-        assert ("are no finite numbers" in plot.summary) == (drawn < len(reference))
+        assert ("are not finite" in plot.summary) == (drawn < len(reference))
         # No label is long enough to leave the picture.
         assert all(len(piece) < 60 for piece in page.pieces if piece not in (plot.title, plot.summary))
 

@@ -236,7 +236,7 @@ def test_a_build_that_fails_its_verification_writes_nothing(
 WRONG_EXPORTER = """
 import sys
 
-if sys.argv[-1] == "export":
+if sys.argv[-1].endswith(":EXPORT"):
     import exporter.artifact.saved_model as module
 
     make = module.Writer.__init__
