@@ -95,7 +95,9 @@ def probe(path: Path, images: Any, found: Any, previous: Mapping[Path, str | Non
 
     say("running the artifact")
     arrays = values(path)
-    found.variables(list(arrays), [digest(value) for value in arrays.values()])
+    digests = [digest(value) for value in arrays.values()]
+    found.variables(list(arrays), digests)
+    found.digests_after_inference(digests)
     found.trainable([name for name in arrays if "/moving_" not in name])
     return ProbedFile((), None)
 

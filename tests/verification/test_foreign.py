@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import bundles
+from tests.support import bundles, foreign
 from tests.support.command import Command, artifact_folder, refusal, succeeded
 
 
@@ -48,6 +48,19 @@ def test_every_version_is_recognized_and_judged(
         assert "nasexport did not write it: what it should be was said by the user" in report["notes"]
     failed = {check["name"]: check["detail"] for check in bad["checks"] if not check["passed"]}
     assert failed["end points, relative difference"].endswith("first divergent end point: Stem")
+
+
+def test_a_scope_before_the_names_of_variables_does_not_matter(
+    cli: Command, tiny: Path, hub_modules: Path, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    module = artifact_folder(hub_modules, "tiny_nasnet", "feature_vector", 3)
+    theirs = foreign.as_hub_wrote_it(module, tmp_path / "3")
+    result = cli("verify", theirs, "--model", tiny, "--checkpoint", tiny_checkpoint, "--json")
+    (report,) = json.loads(result.stdout)
+    assert "its variables' names begin with 'module/'" in report["notes"]
+    failed = {check["name"] for check in report["checks"] if not check["passed"]}
+    # It was written by a newer TensorFlow, and not rewritten.
+    assert failed == {"compatibility problems with TensorFlow 1.15"}
 
 
 def test_another_model_or_version_is_refused(
