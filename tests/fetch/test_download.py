@@ -233,6 +233,7 @@ def test_an_archive_that_is_not_pinned_must_be_that_of_its_model(
     require_whole(cli, cli("fetch", cli.folder / "tiny_pnasnet.yaml"), others_content)
 
 
+@pytest.mark.stops
 def test_a_killed_transfer_is_continued(own_cli: Command, server: FaultyServer, content: bytes) -> None:
     cli = locked(own_cli, server.url(FILE), **pins(content))
     server.script = [faults.slowly(pieces=60, seconds=6)]
@@ -262,6 +263,7 @@ def test_what_nothing_is_known_of_is_not_continued(
     assert [request.headers.get("Range") for request in server.asked] == [None, "bytes=20000-", None]
 
 
+@pytest.mark.stops
 def test_an_interrupted_transfer_says_no_more_than_it_must(
     own_cli: Command, server: FaultyServer, content: bytes
 ) -> None:

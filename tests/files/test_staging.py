@@ -64,6 +64,7 @@ WRITE_FILES = """
 """
 
 
+@pytest.mark.stops
 def test_a_file_is_old_or_new_when_its_writer_is_killed(tmp_path: Path) -> None:
     target = tmp_path / "file"
     target.write_bytes(_content(0))
@@ -97,6 +98,7 @@ REPLACE_FOLDERS = """
 """
 
 
+@pytest.mark.stops
 def test_a_folder_is_old_or_new_when_its_writer_is_killed(tmp_path: Path) -> None:
     target = tmp_path / "folder"
     target.mkdir()

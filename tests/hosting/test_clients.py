@@ -80,6 +80,7 @@ def strict_server(own_release: Path) -> Iterator[tuple[ReleaseServer, list[str]]
         thread.join()
 
 
+@pytest.mark.stops
 def test_a_client_that_reads_nothing_or_never_ends_its_request_is_disconnected(
     strict_server: tuple[ReleaseServer, list[str]],
 ) -> None:
@@ -206,6 +207,7 @@ def test_missing_files_and_those_that_are_not_regular(own_cli: Command, own_rele
 # Start and stop
 
 
+@pytest.mark.stops
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_it_cleanly(own_cli: Command, own_release: Path, number: int) -> None:
     with serving(own_cli, own_release) as served:

@@ -107,6 +107,7 @@ if sys.argv[-1].endswith(":PROBE") or "serve_forks" in "".join(sys.orig_argv):
         assert "the last words" in cli("--debug", "verify", path, *options).stderr
 
 
+@pytest.mark.stops
 def test_debug_and_time_limit_are_of_the_process_that_looks_at_it_too(
     own_cli: Command, tiny: Path, tiny_artifacts: Path, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
