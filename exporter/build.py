@@ -18,7 +18,7 @@ from exporter.models.formats import FORMATS, Format
 from exporter.processes import run
 from exporter.progress import SILENT, Listener
 from exporter.settings import Settings
-from exporter.verification.choices import Choices
+from exporter.verification.options import VerificationOptions
 from exporter.verification.results import Expected, Report, require_passed
 from exporter.verification.verifier import Verifier
 
@@ -27,7 +27,7 @@ from exporter.verification.verifier import Verifier
 class Artifact:
     """What `build` wrote: a verified folder (``report`` is None where verification was not wanted).
 
-    One whose verification failed exists for ``judged`` only, and was not written.
+    One whose verification failed exists for ``on_verified`` only, and was not written.
     """
 
     path: Path
@@ -37,7 +37,7 @@ class Artifact:
 
 
 @dataclass(frozen=True)
-class Options:
+class BuildOptions:
     """What may be chosen about an artifact. ``momentum`` is the default decay of the moving averages, from 0 to 1."""
 
     format: Format | None = None
@@ -51,12 +51,12 @@ class Options:
 def build(
     config: ModelConfig,
     output: Path,
-    options: Options = Options(),
+    options: BuildOptions = BuildOptions(),
     checkpoint: Path | None = None,
     settings: Settings = Settings(),
     *,
     listener: Listener = SILENT,
-    judged: Callable[[Artifact], object] | None = None,
+    on_verified: Callable[[Artifact], object] | None = None,
     debug: bool = False,
 ) -> list[Artifact]:
     """Builds one model's artifacts below ``output``, each verified before it is moved to its destination.
@@ -65,7 +65,7 @@ def build(
         checkpoint: what `exporter.checkpoint.source.opened` takes; without it the published archive is fetched.
         settings: where to fetch it from, and what to refuse.
         listener: told each step as it begins; `steps` tells how many there will be.
-        judged: called with each artifact as soon as it was verified, whether it passed or not; its report then has
+        on_verified: called with each artifact as soon as it was verified, whether it passed or not; its report then has
             ``measured``.
 
     Raises:
@@ -95,9 +95,9 @@ def build(
         logging.info("layout %s, %d averages, %d variables left out", read.layout, read.averages, read.left_out)
         for text in export_warnings(checkpoint_source, read):
             listener.warn(text)
-        choices = Choices(measure=judged is not None)
+        verification = VerificationOptions(measure=on_verified is not None)
         verifier = stack.enter_context(
-            Verifier(config, checkpoint_source, largest_task(targets), settings, choices, debug=debug)
+            Verifier(config, checkpoint_source, largest_task(targets), settings, verification, debug=debug)
         )
         built = []
         for task, target in targets.items():
@@ -107,8 +107,8 @@ def build(
                 wanted = Expected(config, task, version, momentum)
                 checked = verifier.verify(staging[task], wanted, listener.step)
                 checked = dataclasses.replace(checked, path=str(target))
-                if judged:
-                    judged(Artifact(target, handle(config, task, version), metadata, checked))
+                if on_verified:
+                    on_verified(Artifact(target, handle(config, task, version), metadata, checked))
                 require_passed(checked, target)
                 metadata = metadata.verified(checked.verdict())
             write_metadata(staging[task], metadata)
@@ -135,7 +135,7 @@ def _momentum(config: ModelConfig, version: int, wanted: float | None) -> float:
     return wanted
 
 
-def steps(options: Options) -> int:
+def steps(options: BuildOptions) -> int:
     """The number of steps that `build` reports; what it takes to get the checkpoint is within the first."""
     exporting = 1 + len(options.tasks)
     verifying = 1 + 2 * len(options.tasks)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 Say = Callable[[str], None]
-#: Called with the bytes transferred so far, and with all there will be (None where nobody knows).
+#: Called with the bytes transferred so far, and with all there will be (None where that is not known).
 Transferred = Callable[[int, int | None], None]
 
 
@@ -17,7 +17,7 @@ def _silent(*_: object) -> None:
 
 @dataclass(frozen=True)
 class Listener:
-    """Whom long work tells what it does; says nothing unless told otherwise.
+    """Callbacks for the progress of long work; by default none of them does anything.
 
     ``step`` is called with the name of each step as it begins, ``note`` with what happens within one, ``warn`` with
     what the user should know afterwards, ``transferred`` while bytes come in.
@@ -34,7 +34,7 @@ SILENT = Listener()
 
 @contextlib.contextmanager
 def progress(title: str, total: int | None, warn: Say = _silent) -> Iterator[Listener]:
-    """Yields a listener that shows what it hears.
+    """Yields a listener that shows progress.
 
     Args:
         total: the number of steps, None where it is not known.

@@ -17,7 +17,7 @@ from exporter.models.config import model
 from exporter.processes import run
 from exporter.reference.jobs import KINDS, Kind
 from exporter.settings import Settings
-from exporter.verification.choices import Choices
+from exporter.verification.options import VerificationOptions
 from exporter.verification.results import TOLERANCE
 
 
@@ -66,10 +66,11 @@ def verify(
 
     if version is not None and name is None:
         raise click.UsageError("--version can be used with --model only")
-    choices = Choices(model(name) if name else None, version, against, reference, time_limit, page_file is not None)
+    named = model(name) if name else None
+    options = VerificationOptions(named, version, against, reference, time_limit, page_file is not None)
     with page.writing(page_file) as sections:
         with progress("verify", None, warn) as listener:
-            reports = verification.verify(paths, checkpoint, settings, choices, listener=listener, debug=debug)
+            reports = verification.verify(paths, checkpoint, settings, options, listener=listener, debug=debug)
         sections += [
             Section(checked, _metadata(path) if page_file else None)
             for path, checked in zip(paths, reports, strict=True)
@@ -185,7 +186,7 @@ def diff(
 
     with progress("diff", None, warn) as listener:
         found = difference.compare(
-            a, b, aspects, tolerance=tolerance, image_size=image_size, report=listener.step, debug=debug
+            a, b, aspects, tolerance=tolerance, image_size=image_size, say=listener.step, debug=debug
         )
     if as_json:
         print_json(found.to_dict())

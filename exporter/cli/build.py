@@ -77,7 +77,7 @@ def build_command(
     MODEL is a name that `nasexport models` lists, or the path of a .yaml file with the configuration of another network
     of the same families. Without --checkpoint, the published archive is used, from the cache or downloaded.
     """
-    from exporter.build import Artifact, Options, build, steps
+    from exporter.build import Artifact, BuildOptions, build, steps
     from exporter.progress import progress
     from exporter.report import page
     from exporter.report.section import Section
@@ -86,11 +86,11 @@ def build_command(
         raise click.UsageError("--report shows the verification: it cannot be combined with --no-verify")
     if checkpoint and len(names) > 1:
         raise click.UsageError("--checkpoint can be used with one MODEL only: a checkpoint fits one network")
-    options = Options(format_, version, (task,) if task else TASKS, batch_norm_momentum, not no_verify, overwrite)
+    options = BuildOptions(format_, version, (task,) if task else TASKS, batch_norm_momentum, not no_verify, overwrite)
     configs = [model(name) for name in names]
     with page.writing(page_file) as sections:
 
-        def judged(artifact: Artifact) -> None:
+        def on_verified(artifact: Artifact) -> None:
             assert artifact.report is not None
             sections.append(Section(artifact.report, artifact.metadata))
 
@@ -103,7 +103,7 @@ def build_command(
                     checkpoint,
                     settings,
                     listener=listener,
-                    judged=judged if page_file else None,
+                    on_verified=on_verified if page_file else None,
                     debug=debug,
                 )
             for artifact in built:

@@ -62,7 +62,7 @@ def compare(
     *,
     tolerance: float = TOLERANCE,
     image_size: int | None = None,
-    report: Say = lambda _: None,
+    say: Say = lambda _: None,
     debug: bool = False,
 ) -> Difference:
     """Compares two artifacts, each a folder or a ``.tar.gz``, of any format and any writer.
@@ -79,7 +79,7 @@ def compare(
         for folder in (folder_a, folder_b):
             artifact.require_artifact(folder)
         request = CompareFilesRequest(folder_a, folder_b, values="variables" in aspects)
-        files = run.run(COMPARE_FILES, request, report, debug).result
+        files = run.run(COMPARE_FILES, request, say, debug).result
         notes = _prefix_notes(files.prefixes)
         comparisons = [comparison for comparison in of_files(files) if comparison.aspect in aspects]
         probed = [aspect for aspect in ASPECTS if aspect in aspects and aspect not in FILE_ASPECTS]
@@ -90,7 +90,7 @@ def compare(
                 for side, size in zip("AB", sizes, strict=True)
                 if size is None
             ]
-            with _running((folder_a, folder_b), files, sizes, report, debug) as (side_a, side_b):
+            with _running((folder_a, folder_b), files, sizes, say, debug) as (side_a, side_b):
                 for aspect in probed:
                     comparisons += PROBED[aspect](side_a, side_b, tolerance)
                 if "training" in aspects and side_a.found.momentum_settable != side_b.found.momentum_settable:
@@ -103,13 +103,13 @@ def compare(
 
 @contextlib.contextmanager
 def _running(
-    folders: tuple[Path, Path], files: ComparedFiles, sizes: tuple[int | None, int | None], report: Say, debug: bool
+    folders: tuple[Path, Path], files: ComparedFiles, sizes: tuple[int | None, int | None], say: Say, debug: bool
 ) -> Iterator[tuple[Side, Side]]:
     """What both do, one after the other; the arrays stay on disk for the time of the ``with`` block."""
     with tempfile.TemporaryDirectory(prefix="nasexport-") as temporary:
         outputs = (Path(temporary) / "a", Path(temporary) / "b")
         for folder, size, output in zip(folders, sizes, outputs, strict=True):
-            _probe(folder, size or USUAL_IMAGE_SIZE, output, report, debug)
+            _probe(folder, size or USUAL_IMAGE_SIZE, output, say, debug)
         a, b = (
             Side(ProbeResult(ArrayStore(output), prefix))
             for output, prefix in zip(outputs, files.prefixes, strict=True)
@@ -117,9 +117,9 @@ def _running(
         yield a, b
 
 
-def _probe(folder: Path, size: int, output: Path, report: Say, debug: bool) -> None:
+def _probe(folder: Path, size: int, output: Path, say: Say, debug: bool) -> None:
     try:
-        run.run(PROBE, ProbeRequest(folder, size, output), report, debug)
+        run.run(PROBE, ProbeRequest(folder, size, output), say, debug)
     except ArtifactError as error:
         hint = "what needs no loading can be compared with --only " + ",".join(FILE_ASPECTS)
         raise ArtifactError(f"{error}\n{hint}" if "\n" not in str(error) else str(error)) from error

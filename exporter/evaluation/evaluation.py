@@ -24,14 +24,14 @@ from exporter.validation import at_least, convert, parse_json, to_plain
 STATE_SCHEMA = 1
 
 
-class _Subject(msgspec.Struct, frozen=True):
+class _EvaluationOf(msgspec.Struct, frozen=True):
     """What a state file is of: the number of its form, and what tells evaluations apart."""
 
     schema: int
     identity: dict[str, Any]
 
 
-class _State(_Subject, frozen=True, kw_only=True):
+class _State(_EvaluationOf, frozen=True, kw_only=True):
     """A state file: what `Evaluation` has. ``artifact``, ``folder`` and ``total`` are for people who look into it."""
 
     artifact: str
@@ -64,9 +64,9 @@ class Evaluation:
         return self.position == self.total
 
     def run(
-        self, batch_size: int, skip_broken: bool = False, report: Say = lambda _: None, *, debug: bool = False
+        self, batch_size: int, skip_broken: bool = False, say: Say = lambda _: None, *, debug: bool = False
     ) -> None:
-        """Evaluates what is left. After each batch the state is saved and ``report`` is called.
+        """Evaluates what is left. After each batch the state is saved and ``say`` is called.
 
         Raises:
             ImageError: an image cannot be read, and ``skip_broken`` is not set.
@@ -76,10 +76,10 @@ class Evaluation:
 
         def count(batch: ClassifiedBatch) -> None:
             self._count(batch)
-            report(self._progress())
+            say(self._progress())
 
         model, images = self._classifier.to_load(), self._dataset.images(self.position)
-        worker.run(EVALUATE, EvaluateRequest(model, images, batch_size, skip_broken), report, debug, on_event=count)
+        worker.run(EVALUATE, EvaluateRequest(model, images, batch_size, skip_broken), say, debug, on_event=count)
 
     def _count(self, batch: ClassifiedBatch) -> None:
         self.position += batch.done
@@ -132,7 +132,7 @@ class Evaluation:
         except OSError as error:
             raise EvaluationError(f"cannot read {self.state}: {error.strerror}") from error
         values = parse_json(content, self._damaged)
-        of = convert(values, _Subject, self._damaged)
+        of = convert(values, _EvaluationOf, self._damaged)
         if of.schema != STATE_SCHEMA or of.identity != self._identity:
             differs = ", ".join(key for key, value in self._identity.items() if of.identity.get(key) != value)
             raise EvaluationError(

@@ -9,22 +9,21 @@ from exporter.processes import run as worker
 
 
 @dataclass(frozen=True)
-class Task:
-    """Something to do in a thread.
+class ScheduledTask:
+    """A function to run in a thread.
 
-    ``memory`` is what it is expected to need, in bytes. ``run`` does it. In the scheduler's own thread, ``then`` is
-    called when it is done, and gives the tasks that can now be done; ``failed`` when it raised one of nasexport's
-    errors, likewise.
+    ``memory`` is what it is expected to need, in bytes. In the scheduler's own thread, ``then`` is called when it is
+    done, and gives the tasks that can now run; ``failed`` likewise when it raised one of nasexport's errors.
     """
 
     memory: int
     run: Callable[[], object]
-    then: Callable[[], Iterable["Task"]] = tuple
-    failed: Callable[[NasexportError], Iterable["Task"]] = lambda _: ()
+    then: Callable[[], Iterable["ScheduledTask"]] = tuple
+    failed: Callable[[NasexportError], Iterable["ScheduledTask"]] = lambda _: ()
 
 
-def run(tasks: Iterable[Task], jobs: int, memory: int) -> None:
-    """Runs tasks and those that come of them; the first ones first, but what came of a task before what waits.
+def run(tasks: Iterable[ScheduledTask], jobs: int, memory: int) -> None:
+    """Runs tasks and those that follow from them: in order, but what follows from a task comes before what waits.
 
     Never more than ``jobs`` run, and never any whose expected memory is more than ``memory`` bytes together with that
     of the others. One that needs more than that alone runs alone.
@@ -34,7 +33,7 @@ def run(tasks: Iterable[Task], jobs: int, memory: int) -> None:
             workers have been ended then.
     """
     waiting = list(tasks)
-    running: dict[concurrent.futures.Future[object], Task] = {}
+    running: dict[concurrent.futures.Future[object], ScheduledTask] = {}
     executor = concurrent.futures.ThreadPoolExecutor(jobs)
     try:
         while waiting or running:
@@ -59,7 +58,9 @@ def run(tasks: Iterable[Task], jobs: int, memory: int) -> None:
         executor.shutdown()
 
 
-def _next(waiting: list[Task], running: Iterable[Task], jobs: int, memory: int) -> Task | None:
+def _next(
+    waiting: list[ScheduledTask], running: Iterable[ScheduledTask], jobs: int, memory: int
+) -> ScheduledTask | None:
     """The first task that may start now."""
     running = list(running)
     if len(running) >= jobs:

@@ -123,7 +123,7 @@ class _Staged:
 
 def _page(target: Target, metadata: Metadata, checks: Sequence[CheckFacts], size: int, archive: File) -> str:
     """The model page. It links all versions of the model, whatever a part of a release has of them."""
-    subject = model_page.Subject(
+    subject = model_page.PageFacts(
         config=target.config,
         task=target.task,
         version=target.version,

@@ -31,8 +31,8 @@ class Paper:
 
 
 @dataclass(frozen=True)
-class Family:
-    """How a family of networks is told of: its name, the search that found its cells, where it was published.
+class FamilyText:
+    """What a page says of a family of networks: its name, the search that found its cells, where it was published.
 
     ``descent`` is a sentence on what it took over, with a space before it; ``checkpoints`` is the page that lists its
     trained checkpoints.
@@ -52,8 +52,8 @@ _NASNET_PAPER = Paper(
     "1707.07012",
 )
 #: By the family's name in `exporter.models.cells.FAMILIES`.
-FAMILIES: Mapping[str, Family] = {
-    "nasnet": Family(
+FAMILIES: Mapping[str, FamilyText] = {
+    "nasnet": FamilyText(
         "NASNet-A",
         "Neural Architecture Search (NAS)",
         "",
@@ -63,7 +63,7 @@ FAMILIES: Mapping[str, Family] = {
         ),
         f"{_SLIM}nets/nasnet/README.md",
     ),
-    "pnasnet": Family(
+    "pnasnet": FamilyText(
         "PNASNet-5",
         "Progressive Neural Architecture Search",
         " Much of the rest is NASNet's, drop path for one.",
@@ -84,7 +84,7 @@ _METADATA_LINE = re.compile(r"^<!-- [a-z-]+: .* -->\n", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Subject:
+class PageFacts:
     """The artifact that a page is about.
 
     Args:
@@ -114,7 +114,7 @@ class Subject:
         return Place(handle(self.config, self.task, self.version))
 
 
-def markdown(subject: Subject, released: Collection[str]) -> str:
+def markdown(subject: PageFacts, released: Collection[str]) -> str:
     """The page in Markdown, in the form of the published ones: CommonMark with tables.
 
     Args:

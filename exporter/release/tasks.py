@@ -17,7 +17,7 @@ from exporter.models.config import ModelConfig, largest_task
 from exporter.probe.jobs import PROBE
 from exporter.processes import run
 from exporter.processes.memory import expected_memory
-from exporter.processes.scheduler import Task
+from exporter.processes.scheduler import ScheduledTask
 from exporter.progress import Listener
 from exporter.reference.jobs import REFERENCE
 from exporter.release import artifact
@@ -26,7 +26,7 @@ from exporter.release.exports import Exported, export
 from exporter.release.folder import PARTIAL
 from exporter.release.plan import Planned, Target
 from exporter.settings import Settings
-from exporter.verification.choices import Choices
+from exporter.verification.options import VerificationOptions
 from exporter.verification.verifier import Verifier
 
 
@@ -102,7 +102,7 @@ class ModelTasks:
         #: By the handle of an artifact, those to be completed once it is.
         self._following: dict[str, list[Planned]] = {}
 
-    def tasks(self, stack: contextlib.ExitStack) -> list[Task]:
+    def tasks(self, stack: contextlib.ExitStack) -> list[ScheduledTask]:
         """Export and reference, which bring forth the rest; ``stack`` ends what they need when all is done."""
         self._partial.mkdir(parents=True)
         tasks = {each.target.task for each in self._todo}
@@ -113,16 +113,18 @@ class ModelTasks:
                 self._source,
                 largest_task(tasks),
                 self._settings,
-                Choices(measure=True),
+                VerificationOptions(measure=True),
                 scratch=self._partial,
                 debug=self._debug,
             )
         )
         return [self._prepared_by(EXPORT, self._export), self._prepared_by(REFERENCE, self._prepare)]
 
-    def _prepared_by(self, job: run.AnyJob, do: Callable[[], None]) -> Task:
+    def _prepared_by(self, job: run.AnyJob, do: Callable[[], None]) -> ScheduledTask:
         memory = expected_memory(job, self.config)
-        return Task(memory, do, lambda: self._completions(self._preparation.finish(job.name)), self._all_failed)
+        return ScheduledTask(
+            memory, do, lambda: self._completions(self._preparation.finish(job.name)), self._all_failed
+        )
 
     def _folder(self, target: Target) -> Path:
         return self._partial / f"{target.task}-{target.version}"
@@ -148,7 +150,7 @@ class ModelTasks:
     def _prepare(self) -> None:
         self._verifier.prepare(self._say)
 
-    def _completions(self, prepared: bool) -> list[Task]:
+    def _completions(self, prepared: bool) -> list[ScheduledTask]:
         """A task for each artifact that may come first, once there are both artifacts and reference."""
         if not prepared:
             return []
@@ -164,7 +166,7 @@ class ModelTasks:
             self._outcome.made += [Made(each.target.place.handle, "failed", str(error)) for each in self._todo]
         return ()
 
-    def _completion(self, each: Planned) -> Task:
+    def _completion(self, each: Planned) -> ScheduledTask:
         """The task of an artifact, which brings forth those that come after it."""
         handle = each.target.place.handle
         began = 0.0
@@ -182,14 +184,14 @@ class ModelTasks:
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
 
-        def done(state: str, reason: str = "") -> list[Task]:
+        def done(state: str, reason: str = "") -> list[ScheduledTask]:
             self._outcome.made.append(Made(handle, state, reason, time.monotonic() - began))
             for job, peak in self._verifier.peaks.items():
                 self._keep_peak(job, peak)
             return [self._completion(following) for following in self._following.get(handle, ())]
 
         memory = expected_memory(PROBE, self.config)
-        return Task(memory, complete, lambda: done("made"), lambda error: done("failed", str(error)))
+        return ScheduledTask(memory, complete, lambda: done("made"), lambda error: done("failed", str(error)))
 
     def _keep_peak(self, job: str, peak: int) -> None:
         key = (self.config.name, job)

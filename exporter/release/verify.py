@@ -11,7 +11,7 @@ from exporter.models.config import largest_task
 from exporter.probe.jobs import PROBE
 from exporter.processes import scheduler
 from exporter.processes.memory import expected_memory, free_memory
-from exporter.processes.scheduler import Task
+from exporter.processes.scheduler import ScheduledTask
 from exporter.progress import SILENT, Listener
 from exporter.reference.jobs import REFERENCE
 from exporter.release.manifest import read_manifest
@@ -67,21 +67,21 @@ def _of_model(
     verifier: Verifier,
     reports: dict[str, Report],
     listener: Listener,
-) -> Task:
+) -> ScheduledTask:
     """The task that gets a model's reference, and brings forth one for each of its artifacts."""
     config = next(iter(members.values())).config
 
-    def one(handle: str, expected: Expected) -> Task:
+    def one(handle: str, expected: Expected) -> ScheduledTask:
         def run() -> None:
             found = verifier.verify(release / handle, expected, lambda said: listener.step(f"{handle}: {said}"))
             reports[handle] = dataclasses.replace(found, path=handle)
 
-        return Task(expected_memory(PROBE, config), run, failed=_raise)
+        return ScheduledTask(expected_memory(PROBE, config), run, failed=_raise)
 
-    def prepared() -> list[Task]:
+    def prepared() -> list[ScheduledTask]:
         return [one(handle, expected) for handle, expected in members.items()]
 
-    return Task(expected_memory(REFERENCE, config), verifier.prepare, prepared, _raise)
+    return ScheduledTask(expected_memory(REFERENCE, config), verifier.prepare, prepared, _raise)
 
 
 def _raise(error: NasexportError) -> tuple[()]:

@@ -18,7 +18,7 @@ from exporter.reference.jobs import (
 )
 from exporter.reference.result import Reference, read
 from exporter.settings import Settings
-from exporter.verification.choices import Choices
+from exporter.verification.options import VerificationOptions
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,13 @@ class References:
 
 
 def get(
-    config: ModelConfig, source: Source, task: Task, settings: Settings, choices: Choices, runner: Runner, say: Say
+    config: ModelConfig,
+    source: Source,
+    task: Task,
+    settings: Settings,
+    options: VerificationOptions,
+    runner: Runner,
+    say: Say,
 ) -> References:
     """The reference of a checkpoint: a recorded one, one that is computed now, or both where the first is not whole.
 
@@ -46,7 +52,7 @@ def get(
     """
     reference = Reference()
     notes: tuple[str, ...] = ()
-    if path := choices.reference or recorded.find(source.files, settings):
+    if path := options.reference or recorded.find(source.files, settings):
         reference, facts = recorded.load(path, config.name)
         if facts.get("files") != source.files:
             raise ArtifactError(f"{path} was recorded from other files than those of the checkpoint")
@@ -54,7 +60,7 @@ def get(
     if not reference.is_whole:
         # What the original network gave counts for more than what ours gives.
         reference = _computed(config, source, task, runner, say).preceded_by(reference)
-    independent = {kind: _independent(kind, config, source, runner, say) for kind in choices.against}
+    independent = {kind: _independent(kind, config, source, runner, say) for kind in options.against}
     return References(reference, independent, notes)
 
 

@@ -17,7 +17,7 @@ from exporter.progress import Say
 from exporter.reference.jobs import REFERENCE
 from exporter.settings import Settings
 from exporter.verification import compare, references
-from exporter.verification.choices import Choices
+from exporter.verification.options import VerificationOptions
 from exporter.verification.prober import Probed, Prober
 from exporter.verification.references import References
 from exporter.verification.results import Check, Expected, Report
@@ -35,7 +35,7 @@ class Verifier:
         source: Source,
         task: Task,
         settings: Settings = Settings(),
-        choices: Choices = Choices(),
+        options: VerificationOptions = VerificationOptions(),
         *,
         scratch: Path | None = None,
         debug: bool = False,
@@ -46,11 +46,11 @@ class Verifier:
             task: "classification" where any artifact to come is one.
         """
         self._config, self._source, self._task = config, source, task
-        self._settings, self._choices = settings, choices
+        self._settings, self._options = settings, options
         folder = tempfile.TemporaryDirectory(prefix="nasexport-", dir=scratch)
         self._held = contextlib.ExitStack()
         self._held.callback(folder.cleanup)
-        self._runner = Runner(Path(folder.name), choices.time_limit, debug)
+        self._runner = Runner(Path(folder.name), options.time_limit, debug)
         self._prober = Prober(self._runner)
         self._references: References | None = None
 
@@ -77,7 +77,7 @@ class Verifier:
     def _prepared(self, say: Say) -> References:
         if self._references is None:
             self._references = references.get(
-                self._config, self._source, self._task, self._settings, self._choices, self._runner, say
+                self._config, self._source, self._task, self._settings, self._options, self._runner, say
             )
         return self._references
 
@@ -108,7 +108,7 @@ class Verifier:
         if found.prefix:
             notes = (*notes, f"its variables' names begin with {found.prefix!r}")
         measured = None
-        if self._choices.measure:
+        if self._options.measure:
             measured = compare.measured(expected, prepared.reference, found)
             measured |= {"tensorflow": probed.summary.tensorflow, "source": self._source.provenance()}
         return Report(str(path), tuple(checks), notes, measured)

@@ -23,12 +23,14 @@ from exporter.reference import recorded as references
 from exporter.reference.jobs import REFERENCE, ReferenceRequest
 from exporter.reference.result import read
 from exporter.settings import Settings
-from exporter.verification.choices import Choices
+from exporter.verification.options import VerificationOptions
 from exporter.verification.results import Expected, Report
 from exporter.verification.verifier import Verifier
 
 
-def expected_of(path: Path, choices: Choices = Choices(), *, debug: bool = False) -> tuple[Expected, Metadata | None]:
+def expected_of(
+    path: Path, options: VerificationOptions = VerificationOptions(), *, debug: bool = False
+) -> tuple[Expected, Metadata | None]:
     """What an artifact must be, and its metadata, from the ``nasexport.json`` beside it or from the user.
 
     Raises:
@@ -37,8 +39,8 @@ def expected_of(path: Path, choices: Choices = Choices(), *, debug: bool = False
     """
     artifact.require_artifact(path)
     metadata = read_metadata(path)
-    if choices.model is not None:
-        return _foreign(path, choices.model, choices, debug), metadata
+    if options.model is not None:
+        return _foreign(path, options.model, options, debug), metadata
     if metadata is None:
         raise ArtifactError(
             f"{path} has no {METADATA_FILE}, so nasexport did not write it: say with --model what it should be"
@@ -62,10 +64,10 @@ def require_checkpoint(path: Path, metadata: Metadata | None, checkpoint: Path |
         )
 
 
-def _foreign(path: Path, config: ModelConfig, choices: Choices, debug: bool) -> Expected:
+def _foreign(path: Path, config: ModelConfig, options: VerificationOptions, debug: bool) -> Expected:
     """What an artifact of unknown origin must be: its version and task are what its files look like."""
-    found = run.run(INSPECT, InspectRequest(path), debug=debug, time_limit=choices.time_limit).result
-    version = choices.version
+    found = run.run(INSPECT, InspectRequest(path), debug=debug, time_limit=options.time_limit).result
+    version = options.version
     names = {variable.name for variable in found.variables.list}
     task: Task = "classification" if any("final_layer/FC" in name for name in names) else "feature_vector"
     if version is None:
@@ -82,7 +84,7 @@ def verify(
     paths: Sequence[Path],
     checkpoint: Path | None = None,
     settings: Settings = Settings(),
-    choices: Choices = Choices(),
+    options: VerificationOptions = VerificationOptions(),
     *,
     listener: Listener = SILENT,
     debug: bool = False,
@@ -95,19 +97,19 @@ def verify(
     """
     with contextlib.ExitStack() as stack:
         folders = {path: stack.enter_context(packed.opened(path)) for path in paths}
-        return _verify(folders, checkpoint, settings, choices, listener, debug)
+        return _verify(folders, checkpoint, settings, options, listener, debug)
 
 
 def _verify(
     folders: Mapping[Path, Path],
     checkpoint: Path | None,
     settings: Settings,
-    choices: Choices,
+    options: VerificationOptions,
     listener: Listener,
     debug: bool,
 ) -> list[Report]:
     """Verifies artifacts in ``folders``, by the paths that the user knows them by."""
-    wanted = {path: expected_of(folder, choices, debug=debug) for path, folder in folders.items()}
+    wanted = {path: expected_of(folder, options, debug=debug) for path, folder in folders.items()}
     reports: dict[Path, Report] = {}
     for name in dict.fromkeys(expected.config.name for expected, _ in wanted.values()):
         group = {path: pair for path, pair in wanted.items() if pair[0].config.name == name}
@@ -116,8 +118,8 @@ def _verify(
             require_checkpoint(path, metadata, checkpoint)
         task = largest_task({expected.task for expected, _ in group.values()})
         with (
-            opened(config, checkpoint, settings, listener, debug=debug, time_limit=choices.time_limit) as found,
-            Verifier(config, found, task, settings, choices, debug=debug) as verifier,
+            opened(config, checkpoint, settings, listener, debug=debug, time_limit=options.time_limit) as found,
+            Verifier(config, found, task, settings, options, debug=debug) as verifier,
         ):
             for path, (expected, metadata) in group.items():
                 checked = verifier.verify(folders[path], expected, listener.step)

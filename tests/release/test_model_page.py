@@ -187,7 +187,7 @@ def test_same_facts_give_the_same_bytes() -> None:
     assert model_page.html(texts[0]) == model_page.html(texts[1])
 
 
-def _hostile(text: str) -> model_page.Subject:
+def _hostile(text: str) -> model_page.PageFacts:
     config, task, version = records.ARTIFACTS[3]
     config = replace(config, title=text, checkpoint=text)
     source = records.source(archive=text, files={text: text}, layout=text, synthetic={text: text})

@@ -8,7 +8,7 @@ from exporter.artifact.metadata import METADATA_SCHEMA, ArtifactOptions, Checkpo
 from exporter.files.hashing import File
 from exporter.models.config import TASKS, ModelConfig, Task, handle, models
 from exporter.release.manifest import CheckFacts, Place, Record
-from exporter.release.model_page import Subject
+from exporter.release.model_page import PageFacts
 
 PUBLISHED = [config for config in models().values() if config.published]
 #: Every artifact that was published.
@@ -53,8 +53,8 @@ def metadata(config: ModelConfig, task: Task, version: int, **changes: Any) -> M
     return Metadata(**{**about, **facts, **changes})
 
 
-def subject(config: ModelConfig, task: Task, version: int, **changes: Any) -> Subject:
-    """What a model page is made from; ``changes`` are fields of `Subject`."""
+def subject(config: ModelConfig, task: Task, version: int, **changes: Any) -> PageFacts:
+    """What a model page is made from; ``changes`` are fields of `PageFacts`."""
     place = Place(handle(config, task, version))
     facts: dict[str, Any] = {
         "tool": Tool("1.2.3", "2.21.0"),
@@ -64,7 +64,7 @@ def subject(config: ModelConfig, task: Task, version: int, **changes: Any) -> Su
         "size": 87_654_321,
         "archive": File(place.archive, 76_543_210, "d4" * 32),
     }
-    return Subject(config, task, version, **{**facts, **changes})
+    return PageFacts(config, task, version, **{**facts, **changes})
 
 
 def record(config: ModelConfig, task: Task, version: int, **changes: Any) -> Record:

@@ -8,7 +8,7 @@ from exporter.reference.jobs import Kind
 
 
 @dataclass(frozen=True)
-class Choices:
+class VerificationOptions:
     """How to verify.
 
     ``model`` and ``version`` say what an artifact is that nasexport did not write. ``against`` names other
