@@ -81,7 +81,7 @@ class Command:
     def __call__(self, *args: object, cwd: Path | None = None) -> Result:
         """Runs it to its end, whatever that is; where it can, in a fork of a process that has done its imports."""
         if preloaded.AVAILABLE:
-            result = _commands().run([*map(str, args)], self.env, cwd or self.cwd, TIMEOUT)
+            result = forked().run([*map(str, args)], self.env, cwd or self.cwd, TIMEOUT)
             if result is not None:
                 return result
         return self.started(*args, cwd=cwd)
@@ -123,7 +123,8 @@ class Command:
 
 
 @functools.cache
-def _commands() -> preloaded.Commands:
+def forked() -> preloaded.Commands:
+    """What commands are forked from, one for each process of the tests."""
     with tempfile.TemporaryDirectory() as folder:
         return preloaded.Commands(Command(Path(folder)).env)
 

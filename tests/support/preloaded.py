@@ -56,13 +56,16 @@ class Preloaded:
                 [sys.executable, "-c", "from tests.support import preloaded; preloaded.serve()", *modules],
                 # It is open for as long as this process lives.
                 stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,  # TensorFlow's greeting
                 env={**environment, "PYTHONPATH": str(_CHECKOUT), "NASEXPORT_TEST_LISTENER": str(listener.fileno())},
                 pass_fds=[listener.fileno()],
                 cwd=_CHECKOUT,
             )
-        # It goes on in a process that is no child of this one: tests count their children.
+        # It goes on in a process that is no child of this one, since tests count their children, and says which.
+        assert process.stdout
+        with process.stdout:
+            self.pid = int(process.stdout.read())
         process.wait()
         self._open = process.stdin
 
@@ -75,18 +78,18 @@ class Commands:
     """Runs the command line, and its workers, in forks."""
 
     def __init__(self, environment: Mapping[str, str]):
-        self._own = Preloaded(environment, ["exporter.cli"])
-        self._workers = Preloaded({**environment, **_OF_WORKERS}, ["tensorflow", "tensorflow_hub", "exporter"])
+        self.own = Preloaded(environment, ["exporter.cli"])
+        self.workers = Preloaded({**environment, **_OF_WORKERS}, ["tensorflow", "tensorflow_hub", "exporter"])
 
     def run(
         self, arguments: Sequence[str], environment: Mapping[str, str], cwd: Path, timeout: float
     ) -> subprocess.CompletedProcess[str] | None:
         """Runs a command to its end; None where it must be started as always, since its environment asks for that."""
-        if not self._own.fits(environment):
+        if not self.own.fits(environment):
             return None
-        workers = json.dumps([self._workers.address, self._workers.settings])
+        workers = json.dumps([self.workers.address, self.workers.settings])
         started = Forked(
-            self._own.address,
+            self.own.address,
             f"from tests.support import preloaded; preloaded.command(*{json.loads(workers)!r})",
             ["nasexport", *arguments],
             environment,
@@ -230,8 +233,10 @@ def _popen(address: str, settings: Mapping[str, str]) -> type:
 
 def serve() -> None:
     """The process that imports, then forks for each connection; the forks return from here into what they run."""
-    if os.fork():
+    if pid := os.fork():
+        print(pid, flush=True)
         os._exit(0)
+    os.dup2(2, 1)
     listener = socket.socket(fileno=int(os.environ.pop("NASEXPORT_TEST_LISTENER")))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name in sys.argv[1:]:
