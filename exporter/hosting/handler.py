@@ -1,18 +1,17 @@
 """Reads the requests of one connection to the server of a release, and sends the responses."""
 
 import http.server
+import socket
+import socketserver
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import exporter
 from exporter.errors import ReleaseError
-from exporter.hosting.released_files import OpenFile, UnavailableError
+from exporter.hosting.released_files import OpenFile, ReleasedFiles, UnavailableError
 from exporter.hosting.responses import Delivery, deliver
 from exporter.hosting.routes import ListedFile, Reply, method_refused, not_found, route, unavailable
-
-if TYPE_CHECKING:
-    from exporter.hosting.server import ReleaseServer
 
 #: Bytes that are sent between two checks that the file has not changed.
 _CHUNK = 2**22
@@ -23,13 +22,25 @@ _MAX_DISCARDED_BODY = 2**20
 WARNING = "nasexport: warning: "
 
 
+class HandlerServer(socketserver.TCPServer):
+    """What a connection asks of its server.
+
+    ``client_timeout`` is in seconds; ``request_started`` has the time at which each connection's request began.
+    """
+
+    files: ReleasedFiles
+    log: Callable[[str], None]
+    client_timeout: float
+    request_started: dict[socket.socket, float]
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     """One connection."""
 
     protocol_version = "HTTP/1.1"
     default_request_version = "HTTP/1.0"  # so that malformed requests get a response with headers, too
     disable_nagle_algorithm = True  # a short body would wait until the client has acknowledged the headers
-    server: "ReleaseServer"
+    server: HandlerServer
     _bytes_sent = 0
 
     def setup(self) -> None:

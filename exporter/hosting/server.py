@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter.errors import ServingError
-from exporter.hosting.handler import WARNING, Handler
+from exporter.hosting.handler import WARNING, Handler, HandlerServer
 from exporter.hosting.released_files import ReleasedFiles
 
 #: Seconds that a client may take to send a request, and that it may go without reading any of the response.
@@ -26,7 +26,7 @@ CLIENT_TIMEOUT = 60.0
 MAX_CONNECTIONS = 256
 
 
-class ReleaseServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
+class ReleaseServer(socketserver.ThreadingMixIn, HandlerServer):
     """Listens as soon as it is created; ``serve_forever`` answers requests.
 
     Args:
@@ -52,7 +52,7 @@ class ReleaseServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         self.log = log
         self.client_timeout = client_timeout
         #: Connections that are being sent a request, with the time when it began.
-        self.request_started: dict[socket.socket, float] = {}
+        self.request_started = {}
         self._connections: set[socket.socket] = set()
         try:
             self.address_family, _, _, _, address = socket.getaddrinfo(
