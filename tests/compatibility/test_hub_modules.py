@@ -17,6 +17,7 @@ from tests.support import environments
 from tests.support.command import Command, artifact_folder, refusal, succeeded
 from tests.support.networks import TOLERANCE, difference
 from tests.support.reading import SCRIPTS
+from tests.support.shared import Store
 
 pytestmark = pytest.mark.readers
 
@@ -24,21 +25,30 @@ MODULE_READERS = {"TensorFlow 1.15.5": environments.old, "TensorFlow 2.15.1": en
 Read = tuple[dict[str, Any], dict[str, Any]]
 
 
-@pytest.fixture(scope="module")
-def reads() -> dict[Any, Read]:
-    return {}
-
-
 def _read(script: str, python: Path, artifact: Path, folder: Path, size: int) -> Read:
     """Runs a reader on an artifact: its facts, and its arrays."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     np.savez(folder / "input.npz", images=ImageSet(count=4, seed=5).at(size))
     command = [str(python), str(SCRIPTS / f"{script}.py"), str(artifact), str(folder)]
     variables = {**environments.clean_variables(), "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
     process = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr[-4000:]
+    (folder / "facts.json").write_text(process.stdout, encoding="utf-8")
+    return _found(folder)
+
+
+def _found(folder: Path) -> Read:
     with np.load(folder / "output.npz") as file:
-        return json.loads(process.stdout), {name: file[name] for name in file.files}
+        return json.loads((folder / "facts.json").read_text(encoding="utf-8")), {
+            name: file[name] for name in file.files
+        }
+
+
+def _read_once(of_this_run: Store, reader: str, hub_modules: Path, case: tuple[Task, int]) -> Read:
+    """What a reader of TF1 Hub modules finds in one."""
+    python, artifact = MODULE_READERS[reader](), artifact_folder(hub_modules, "tiny_nasnet", *case)
+    name = f"{case[0]}_{case[1]} in {reader}"
+    return _found(of_this_run.made(name, lambda folder: _read("hub_module", python, artifact, folder, 64)))
 
 
 @pytest.fixture(params=list(MODULE_READERS))
@@ -56,11 +66,8 @@ def case(request: pytest.FixtureRequest) -> tuple[Task, int]:
 
 
 @pytest.fixture
-def read(reader: str, case: tuple[Task, int], hub_modules: Path, reads: dict[Any, Read], tmp_path: Path) -> Read:
-    if (reader, case) not in reads:
-        artifact = artifact_folder(hub_modules, "tiny_nasnet", *case)
-        reads[reader, case] = _read("hub_module", MODULE_READERS[reader](), artifact, tmp_path / "read", 64)
-    return reads[reader, case]
+def read(reader: str, case: tuple[Task, int], hub_modules: Path, of_this_run: Store) -> Read:
+    return _read_once(of_this_run, reader, hub_modules, case)
 
 
 def test_spec_has_the_promised_tags_signatures_and_image_size(read: Read, case: tuple[Task, int]) -> None:
@@ -134,7 +141,7 @@ def test_fine_tuning_lowers_the_loss_and_survives_an_export(read: Read, case: tu
 
 @pytest.mark.parametrize("reader_v2", ["TensorFlow 2.15.1", "newest TensorFlow"])
 def test_tensorflow_2_reads_it_with_load_and_keras_layer(
-    reader_v2: str, hub_modules: Path, tmp_path: Path, reads: dict[Any, Read]
+    reader_v2: str, hub_modules: Path, tmp_path: Path, of_this_run: Store
 ) -> None:
     python = environments.current() if reader_v2.startswith("newest") else environments.last_with_hub_module()
     artifact = artifact_folder(hub_modules, "tiny_nasnet", "classification", 3)
@@ -142,10 +149,8 @@ def test_tensorflow_2_reads_it_with_load_and_keras_layer(
     names = sorted(signatures.hub_signatures("classification", 3))
     assert facts["train_signatures"] == names
     assert facts["variables"] == len(variables(model_of(hub_modules), "classification"))
-    old = (  # the oldest reader's outputs are what all others must give
-        reads.get(("TensorFlow 1.15.5", ("classification", 3)))
-        or _read("hub_module", environments.old(), artifact, tmp_path / "v1", 64)
-    )[1]
+    # The oldest reader's outputs are what all others must give.
+    _, old = _read_once(of_this_run, "TensorFlow 1.15.5", hub_modules, ("classification", 3))
     for name in names:
         assert difference(arrays[f"load/{name}/default"], old[f"inference/{name}/default"]) <= TOLERANCE
         if not name.endswith("_with_bn_hparams"):

@@ -16,6 +16,7 @@ from tests.support import environments, networks, reading
 from tests.support.command import Command, artifact_folder, succeeded
 from tests.support.networks import TOLERANCE, difference
 from tests.support.reading import FOR_TINY_NETWORKS, READERS, Reading
+from tests.support.shared import Store
 
 pytestmark = pytest.mark.readers
 
@@ -72,12 +73,12 @@ def tiny_case(tiny: Path, tiny_artifacts: Path) -> Case:
 
 
 @pytest.fixture(scope="module")
-def tiny_pnasnet_case(
-    cli: Command, tiny_pnasnet: Path, tiny_pnasnet_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Case:
-    output = tmp_path_factory.mktemp("momentum")
-    options = ("--version", 5, "--task", "feature_vector", "--batch-norm-momentum", OTHER_MOMENTUM)
-    succeeded(cli("build", tiny_pnasnet, *options, "--checkpoint", tiny_pnasnet_checkpoint, "--output", output))
+def tiny_pnasnet_case(cli: Command, tiny_pnasnet: Path, tiny_pnasnet_checkpoint: Path, of_this_run: Store) -> Case:
+    def make(output: Path) -> None:
+        options = ("--version", 5, "--task", "feature_vector", "--batch-norm-momentum", OTHER_MOMENTUM)
+        succeeded(cli("build", tiny_pnasnet, *options, "--checkpoint", tiny_pnasnet_checkpoint, "--output", output))
+
+    output = of_this_run.made("other_momentum", make)
     path = artifact_folder(output, "tiny_pnasnet", "feature_vector", 5)
     return Case(path, model(str(tiny_pnasnet)), "feature_vector", 5, OTHER_MOMENTUM)
 
@@ -99,17 +100,13 @@ Read = Callable[[Case, str], Reading]
 
 
 @pytest.fixture(scope="module")
-def read(tmp_path_factory: pytest.TempPathFactory) -> Read:
+def read(of_this_run: Store) -> Read:
     """``read(case, reader)`` is all that a reader finds in an artifact; it looks once."""
-    made: dict[tuple[Path, str], Reading] = {}
 
     def get(case: Case, reader: str) -> Reading:
-        key = case.path, reader
-        if key not in made:
-            folder = tmp_path_factory.mktemp("reading")
-            variables = FOR_TINY_NETWORKS if case.tiny else {}
-            made[key] = reading.read(reader, "reusable", case.path, case.images, folder, variables)
-        return made[key]
+        name = f"{case.config.name}_in_{reader}"
+        variables = FOR_TINY_NETWORKS if case.tiny else {}
+        return reading.read_once(of_this_run, name, reader, "reusable", case.path, case.images, variables)
 
     return get
 
@@ -250,12 +247,10 @@ def test_keras_3_takes_version_5_as_a_layer(
 
 
 @pytest.fixture(scope="module", params=list(READERS))
-def tuned(
-    request: pytest.FixtureRequest, tiny_pnasnet_case: Case, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Any]:
-    folder, images = tmp_path_factory.mktemp("tuned"), tiny_pnasnet_case.images
-    path = tiny_pnasnet_case.path
-    return reading.read(request.param, "fine_tuning", path, images, folder, FOR_TINY_NETWORKS).facts
+def tuned(request: pytest.FixtureRequest, tiny_pnasnet_case: Case, of_this_run: Store) -> dict[str, Any]:
+    reader, path, images = request.param, tiny_pnasnet_case.path, tiny_pnasnet_case.images
+    name = f"tuned_in_{reader}"
+    return reading.read_once(of_this_run, name, reader, "fine_tuning", path, images, FOR_TINY_NETWORKS).facts
 
 
 def test_keras_layer_learns(tuned: dict[str, Any], tiny_pnasnet_case: Case) -> None:

@@ -1,5 +1,6 @@
 """The oldest TensorFlow that may write against the newest: their artifacts agree, and the same readers take both."""
 
+import functools
 import json
 import subprocess
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from tests.support import environments
 from tests.support.command import CHECKOUT, Command, artifact_folder, succeeded
 from tests.support.networks import TOLERANCE, difference
 from tests.support.reading import SCRIPTS
+from tests.support.shared import Store
 
 pytestmark = pytest.mark.readers
 
@@ -21,16 +23,14 @@ TASK = "feature_vector"
 
 
 @pytest.fixture(scope="module")
-def written(cli: Command, mobile_checkpoint: Path, shared: Path) -> dict[str, Path]:
+def written(cli: Command, mobile_checkpoint: Path, of_this_run: Store) -> dict[str, Path]:
     """The ``--output`` folders of the two writers, each with versions 3 and 4 of nasnet_mobile."""
-    old = environments.oldest_writer()
-    outputs = {}
-    for name, python in (("oldest", old), ("newest", environments.current())):
-        outputs[name] = shared / f"written_by_{name}"
+
+    def write(python: Path, output: Path) -> None:
         for version in VERSIONS:
             # Each writer's own verification is left out: one reader of all comes below.
             options = ("--version", version, "--task", TASK, "--checkpoint", mobile_checkpoint, "--no-verify")
-            command = [python, "-m", "exporter", "build", "nasnet_mobile", *options, "--output", outputs[name]]
+            command = [python, "-m", "exporter", "build", "nasnet_mobile", *options, "--output", output]
             variables = {**environments.clean_variables(), "PYTHONPATH": str(CHECKOUT)}
             process = subprocess.run(
                 [str(part) for part in command],
@@ -41,7 +41,12 @@ def written(cli: Command, mobile_checkpoint: Path, shared: Path) -> dict[str, Pa
                 check=False,
             )
             assert process.returncode == 0, process.stderr[-3000:]
-    return outputs
+
+    writers = {"oldest": environments.oldest_writer(), "newest": environments.current()}
+    return {
+        name: of_this_run.made(f"written_by_{name}", functools.partial(write, python))
+        for name, python in writers.items()
+    }
 
 
 def test_they_are_what_wrote(written: dict[str, Path]) -> None:

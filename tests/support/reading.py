@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tests.support import environments
+from tests.support.shared import Store
 
 SCRIPTS = Path(__file__).parent / "readers"
 
@@ -44,12 +45,31 @@ def read(
     np.savez(folder / "input.npz", images=images)
     process = run(python, script, artifact, folder, variables=variables)
     assert process.returncode == 0, f"exit {process.returncode} of {script} with {reader}\n{process.stderr[-4000:]}"
+    (folder / "facts.json").write_text(process.stdout.splitlines()[-1], encoding="utf-8")
+    return _found(folder)
+
+
+def read_once(
+    store: Store,
+    name: str,
+    reader: str,
+    script: str,
+    artifact: Path,
+    images: Any,
+    variables: Mapping[str, str] | None = None,
+) -> Reading:
+    """The same, by that name in a store, so that other processes of the run find it there."""
+    return _found(store.made(name, lambda folder: read(reader, script, artifact, images, folder, variables)))
+
+
+def _found(folder: Path) -> Reading:
+    """What a script left in its folder."""
     output = folder / "output.npz"
     arrays = {}
     if output.exists():
         with np.load(output) as file:
             arrays = {key: file[key] for key in file.files}
-    return Reading(json.loads(process.stdout.splitlines()[-1]), arrays)
+    return Reading(json.loads((folder / "facts.json").read_text(encoding="utf-8")), arrays)
 
 
 def run(

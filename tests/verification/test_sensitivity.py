@@ -14,6 +14,7 @@ import yaml
 
 from tests.support.breaks import ARTIFACTS, BREAKS, CONFIG, Break, kind, table
 from tests.support.command import CHECKOUT, Command, artifact_folder, succeeded
+from tests.support.shared import Store
 
 pytestmark = pytest.mark.breaks
 
@@ -25,9 +26,16 @@ Checks = Mapping[str, Any]
 
 
 @pytest.fixture(scope="module")
-def verified(cli: Command, tmp_path_factory: pytest.TempPathFactory) -> list[Checks]:
+def verified(cli: Command, of_this_run: Store) -> list[Checks]:
     """The checks of each of `ARTIFACTS`; all are written, then verified, in two runs at a time."""
-    folder = tmp_path_factory.mktemp("broken")
+
+    def make(folder: Path) -> None:
+        (folder / "reports.json").write_text(json.dumps(_verified(cli, folder)), encoding="utf-8")
+
+    return json.loads((of_this_run.made("breaks", make) / "reports.json").read_text(encoding="utf-8"))
+
+
+def _verified(cli: Command, folder: Path) -> list[Checks]:
     command = cli.with_variables(TF_ENABLE_ONEDNN_OPTS="0")
     config, prefix, output = folder / "broken.yaml", folder / "model.ckpt", folder / "good"
     config.write_text(yaml.safe_dump(CONFIG), encoding="utf-8")
