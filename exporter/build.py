@@ -1,4 +1,4 @@
-"""From a checkpoint to verified artifacts at their destination."""
+"""Builds artifacts from a checkpoint, verifies them, and moves them to their destination."""
 
 import contextlib
 import dataclasses
@@ -25,9 +25,9 @@ from exporter.verification.verifier import Verifier
 
 @dataclass(frozen=True)
 class Artifact:
-    """What `build` wrote: a verified folder (``report`` is None where verification was not wanted).
+    """An artifact that `build` wrote. ``report`` is that of its verification, None where it was not verified.
 
-    One whose verification failed exists for ``on_verified`` only, and was not written.
+    One whose verification failed is passed to ``on_verified``, but never written to ``path``.
     """
 
     path: Path
@@ -38,7 +38,7 @@ class Artifact:
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """What may be chosen about an artifact. ``momentum`` is the default decay of the moving averages, from 0 to 1."""
+    """The options of `build`. ``momentum`` is the default decay of the moving averages, from 0 to 1."""
 
     format: Format | None = None
     version: int | None = None
@@ -59,17 +59,17 @@ def build(
     on_verified: Callable[[Artifact], object] | None = None,
     debug: bool = False,
 ) -> list[Artifact]:
-    """Builds one model's artifacts below ``output``, each verified before it is moved to its destination.
+    """Builds one model's artifacts below ``output``, and verifies each before it is moved to its destination.
 
     Args:
         checkpoint: what `exporter.checkpoint.source.opened` takes; without it the published archive is fetched.
-        settings: where to fetch it from, and what to refuse.
-        listener: told each step as it begins; `steps` tells how many there will be.
-        on_verified: called with each artifact as soon as it was verified, whether it passed or not; its report then has
-            ``measured``.
+        settings: how to fetch the archive.
+        listener: its ``step`` is called at the start of each step; `steps` gives their number.
+        on_verified: called with each artifact as soon as it was verified, whether it passed or not. If given, the
+            report of each has ``measured``.
 
     Raises:
-        NasexportError: one of its children. Artifacts that were finished before stay, nothing else does.
+        NasexportError: one of its subclasses. Artifacts that were finished before are kept; all else is removed.
     """
     version, _ = resolve_version(config, options.format, options.version)
     momentum = _momentum(config, version, options.momentum)
@@ -121,7 +121,7 @@ def _momentum(config: ModelConfig, version: int, wanted: float | None) -> float:
     """The default momentum of an artifact.
 
     Raises:
-        ConfigError: one is wanted, but the version keeps that of the original training.
+        ConfigError: ``wanted`` is given, but the version always has the momentum of the original training.
     """
     spec = config.version_spec(version)
     if wanted is None:
@@ -136,7 +136,7 @@ def _momentum(config: ModelConfig, version: int, wanted: float | None) -> float:
 
 
 def steps(options: BuildOptions) -> int:
-    """The number of steps that `build` reports; what it takes to get the checkpoint is within the first."""
+    """The number of steps that `build` reports; fetching the checkpoint is part of the first."""
     exporting = 1 + len(options.tasks)
     verifying = 1 + 2 * len(options.tasks)
     return exporting + (verifying if options.verify else 0)

@@ -1,4 +1,4 @@
-"""The last steps of one artifact of a release: verified, packed, described, and put in its place."""
+"""The last steps of one artifact of a release: verify it, pack it, write its pages, move it into the release."""
 
 import dataclasses
 import hashlib
@@ -33,15 +33,15 @@ def complete(
     read: ReadCheckpoint,
     say: Say,
 ) -> Record:
-    """Brings an exported artifact from ``folder`` to its place in a release; its record is the last thing written.
+    """Verifies and packs an exported artifact, and moves it into a release; its record is the last file written.
 
     Args:
         folder: the artifact, on the file system of the release.
-        verifier: one that is prepared.
+        verifier: its `prepare` has been called.
         read: what the export found in the checkpoint.
 
     Raises:
-        VerificationError: a check failed; the report of it is in its place, and nothing else.
+        VerificationError: a check failed; only the report was moved into the release.
         NasexportError: the artifact could not be verified.
         OSError: a file cannot be written.
     """
@@ -83,31 +83,31 @@ def complete(
 
 
 def remove(release: Path, place: Place) -> None:
-    """Takes an artifact out of a release, its record first: what is left after a stop is nobody's artifact."""
+    """Removes an artifact from a release, its record first: files without a record do not count as an artifact."""
     for path in (place.record, place.archive, place.page, place.page_html, place.report):
         (release / path).unlink(missing_ok=True)
     shutil.rmtree(release / place.folder, ignore_errors=True)
 
 
 class _Staged:
-    """The files of one artifact on their way into a release: all lie beside ``folder`` until they are moved."""
+    """The files of one artifact until they are moved into a release; they are staged beside ``folder``."""
 
     def __init__(self, folder: Path, release: Path, place: Place):
         self._folder, self._release, self._place = folder, release, place
 
-    def _waiting(self, path: str) -> Path:
+    def _staged_path(self, path: str) -> Path:
         return self._folder.with_name(self._folder.name + path.removeprefix(self._place.handle))
 
     def add(self, path: str, content: bytes) -> File:
-        self._waiting(path).write_bytes(content)
+        self._staged_path(path).write_bytes(content)
         return File(path, len(content), hashlib.sha256(content).hexdigest())
 
     def pack(self) -> tuple[tuple[File, ...], File]:
         place = self._place
-        return pack_release(self._folder, self._waiting(place.archive), place.folder, place.archive)
+        return pack_release(self._folder, self._staged_path(place.archive), place.folder, place.archive)
 
     def _move(self, path: str) -> None:
-        os.replace(self._waiting(path), self._release / path)
+        os.replace(self._staged_path(path), self._release / path)
 
     def place_report(self) -> None:
         (self._release / self._place.report).parent.mkdir(parents=True, exist_ok=True)
@@ -122,8 +122,8 @@ class _Staged:
 
 
 def _page(target: Target, metadata: Metadata, checks: Sequence[CheckFacts], size: int, archive: File) -> str:
-    """The model page. It links all versions of the model, whatever a part of a release has of them."""
-    subject = model_page.PageFacts(
+    """The model page. It links all versions of the model, even where this part of a release has only some of them."""
+    facts = model_page.PageFacts(
         config=target.config,
         task=target.task,
         version=target.version,
@@ -135,4 +135,4 @@ def _page(target: Target, metadata: Metadata, checks: Sequence[CheckFacts], size
         archive=archive,
     )
     handles = {handle(target.config, task, version) for task in TASKS for version in target.config.versions}
-    return model_page.markdown(subject, handles)
+    return model_page.markdown(facts, handles)

@@ -1,4 +1,4 @@
-"""Checks a finished release from its files alone: hashes, records, archives, and what follows from them."""
+"""Checks a finished release from its files alone: hashes, records, archives, and the files derived from them."""
 
 import json
 from collections.abc import Iterator
@@ -17,10 +17,10 @@ from exporter.verification.results import Check, count
 
 
 def check(release: Path) -> list[Check]:
-    """The checks of a whole release, passed or not.
+    """Runs all checks of a release; returns those that passed and those that failed.
 
     Raises:
-        ReleaseError: it has no manifest, or a damaged one.
+        ReleaseError: its manifest is missing or damaged.
     """
     records = list(read_manifest(release).values())
     return [
@@ -65,7 +65,7 @@ def _sums(release: Path, records: list[Record]) -> Iterator[str]:
 
 
 def _provenance(release: Path, records: list[Record]) -> Iterator[str]:
-    """The subjects of the provenance statement."""
+    """The names of subjects that are missing, unexpected, or have another hash."""
     try:
         statement = json.loads((release / PROVENANCE_FILE).read_text(encoding="utf-8"))
         found = {subject["name"]: subject["digest"]["sha256"] for subject in statement["subject"]}

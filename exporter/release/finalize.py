@@ -1,6 +1,6 @@
-"""What belongs to a release as a whole: manifest, index, provenance and the list of hashes.
+"""The files of a release as a whole: manifest, index, provenance and the list of hashes.
 
-All follow from the records of the artifacts, so that the same artifacts give the same files, whoever put them together.
+All are derived from the records of the artifacts, so the same artifacts always give the same files.
 """
 
 import hashlib
@@ -25,18 +25,18 @@ from exporter.release.manifest import (
 )
 from exporter.release.plan import problems
 
-#: In the order in which they are written: with a manifest, a release is whole.
+#: In the order in which they are written. The manifest is last: a release that has one is complete.
 FILES = (INDEX_FILE, PROVENANCE_FILE, SUMS_FILE, MANIFEST_FILE)
 
 
 def open_again(release: Path) -> None:
-    """Takes back that a release is whole, because its artifacts are going to change."""
+    """Removes `FILES`, the manifest first, because the artifacts of the release are going to change."""
     for name in reversed(FILES):
         (release / name).unlink(missing_ok=True)
 
 
 def records(release: Path) -> Iterator[Record]:
-    """The records that lie beside artifacts, in the order of their handles.
+    """The records stored beside the artifacts, in the order of their paths.
 
     Raises:
         ReleaseError: one is damaged.
@@ -48,13 +48,13 @@ def records(release: Path) -> Iterator[Record]:
 
 
 def close(release: Path, known: Collection[str] = ()) -> None:
-    """Writes what makes artifacts a release, each file whole or not at all, the manifest last.
+    """Writes `FILES`, each atomically, the manifest last.
 
     Args:
         known: the handles of artifacts whose bytes the caller has just read or written.
 
     Raises:
-        ReleaseError: an artifact that is there is not sound, or the files cannot be written.
+        ReleaseError: an artifact in the folder is damaged, or the files cannot be written.
     """
     found = sorted(records(release), key=lambda record: record.handle)
     for record in found:
@@ -80,7 +80,7 @@ def contents(found: list[Record]) -> dict[str, bytes]:
 
 
 def _configs(found: list[Record]) -> dict[str, ModelConfig]:
-    """The networks by name: those that nasexport knows in its order, then others."""
+    """The networks by name: first the models that ship with nasexport, in its order, then others."""
     configs = {record.model: ModelConfig.from_dict(record.inputs["config"]) for record in found}
     order = [*models(), *sorted(configs)]
     return dict(sorted(configs.items(), key=lambda pair: order.index(pair[0])))

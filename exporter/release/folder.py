@@ -1,4 +1,4 @@
-"""The folder of a release while one process works on it."""
+"""Locks the folder of a release while a process works on it."""
 
 import contextlib
 import shutil
@@ -8,7 +8,7 @@ from pathlib import Path
 from exporter.errors import ReleaseError
 from exporter.files import staging
 
-#: Where artifacts lie until they are whole; on the release's own file system, so that moving them is renaming them.
+#: Where artifacts are built. It is on the file system of the release, so that each can be moved by renaming it.
 PARTIAL = ".partial"
 
 _LOCK = ".release.lock"
@@ -16,12 +16,12 @@ _LOCK = ".release.lock"
 
 @contextlib.contextmanager
 def held(release: Path) -> Iterator[None]:
-    """The folder of a release, made where it is not there, for one process alone.
+    """Creates the folder of a release if needed, and locks it for this process.
 
-    What a killed one left behind is cleared away.
+    What a killed process left in `PARTIAL` is removed.
 
     Raises:
-        ReleaseError: another process has it, or it cannot be written.
+        ReleaseError: another process holds the lock, or the folder cannot be written.
     """
     taken = f"another nasexport is at work on {release}: wait for it, or choose another --output"
     with staging.held(release / _LOCK, ReleaseError, taken):

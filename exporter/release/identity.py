@@ -1,4 +1,4 @@
-"""What the bytes of a released artifact depend on, and the hash of it that tells whether one is still right."""
+"""The inputs that the bytes of a released artifact depend on. Their hash shows whether an artifact is up to date."""
 
 import functools
 import hashlib
@@ -15,11 +15,11 @@ from exporter.reference import recorded as references
 from exporter.resources import resource
 from exporter.settings import Settings
 
-#: The folders of code that an artifact, its verification and its pages come out of. Fetching brings a checkpoint, whose
-#: hash counts, not how it came.
+#: The folders of code that write an artifact, its verification and its pages. Fetching is left out: the hash of the
+#: checkpoint is an input, how it was fetched is not.
 _FOLDERS = ("models", "files", "graph", "checkpoint", "artifact", "reference", "probe", "verification", "report")
 _MODULES = ("release/artifact.py", "release/manifest.py", "release/model_page.py")
-#: Packages that have a say in what is written.
+#: Packages that influence what is written.
 _PACKAGES = ("tensorflow", "tensorflow-hub", "tf-slim", "tf-keras", "numpy", "protobuf", "jinja2", "markdown-it-py")
 _PACKAGE_FOLDER = Path(exporter.__file__).parent
 
@@ -27,7 +27,7 @@ _PACKAGE_FOLDER = Path(exporter.__file__).parent
 def inputs(
     config: ModelConfig, task: Task, version: int, momentum: float, source: Source, settings: Settings
 ) -> dict[str, Any]:
-    """All that decides what an artifact, its report and its page look like, as JSON values; never a path or a time."""
+    """All inputs of an artifact, its report and its page, as JSON values; no path and no time is among them."""
     recorded = references.find(source.files, settings)
     return {
         "nasexport": exporter.__version__,
@@ -50,7 +50,7 @@ def identity(facts: dict[str, Any]) -> str:
 
 @functools.cache
 def packages() -> dict[str, str]:
-    """The versions of the packages that have a say in what is written.
+    """The versions of the packages that influence what is written.
 
     Raises:
         NasexportError: one of them is not installed.
@@ -74,9 +74,9 @@ def code() -> str:
 
 
 def files() -> list[Path]:
-    """The code and the data of the package that artifacts come out of; a change to fetching or serving is none to them.
+    """The code and data of the package that artifacts depend on; fetching and serving are not among them.
 
-    Data that lies in the checkout beside the package, as configurations do, counts in `inputs` where it is used.
+    Data beside the package in the checkout, such as configurations, is part of `inputs` where it is used.
     """
     code = (path for folder in _FOLDERS for path in (_PACKAGE_FOLDER / folder).rglob("*.py"))
     data = (path for path in resource("data").rglob("*") if path.is_file())

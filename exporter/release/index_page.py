@@ -1,4 +1,4 @@
-"""The page that people see first of a release: its models, its artifacts, and how to load one.
+"""The start page of a release: its models, its artifacts, and how to load one.
 
 Its links are relative, so it works from a folder and from any server. The same records give the same bytes.
 """
@@ -18,7 +18,7 @@ def page(records: Iterable[Record], configs: Mapping[str, ModelConfig], tool: st
 
     Args:
         records: all its artifacts, in any order.
-        configs: the networks by name, in the order that the page shows them; those without artifacts are left out.
+        configs: the networks by name, in the order of the page; those without artifacts are left out.
         tool: nasexport's version.
 
     Raises:
@@ -28,7 +28,7 @@ def page(records: Iterable[Record], configs: Mapping[str, ModelConfig], tool: st
     for record in sorted(records, key=lambda record: (TASKS.index(record.task), record.version)):
         by_model[record.model].append(record)
     shown = [record for own in by_model.values() for record in own]
-    # Of each format, one of the newest version.
+    # For each format, one artifact of the newest version.
     examples = [max((r for r in shown if r.format == name), key=lambda r: r.version, default=None) for name in FORMATS]
     return templates.html(
         "index.html",

@@ -1,8 +1,8 @@
-"""What a release consists of: where each file lies, and the record of each artifact.
+"""The manifest of a release, the records of its artifacts, and the paths of their files.
 
-A release is a folder that any web server can serve as it is. Its ``manifest.json`` has the record of every artifact;
-each record lies beside its artifact, too, and is the last file of it to be written: where there is none, there is no
-artifact. The schema of both ships as ``data/manifest.schema.json``, and ``docs/release.md`` explains it.
+A release is a folder that any web server can serve as it is. Its ``manifest.json`` has the record of every artifact.
+Each record is stored beside its artifact, too, and is written last: without a record, there is no artifact. The schema
+of both ships as ``data/manifest.schema.json``, and ``docs/release.md`` explains it.
 """
 
 import json
@@ -32,16 +32,16 @@ PROVENANCE_FILE = "provenance.json"
 
 @dataclass(frozen=True)
 class Place:
-    """Where the files of one artifact lie, relative to the release.
+    """The paths of the files of one artifact, relative to the release.
 
-    ``handle`` is that of `exporter.models.config.handle`.
+    ``handle`` is as given by `exporter.models.config.handle`.
     """
 
     handle: str
 
     @property
     def folder(self) -> str:
-        """The artifact itself, unpacked."""
+        """The unpacked artifact."""
         return self.handle
 
     @property
@@ -72,7 +72,7 @@ class Place:
 class CheckFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A check of a verification, as `exporter.verification.results.Check.to_dict` gives it.
 
-    ``figure`` is what was measured, None where nothing could be; ``tolerance`` the most that is allowed.
+    ``figure`` is the measured value, None if it could not be measured; ``tolerance`` is the largest value that passes.
     """
 
     name: str
@@ -83,11 +83,11 @@ class CheckFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is known of one released artifact.
+    """The record of one released artifact.
 
-    ``inputs`` is all that its bytes depend on, and ``identity`` the sha256 of that. ``options`` and ``source`` are what
-    ``nasexport.json`` says. ``checks`` are those of the verification. ``files`` are those of the folder; ``archive``,
-    ``page``, ``page_html`` and ``report`` those beside it.
+    ``inputs`` is all that its bytes depend on, and ``identity`` the sha256 of that. ``options`` and ``source``
+    are those of its ``nasexport.json``. ``checks`` are those of the verification. ``files`` are those of the folder;
+    ``archive``, ``page``, ``page_html`` and ``report`` those beside it.
     """
 
     handle: Annotated[str, msgspec.Meta(pattern=_HANDLE, description="the handle of an artifact")]
@@ -107,7 +107,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     report: File
 
     def __post_init__(self) -> None:
-        """Raises ValueError where the format is none that can be released."""
+        """Raises ValueError if artifacts of the format cannot be released."""
         if self.format not in written():
             raise ValueError(f"format is {shown(self.format)}, expected {' or '.join(map(repr, written()))}")
 
@@ -122,7 +122,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     @property
     def all_files(self) -> list[File]:
-        """Every file of the artifact but its record."""
+        """Every file of the artifact except its record."""
         return [*self.files, self.archive, self.page, self.page_html, self.report]
 
     def to_dict(self) -> dict[str, Any]:
@@ -139,7 +139,7 @@ class _Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def encoded(value: Any) -> bytes:
-    """JSON in the form that all files of a release have: the same bytes for the same facts."""
+    """The canonical JSON of a release's files: equal values give the same bytes."""
     return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
@@ -152,7 +152,7 @@ def read_manifest(release: Path) -> dict[str, Record]:
     """The records of a release, by handle.
 
     Raises:
-        ReleaseError: there is no release, or its manifest is damaged.
+        ReleaseError: the manifest is missing or damaged.
     """
     path = release / MANIFEST_FILE
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""Joins parts of a release, made on several machines, into one."""
+"""Merges parts of a release, which may come from several machines, into one."""
 
 import os
 import shutil
@@ -15,12 +15,12 @@ from exporter.release.plan import problems
 
 
 def merge(parts: Sequence[Path], release: Path, *, listener: Listener = SILENT) -> list[str]:
-    """Joins parts into ``release``, which may hold a part itself; the handles of all that is in it then.
+    """Merges parts into ``release``, which may hold artifacts already; returns the handles of all its artifacts.
 
-    Files are linked where the file system can, and copied elsewhere. Every byte is checked first.
+    Files are hard-linked if possible, else copied. The hashes of all files are checked first.
 
     Raises:
-        ReleaseError: a part is not whole or not sound, or two have different artifacts of one handle.
+        ReleaseError: a part is incomplete or damaged, or two have different artifacts of one handle.
     """
     chosen: dict[str, tuple[Path, Record]] = {}
     for part in parts:
@@ -44,7 +44,7 @@ def merge(parts: Sequence[Path], release: Path, *, listener: Listener = SILENT) 
 
 def _add(chosen: dict[str, tuple[Path, Record]], part: Path, record: Record) -> None:
     known = chosen.setdefault(record.handle, (part, record))
-    # Reports and pages have figures that depend on the processor; the artifact itself must be the same.
+    # Figures in reports and pages depend on the processor, so these may differ; the artifacts themselves may not.
     if (known[1].identity, known[1].archive.sha256) != (record.identity, record.archive.sha256):
         raise ReleaseError(
             f"{known[0]} and {part} have different artifacts of {record.handle}: "
@@ -54,14 +54,14 @@ def _add(chosen: dict[str, tuple[Path, Record]], part: Path, record: Record) -> 
 
 
 def _copy(part: Path, release: Path, record: Record) -> None:
-    """Brings an artifact into the release, its record last."""
+    """Links or copies an artifact into the release, its record last."""
     artifact.remove(release, record.place)
     try:
         for file in record.all_files:
             target = release / file.path
             target.parent.mkdir(parents=True, exist_ok=True)
             _link(part / file.path, target)
-        # Empty folders are in no list of files, but readers look for them.
+        # Empty folders are not in the list of files, but readers expect them.
         for folder in (path for path in (part / record.place.folder).rglob("*") if path.is_dir()):
             (release / folder.relative_to(part)).mkdir(parents=True, exist_ok=True)
         staging.write(release / record.place.record, encoded(record.to_dict()))

@@ -1,7 +1,7 @@
 """The model page of an artifact: what the network is, how to use it, and how the artifact was verified.
 
-The programs on a page run as they stand; tests take them from there. Nothing on it tells the time, the machine or a
-path, so the same facts give the same bytes.
+The programs on a page run unchanged; the tests take them from the page. It contains no time, machine name or path, so
+the same facts give the same bytes.
 """
 
 import re
@@ -23,7 +23,7 @@ from exporter.report import templates
 
 @dataclass(frozen=True)
 class Paper:
-    """A paper of 2017, and its number at arXiv."""
+    """A paper from 2017. ``arxiv`` is its arXiv identifier."""
 
     authors: str
     title: str
@@ -32,15 +32,15 @@ class Paper:
 
 @dataclass(frozen=True)
 class FamilyText:
-    """What a page says of a family of networks: its name, the search that found its cells, where it was published.
+    """What the pages say about a family of networks: its name, the search that found its cells, its papers.
 
-    ``descent`` is a sentence on what it took over, with a space before it; ``checkpoints`` is the page that lists its
-    trained checkpoints.
+    ``origin`` is a sentence on what it has in common with an earlier family, with a space before it. ``checkpoints`` is
+    the address of the page that lists its trained checkpoints.
     """
 
     name: str
     search: str
-    descent: str
+    origin: str
     papers: tuple[Paper, ...]
     checkpoints: str
 
@@ -52,7 +52,7 @@ _NASNET_PAPER = Paper(
     "1707.07012",
 )
 #: By the family's name in `exporter.models.cells.FAMILIES`.
-FAMILIES: Mapping[str, FamilyText] = {
+FAMILY_TEXTS: Mapping[str, FamilyText] = {
     "nasnet": FamilyText(
         "NASNet-A",
         "Neural Architecture Search (NAS)",
@@ -66,7 +66,7 @@ FAMILIES: Mapping[str, FamilyText] = {
     "pnasnet": FamilyText(
         "PNASNet-5",
         "Progressive Neural Architecture Search",
-        " Much of the rest is NASNet's, drop path for one.",
+        " Much of the rest is the same as in NASNet, drop path for example.",
         (
             Paper(
                 "C. Liu, B. Zoph, J. Shlens, W. Hua, L.-J. Li, L. Fei-Fei, A. Yuille, J. Huang, K. Murphy",
@@ -85,17 +85,17 @@ _METADATA_LINE = re.compile(r"^<!-- [a-z-]+: .* -->\n", re.MULTILINE)
 
 @dataclass(frozen=True)
 class PageFacts:
-    """The artifact that a page is about.
+    """The facts about an artifact that its model page shows.
 
     Args:
         config: its network.
-        task: what it was packaged for.
-        version: a version of ``config``.
-        tool: the versions it was written with, as its ``nasexport.json`` has them.
-        options: as there.
-        source: as there.
-        checks: what a verification found.
-        size: of the unpacked artifact, in bytes.
+        task: its task.
+        version: its version, one of those of ``config``.
+        tool: the versions of nasexport and TensorFlow that wrote it, as in its ``nasexport.json``.
+        options: as in its ``nasexport.json``.
+        source: as in its ``nasexport.json``.
+        checks: the checks of its verification.
+        size: the size of the unpacked artifact, in bytes.
         archive: the artifact as a ``.tar.gz``.
     """
 
@@ -114,62 +114,62 @@ class PageFacts:
         return Place(handle(self.config, self.task, self.version))
 
 
-def markdown(subject: PageFacts, released: Collection[str]) -> str:
+def markdown(facts: PageFacts, released: Collection[str]) -> str:
     """The page in Markdown, in the form of the published ones: CommonMark with tables.
 
     Args:
-        subject: the artifact.
-        released: the handles of all artifacts of the release; only these are linked. Of these, the page depends on
-            those of the same model alone.
+        facts: about the artifact.
+        released: the handles of all artifacts of the release; only these are linked. The page depends only on those
+            of the same model.
     """
-    config, task, version = subject.config, subject.task, subject.version
+    config, task, version = facts.config, facts.task, facts.version
     spec = config.version_spec(version)
-    # Later numbers than the formats know, which only a configuration of one's own can have, bring nothing of their own.
+    # A user's configuration can have higher version numbers than its format lists; these have no changes to show.
     versions = {number: config.version_spec(number) for number in sorted(config.versions) if number <= version}
 
     def link(to: Task, number: int) -> str | None:
-        """Where another page of this model lies, relative to this one; None for itself, and where there is none."""
+        """The relative address of another page of this model; None for this page, and where there is no such page."""
         place = Place(handle(config, to, number))
-        return f"../{to}/{number}.md" if place.handle in released and place != subject.place else None
+        return f"../{to}/{number}.md" if place.handle in released and place != facts.place else None
 
     return templates.markdown(
         "model.md",
-        subject=subject,
+        facts=facts,
         config=config,
         task=task,
         version=version,
-        handle=subject.place.handle,
+        handle=facts.place.handle,
         formats={name: format_.title for name, format_ in FORMATS.items()},
         parts=config.format_spec(version).page,
-        family=FAMILIES[config.family],
+        family=FAMILY_TEXTS[config.family],
         inserts_reductions=cells.FAMILIES[config.family].inserts_reductions,
         features=variables.features(config),
         classes=config.num_classes,
         imagenet=config.num_classes == IMAGENET_CLASSES,
         parameters={of: variables.parameters(config, of) for of in TASKS},
         end_points=_end_points(config, task),
-        synthetic=", ".join(f"{key} {value}" for key, value in sorted((subject.source.synthetic or {}).items())),
-        failed=[check for check in subject.checks if not check.passed],
-        figures=[(check, _figure(check.figure), templates.number(check.tolerance)) for check in subject.checks],
+        synthetic=", ".join(f"{key} {value}" for key, value in sorted((facts.source.synthetic or {}).items())),
+        failed=[check for check in facts.checks if not check.passed],
+        figures=[(check, _figure(check.figure), templates.number(check.tolerance)) for check in facts.checks],
         readers=spec.readers,
         changes=[(number, row.changes, link(task, number)) for number, row in versions.items() if row.number == number],
         sister=handle(config, _OTHER_TASK[task], version),
         sister_link=link(_OTHER_TASK[task], version),
-        index="../" * subject.place.handle.count("/") + INDEX_FILE,
+        index="../" * facts.place.handle.count("/") + INDEX_FILE,
         settable=spec.momentum_settable,
         serving=spec.serving,
         serving_output=SERVING_OUTPUTS[task],
-        momentum=subject.options.batch_norm_momentum,
-        tool=msgspec.structs.asdict(subject.tool),
-        options=msgspec.structs.asdict(subject.options),
+        momentum=facts.options.batch_norm_momentum,
+        tool=msgspec.structs.asdict(facts.tool),
+        options=msgspec.structs.asdict(facts.options),
     )
 
 
 def html(text: str) -> str:
-    """A page in Markdown as one HTML page, in the look of the report.
+    """Renders a page in Markdown as HTML, in the style of the report.
 
     Args:
-        text: as `markdown` gives it. HTML in it is shown as text; links to other Markdown pages lead to their HTML.
+        text: from `markdown`. HTML in it is shown as text; links to Markdown pages are changed to the HTML pages.
     """
     from markdown_it import MarkdownIt  # takes longer to import than most commands take to answer
 
@@ -179,7 +179,7 @@ def html(text: str) -> str:
         if token.type == "th_open":
             token.attrSet("scope", "col")
         elif token.type == "fence":
-            token.attrSet("tabindex", "0")  # a long line is scrolled, by those without a mouse, too
+            token.attrSet("tabindex", "0")  # so that a long line can be scrolled with the keyboard
         for inner in token.children or ():
             address = str(inner.attrGet("href") or "")
             if inner.type == "link_open" and ":" not in address and address.endswith(".md"):

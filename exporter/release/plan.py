@@ -1,4 +1,4 @@
-"""What a release consists of, and what of it is there already."""
+"""The artifacts that a release shall have, and the state of each in its folder."""
 
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -17,7 +17,7 @@ from exporter.release import identity
 from exporter.release.manifest import Place, Record, read_record
 from exporter.settings import Settings
 
-#: "unknown" is one that is there while its checkpoint is not, so that nobody can tell what it should be.
+#: "unknown": the artifact exists, but without its checkpoint nothing can say whether it is up to date.
 State = Literal["done", "missing", "stale", "damaged", "unknown"]
 
 
@@ -39,20 +39,20 @@ class Target:
 
     @property
     def momentum(self) -> float:
-        """The default momentum of what was published."""
+        """The default momentum of the published artifact."""
         return self.config.version_spec(self.version).momentum
 
     @property
     def group(self) -> tuple[str, Format, Task]:
-        """Targets of one group share graphs."""
+        """Targets of the same group share graphs."""
         return self.config.name, self.format, self.task
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A target and how it stands.
+    """A target and its state.
 
-    ``inputs`` and ``identity`` are None where the checkpoint is not at hand; ``reason`` says why it has to be made.
+    ``inputs`` and ``identity`` are None where the checkpoint is not available; ``reason`` says why it must be made.
     """
 
     target: Target
@@ -80,10 +80,10 @@ class Planned:
 
 
 def targets(configs: Iterable[ModelConfig], versions: Collection[int] | None = None) -> list[Target]:
-    """Every artifact of these models, or those of some versions.
+    """Every artifact of these models, or only those of the given versions.
 
     Raises:
-        ConfigError: there is no such version.
+        ConfigError: none of the models has one of the versions.
     """
     configs = list(configs)
     for version in sorted(versions or ()):
@@ -100,9 +100,9 @@ def targets(configs: Iterable[ModelConfig], versions: Collection[int] | None = N
 
 
 def shard(all_targets: Sequence[Target], number: int, count: int) -> list[Target]:
-    """Part ``number`` of ``count``, from 1 on: about as much work as the others, and what shares graphs together.
+    """Part ``number`` of ``count``, from 1 on. Each is about the same work; targets that share graphs stay together.
 
-    The parts are disjoint, and together they are everything; some are empty where there are more parts than groups.
+    The parts are disjoint and cover all targets; some are empty where there are more parts than groups.
     """
     groups: dict[tuple[str, Format, Task], list[Target]] = {}
     for target in all_targets:
@@ -122,10 +122,10 @@ def _work(members: Sequence[Target]) -> int:
 
 
 def planned(target: Target, release: Path, source: Source | None, settings: Settings) -> Planned:
-    """How a target stands in the folder of a release; every byte that is there is read.
+    """The state of a target in the folder of a release; the hashes of its files are checked.
 
     Args:
-        source: the checkpoint, None where it is not at hand.
+        source: the checkpoint, None where it is not available.
     """
     inputs = None
     if source:
@@ -142,20 +142,20 @@ def planned(target: Target, release: Path, source: Source | None, settings: Sett
     if problem := next(problems(release, record), None):
         return Planned(target, "damaged", problem, inputs)
     if inputs is None:
-        return Planned(target, "unknown", "its checkpoint is not at hand", None, record)
+        return Planned(target, "unknown", "its checkpoint is not available", None, record)
     return Planned(target, "done", "", inputs, record)
 
 
 def _changes(before: dict[str, Any], now: dict[str, Any]) -> str:
     changed = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
-    return f"other {', other '.join(changed)}" if changed else "its identity does not fit its inputs"
+    return f"other {', other '.join(changed)}" if changed else "its identity is not the hash of its inputs"
 
 
 def problems(release: Path, record: Record, *, read: bool = True) -> Iterator[str]:
-    """What is wrong with the files of an artifact: one that is missing, too many, or has other bytes.
+    """What is wrong with the files of an artifact: missing files, unexpected files, wrong sizes and hashes.
 
     Args:
-        read: False where the bytes are known: then only the names and sizes of files are looked at.
+        read: whether to hash the files; without it, only names and sizes are checked.
     """
     listed = {file.path for file in record.files}
     folder = release / record.place.folder
@@ -180,7 +180,7 @@ def _problem(release: Path, file: File, read: bool) -> str:
 
 
 def matrix(plan: Iterable[Planned]) -> dict[str, Any]:
-    """What is to be made, as the ``strategy.matrix`` of a GitHub Actions workflow: a job for each model and format."""
+    """What has to be made, as the ``strategy.matrix`` of a GitHub Actions workflow: a job for each model and format."""
     jobs: dict[tuple[str, Format], set[int]] = {}
     for planned in plan:
         if planned.state != "done":

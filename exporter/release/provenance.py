@@ -1,7 +1,7 @@
 """A provenance statement for a release: in-toto's Statement v1 with SLSA's provenance v1 as its predicate.
 
-It says which inputs the artifacts were made of. It is not signed, and names no time and no machine: whoever publishes a
-release signs it, in their own name.
+It says which inputs the artifacts were made from. It is not signed, and contains no time and no machine. The publisher
+of a release signs it.
 """
 
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ from exporter.validation import to_plain
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
-#: What was done; see ``docs/release.md``.
+#: The kind of build; see ``docs/release.md``.
 BUILD_TYPE = "urn:nasexport:release:1"
 BUILDER = "urn:nasexport:command-line"
 
 
 def statement(records: Sequence[Record], manifest_sha256: str) -> dict[str, Any]:
-    """The statement about the archives of a release, and about its manifest, which has the hashes of all else."""
+    """The statement about the archives of a release and its manifest, which has the hashes of the other files."""
     files = [(record.archive.path, record.archive.sha256) for record in records] + [(MANIFEST_FILE, manifest_sha256)]
     return {
         "_type": STATEMENT_TYPE,
@@ -40,7 +40,7 @@ def statement(records: Sequence[Record], manifest_sha256: str) -> dict[str, Any]
 
 
 def _checkpoints(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """The archives or, of checkpoints that came without one, the files."""
+    """The checkpoint archives; the files of a checkpoint that came without an archive."""
     found: dict[str, dict[str, Any]] = {}
     for record in records:
         source = record.source

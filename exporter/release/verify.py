@@ -1,4 +1,4 @@
-"""Runs every artifact of a release against its checkpoint, side by side."""
+"""Verifies every artifact of a release against its checkpoint, several at a time."""
 
 import contextlib
 import dataclasses
@@ -31,16 +31,16 @@ def verify(
     listener: Listener = SILENT,
     debug: bool = False,
 ) -> list[Report]:
-    """A report for each artifact, in the order of their handles.
+    """Returns a report for each artifact, in the order of their handles.
 
     Args:
-        checkpoints: of models by name; the others are fetched.
-        jobs: how many processes may work at a time.
-        memory: how much they may need in all, in bytes; by default nine tenths of what is free now.
+        checkpoints: checkpoints by the name of their model; those of the other models are fetched.
+        jobs: the largest number of processes at a time.
+        memory: the memory that they may need together, in bytes; by default nine tenths of what is free now.
 
     Raises:
-        ArtifactError: an artifact was made from a synthetic checkpoint, and none is given.
-        NasexportError: a checkpoint cannot be had, or its reference not be computed.
+        ArtifactError: an artifact was made from a synthetic checkpoint, and ``checkpoints`` lacks it.
+        NasexportError: a checkpoint is not available, or its reference cannot be computed.
     """
     wanted = {handle: expected_of(release / handle) for handle in sorted(read_manifest(release))}
     reports: dict[str, Report] = {}
@@ -56,32 +56,32 @@ def verify(
             )
             largest = largest_task({expected.task for expected in members.values()})
             verifier = stack.enter_context(Verifier(config, source, largest, settings, debug=debug))
-            tasks.append(_of_model(release, members, verifier, reports, listener))
+            tasks.append(_model_task(release, members, verifier, reports, listener))
         scheduler.run(tasks, jobs, memory if memory is not None else free_memory())
     return [reports[handle] for handle in wanted]
 
 
-def _of_model(
+def _model_task(
     release: Path,
     members: Mapping[str, Expected],
     verifier: Verifier,
     reports: dict[str, Report],
     listener: Listener,
 ) -> ScheduledTask:
-    """The task that gets a model's reference, and brings forth one for each of its artifacts."""
+    """The task that computes a model's reference; when done, it adds a task for each of the artifacts."""
     config = next(iter(members.values())).config
 
-    def one(handle: str, expected: Expected) -> ScheduledTask:
+    def artifact_task(handle: str, expected: Expected) -> ScheduledTask:
         def run() -> None:
             found = verifier.verify(release / handle, expected, lambda said: listener.step(f"{handle}: {said}"))
             reports[handle] = dataclasses.replace(found, path=handle)
 
         return ScheduledTask(expected_memory(PROBE, config), run, failed=_raise)
 
-    def prepared() -> list[ScheduledTask]:
-        return [one(handle, expected) for handle, expected in members.items()]
+    def artifact_tasks() -> list[ScheduledTask]:
+        return [artifact_task(handle, expected) for handle, expected in members.items()]
 
-    return ScheduledTask(expected_memory(REFERENCE, config), verifier.prepare, prepared, _raise)
+    return ScheduledTask(expected_memory(REFERENCE, config), verifier.prepare, artifact_tasks, _raise)
 
 
 def _raise(error: NasexportError) -> tuple[()]:
