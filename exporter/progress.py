@@ -1,4 +1,4 @@
-"""Shows long work: bars on a terminal, plain lines elsewhere, on standard error in both cases."""
+"""Shows the progress of long work on standard error: bars on a terminal, plain lines elsewhere."""
 
 import contextlib
 import sys
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 Say = Callable[[str], None]
-#: Called with the bytes transferred so far, and with all there will be (None where that is not known).
+#: Called with the number of bytes transferred so far, and with the total (None where it is not known).
 Transferred = Callable[[int, int | None], None]
 
 
@@ -17,10 +17,10 @@ def _silent(*_: object) -> None:
 
 @dataclass(frozen=True)
 class Listener:
-    """Callbacks for the progress of long work; by default none of them does anything.
+    """The callbacks through which long work reports its progress; by default they do nothing.
 
-    ``step`` is called with the name of each step as it begins, ``note`` with what happens within one, ``warn`` with
-    what the user should know afterwards, ``transferred`` while bytes come in.
+    ``step`` is called with the name of each step as it begins, ``note`` with details within a step, ``warn`` with
+    warnings for the user, ``transferred`` during a download.
     """
 
     step: Say = _silent
@@ -34,10 +34,11 @@ SILENT = Listener()
 
 @contextlib.contextmanager
 def progress(title: str, total: int | None, warn: Say = _silent) -> Iterator[Listener]:
-    """Yields a listener that shows progress.
+    """Yields a listener that shows progress under ``title``.
 
     Args:
         total: the number of steps, None where it is not known.
+        warn: becomes the listener's ``warn``.
     """
     if not sys.stderr.isatty():
         say = lambda text: print(f"{title}: {text}", file=sys.stderr, flush=True)  # noqa: E731
@@ -48,7 +49,7 @@ def progress(title: str, total: int | None, warn: Say = _silent) -> Iterator[Lis
 
 
 class _Lines:
-    """Says how far a transfer is, seldom enough for a log."""
+    """Prints the progress of a transfer, at most one line in `SECONDS`, as fits a log."""
 
     SECONDS = 10.0
 
@@ -85,7 +86,7 @@ def _megabytes(count: float) -> str:
 
 @contextlib.contextmanager
 def _bars(title: str, total: int | None, warn: Say) -> Iterator[Listener]:
-    # Importing it takes longer than most commands take to answer.
+    # Importing rich takes longer than most commands take to run.
     from rich.console import Console, Group
     from rich.live import Live
     from rich.progress import (
@@ -124,7 +125,7 @@ def _bars(title: str, total: int | None, warn: Say) -> Iterator[Listener]:
     def transferred(done: int, total: int | None) -> None:
         nonlocal last
         if done < last or not transfers.tasks[transfer].visible:
-            # What was there before this transfer began says nothing of its speed.
+            # The bytes of an earlier transfer must not count for the speed of this one.
             transfers.reset(transfer, total=total, completed=done, visible=True)
         else:
             transfers.update(transfer, completed=done, total=total, visible=done != total)

@@ -1,4 +1,4 @@
-"""Where archives come from and where they are kept, as the user decides it."""
+"""The user's settings for fetching archives and for the cache."""
 
 import os
 import sys
@@ -13,18 +13,18 @@ from exporter.errors import ConfigError
 from exporter.resources import resource
 from exporter.validation import at_least, convert, parse_toml
 
-#: Names another configuration file than the one in the platform's folder for these.
+#: The environment variable with the path of another configuration file than the platform's default.
 CONFIG_VARIABLE = "NASEXPORT_CONFIG"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to get archives. The command line fills it from options, the environment and the user's file.
+    """How to fetch archives. The command line fills it from its options, the environment and the configuration file.
 
     ``cache_dir`` and ``lock_file`` are None for the platform's cache folder and the lock file that ships with the
-    package. ``mirrors`` are http, https or file URLs, or folders, asked in their order before the published address.
+    package. ``mirrors`` are http, https or file URLs, or folders, tried in this order before the published address.
     ``timeout`` is the time in seconds to wait for a server's next bytes; ``retries`` the number of times that a
-    transfer is tried again. ``frozen`` refuses whatever is not pinned, ``offline`` whatever needs the network.
+    transfer is retried. With ``frozen``, files that are not pinned are refused; with ``offline``, downloads are.
     """
 
     cache_dir: Path | None = None
@@ -46,8 +46,8 @@ class Settings:
         return self.lock_file or resource("checkpoints.lock")
 
 
-class _Choices(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
-    """What a configuration file may say: the options of the command line, by their names."""
+class _ConfigFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    """The content of a configuration file: options of the command line, by their names."""
 
     cache_dir: str | None = None
     lock_file: str | None = None
@@ -59,16 +59,16 @@ class _Choices(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
 
 
 def config_file() -> Path:
-    """The user's configuration file; it need not exist."""
+    """The path of the user's configuration file, which may not exist."""
     named = os.environ.get(CONFIG_VARIABLE)
     return Path(named) if named else platformdirs.user_config_path("nasexport") / "config.toml"
 
 
 def read_config() -> dict[str, Any]:
-    """The user's choices by option name; none where there is no file.
+    """The values of the configuration file by option name; empty where there is no file.
 
     Raises:
-        ConfigError: it cannot be read, is not TOML, or has an option that does not exist or a value that fits none.
+        ConfigError: it cannot be read, is not TOML, or has an unknown option or an invalid value.
     """
     path = config_file()
     try:
@@ -84,5 +84,5 @@ def read_config() -> dict[str, Any]:
         return ConfigError(f"{path}: {problem}")
 
     values = parse_toml(content, refusal)
-    convert(values, _Choices, refusal)
+    convert(values, _ConfigFile, refusal)
     return values

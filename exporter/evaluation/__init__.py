@@ -1,1 +1,1 @@
-"""Images in, classes and accuracy out."""
+"""Classifies images with an artifact, and measures its accuracy."""

@@ -1,4 +1,4 @@
-"""Counts of right answers, and what can be said from them."""
+"""Counts correct predictions; accuracy with its confidence interval, and calibration, follow from the counts."""
 
 import math
 import sys
@@ -10,11 +10,11 @@ import msgspec
 
 from exporter.validation import at_least
 
-#: Accuracy is counted for the 1 to so many likeliest classes.
+#: Top-k accuracy is counted for k from 1 to this.
 MAX_K = 10
 #: Bins of confidence, of equal width.
 BINS = 10
-#: The standard normal distribution has 95 % of its mass within so many standard deviations.
+#: The standard normal distribution has 95 % of its mass within this many standard deviations.
 _Z = 1.959963984540054
 
 _Count = Annotated[int, at_least(0)]
@@ -30,7 +30,7 @@ class Tally:
     """Counts over images, of fixed size however many there are.
 
     ``ranks[r]`` is the number of images whose true class came r-th (from 0). For each bin of confidence: the number of
-    ``images``, how many were ``right``, and the sum of their ``confidence``.
+    ``images``, how many of them were classified ``right``, and the sum of their ``confidence``.
     """
 
     images: _Count = 0
@@ -40,7 +40,7 @@ class Tally:
     bin_confidence: Annotated[list[_Sum], _of(BINS)] = field(default_factory=lambda: [0.0] * BINS)
 
     def __post_init__(self) -> None:
-        """Raises ValueError for counts that are not of the same images."""
+        """Raises ValueError if the counts contradict each other."""
         if not (
             sum(self.bin_images) == self.images >= sum(self.ranks)
             and sum(self.bin_right) == self.ranks[0]
@@ -49,7 +49,7 @@ class Tally:
             raise ValueError("its counts do not add up")
 
     def add(self, ranks: Sequence[int], confidences: Sequence[float]) -> None:
-        """Counts a batch: the rank of each true class, and the probability of each likeliest class."""
+        """Adds a batch: for each image the rank of the true class, and the probability of the likeliest class."""
         for rank, confidence in zip(ranks, confidences, strict=True):
             self.images += 1
             if rank < MAX_K:
@@ -67,7 +67,7 @@ class Tally:
         return sum(self.ranks[:k])
 
     def top(self, k: int, published: float | None) -> dict[str, Any]:
-        """Accuracy in per cent with its 95 % confidence interval, beside the published one."""
+        """Accuracy in per cent with its 95 % confidence interval, and how it differs from the published one."""
         accuracy = 100 * self.right(k) / self.images
         return {
             "accuracy": accuracy,
@@ -77,7 +77,7 @@ class Tally:
         }
 
     def calibration(self) -> dict[str, Any]:
-        """How often the likeliest class is right where the network says it is so sure; all from 0 to 1.
+        """The accuracy of the likeliest class in each bin of confidence; all values are from 0 to 1.
 
         The expected calibration error is the difference of confidence and accuracy, averaged over images.
         """
@@ -100,7 +100,7 @@ class Tally:
 
 
 def wilson(right: int, images: int) -> tuple[float, float]:
-    """The 95 % confidence interval of a probability of which ``right`` of ``images`` were seen (Wilson's score)."""
+    """The 95 % confidence interval (Wilson's score) of the accuracy if ``right`` of ``images`` were correct."""
     share, weight = right / images, _Z**2 / images
     middle = (share + weight / 2) / (1 + weight)
     half = _Z * math.sqrt(share * (1 - share) / images + weight / (4 * images)) / (1 + weight)

@@ -1,4 +1,4 @@
-"""What is to be known of an artifact before it classifies images."""
+"""An artifact that is to classify images, as far as its files describe it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +17,8 @@ from exporter.verification import verify
 class Classifier:
     """An artifact of the task "classification".
 
-    ``config`` is None for an artifact that nasexport did not write and that no one named a model for: it is taken for
-    one of 1001 classes, and its image size is found in the worker. ``synthetic`` is what it says of made-up weights.
+    ``config`` is None for an artifact that nasexport did not write, if no model was named for it. It is then assumed to
+    have 1001 classes, and the worker finds its image size. ``synthetic`` describes synthetic weights, None for others.
     """
 
     path: Path
@@ -27,14 +27,14 @@ class Classifier:
 
     @classmethod
     def of(cls, path: Path, named: ModelConfig | None = None) -> "Classifier":
-        """Looks at the files of an artifact.
+        """Reads the description of an artifact from its files.
 
         Args:
-            named: the model that a foreign artifact is of.
+            named: the model of an artifact that nasexport did not write.
 
         Raises:
-            ArtifactError: there is none, it is damaged, or it is a feature vector.
-            ConfigError: it is another model than the one named.
+            ArtifactError: the artifact is missing or damaged, or is a feature vector.
+            ConfigError: it is of another model than the named one.
         """
         folder.require_artifact(path)
         if read_metadata(path) is None:
@@ -42,11 +42,11 @@ class Classifier:
         expected, metadata = verify.expected_of(path)
         if expected.task != "classification":
             raise ArtifactError(
-                f"{path} is a {expected.task} artifact, which knows no classes: use {expected.config.name}'s of the "
-                f"task classification"
+                f"{path} is a {expected.task} artifact, which has no classes: use the classification artifact of "
+                f"{expected.config.name}"
             )
         if named not in (None, expected.config):
-            raise ConfigError(f"{path} is of {expected.config.name}: leave out --model, or name that one")
+            raise ConfigError(f"{path} is of {expected.config.name}: leave out --model, or name that model")
         return cls(path, expected.config, metadata.source.synthetic if metadata else None)
 
     @property
@@ -54,11 +54,11 @@ class Classifier:
         return self.config.num_classes if self.config else IMAGENET_CLASSES
 
     def to_load(self) -> ModelToLoad:
-        """What a worker must know to load it."""
+        """The part of a worker's request that says what to load."""
         return ModelToLoad(self.path, self.config.image_size if self.config else None, self.classes)
 
     def facts(self) -> dict[str, Any]:
-        """What the JSON of every command says of it."""
+        """The fields that describe it in the JSON output of every command."""
         return {
             "artifact": str(self.path),
             "model": self.config.name if self.config else None,

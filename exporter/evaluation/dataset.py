@@ -1,4 +1,4 @@
-"""Lists the images of a data set with their labels, in the layouts that ImageNet's validation images come in."""
+"""Lists the images of a data set with their labels, in the usual layouts of ImageNet's validation images."""
 
 import hashlib
 import re
@@ -17,11 +17,11 @@ _WNID = re.compile(r"n\d{8}")
 _SHARD = re.compile(r"(?P<split>.+?)-(?P<index>\d{5})-of-(?P<shards>\d{5})(?:\.\w+)?")
 _VALIDATION_IMAGE = re.compile(r"ILSVRC2012_val_(?P<number>\d{8})")
 _VALIDATION_IMAGES = 50_000
-#: Numbers the classes in the order of the development kit, which no network has.
+#: This file numbers the classes in the order of the development kit, which no network uses.
 _GROUND_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
-#: The classes of the first five validation images: what numbered in another order does not have them.
+#: The classes of the first five validation images; other labels for them mean that the numbering is wrong.
 _KNOWN = {f"ILSVRC2012_val_{number:08}": label for number, label in enumerate((66, 971, 231, 810, 517), start=1)}
-#: Of a TFRecord, before and after its content: length and its checksum, and that of the content.
+#: A TFRecord has a header before its content (length, checksum of the length) and the checksum of the content after.
 _HEADER = struct.Struct("<QI")
 _FOOTER_SIZE = 4
 
@@ -29,7 +29,7 @@ _FOOTER_SIZE = 4
 class Item(NamedTuple):
     """An image: its file below the data set's folder, or the record of a TFRecord file that begins at ``offset``.
 
-    ``label`` is the index of its class, None where that stands in the record.
+    ``label`` is the index of its class, None where the record has the label.
     """
 
     file: str
@@ -39,7 +39,7 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True)
 class DataSet:
-    """The images to evaluate. ``available`` is their number before any limit; ``warnings`` are for the user."""
+    """The images to evaluate. ``available`` is their number before the limit; ``warnings`` are for the user."""
 
     folder: Path
     layout: str
@@ -55,7 +55,7 @@ class DataSet:
         return text.hexdigest()
 
     def images(self, start: int) -> tuple[Image, ...]:
-        """The items from ``start`` on, as the worker takes them."""
+        """The items from ``start`` on, as in a worker's request."""
         return tuple(Image(self.folder / item.file, item.offset, item.label) for item in self.items[start:])
 
 
@@ -63,16 +63,16 @@ def listed(folder: Path, labels: Path | None, classes: int, limit: int | None = 
     """Lists a folder in one of these layouts.
 
     - folders: ``n01440764/*.JPEG``, one folder for each class, named by its wnid;
-    - flat: image files, and ``labels``, a file with a label in each line, in the order of the file names, or with a
-      file name and a label in each line. A label is a wnid, or the index of the class as the network has it;
+    - flat: image files, and a file ``labels``: it has one label per line in the order of the file names, or a file name
+      and a label per line. A label is a wnid, or the index of the class in the network's output;
     - records: TFRecord shards such as ``validation-00000-of-00128``, as TF-Slim writes them.
 
     Args:
-        classes: the number of classes of the network; wnids are for those of 1001.
-        limit: take only so many images, spread evenly over the list.
+        classes: the number of classes of the network; wnids need one of 1001.
+        limit: the largest number of images; they are spread evenly over the list.
 
     Raises:
-        EvaluationError: it is in none of these layouts, or a label is not known.
+        EvaluationError: it has none of these layouts, or a label is unknown.
     """
     try:
         entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
@@ -120,8 +120,7 @@ def _folders(folders: Iterable[Path], classes: int) -> list[Item]:
 def _flat(folder: Path, images: list[str], labels: Path | None, classes: int, warnings: list[str]) -> list[Item]:
     if labels is None:
         raise EvaluationError(
-            f"{folder} holds {len(images):,} images and nothing that says what they show: pass --labels with a file "
-            f"of wnids"
+            f"{folder} holds {len(images):,} images without labels: pass --labels with a file of wnids"
         )
     if labels.name == _GROUND_TRUTH:
         raise EvaluationError(
@@ -158,7 +157,7 @@ def _lines(labels: Path) -> list[tuple[int, str]]:
 def _in_order(images: list[str], lines: list[tuple[int, str]], labels: Path) -> dict[str, tuple[int, str]]:
     if len(lines) == len(images):
         return dict(zip(images, lines, strict=True))
-    # Of a part of the validation images, each has the line that its number says.
+    # For a subset of the validation images, the number in a file name is the line of its label.
     numbers = [int(match["number"]) for name in images if (match := _VALIDATION_IMAGE.match(name))]
     if (
         len(lines) == _VALIDATION_IMAGES
@@ -177,7 +176,7 @@ def _by_name(lines: list[tuple[int, str]], labels: Path) -> dict[str, tuple[int,
     for number, line in lines:
         separator = next((sign for sign in "\t," if sign in line), None)
         name, *rest = line.split(separator, 1)
-        # What follows the label, such as the boxes of LOC_val_solution.csv, does not matter.
+        # Whatever follows the label, such as the boxes of LOC_val_solution.csv, is ignored.
         label = rest[0].replace(",", " ").replace("\t", " ").split()[:1] if rest else []
         if not label:
             raise EvaluationError(f"line {number} of {labels} is {line[:60]!r}: expected a file name and a label")
@@ -206,7 +205,7 @@ def _label(text: str, classes: int, where: str) -> int:
     if not 1 <= int(text) < classes:
         raise EvaluationError(
             f"{where} has the label {text}, expected 1 to {classes - 1}, as the network numbers classes (0 is the "
-            f"background);\nwnids are safer: other numberings are common"
+            f"background);\nwnids are safer, as other numberings are common"
         )
     return int(text)
 
@@ -227,7 +226,7 @@ def _records(folder: Path, shards: list[re.Match[str]], warnings: list[str]) -> 
 
 
 def _offsets(path: Path) -> list[int]:
-    """Where the records of a TFRecord file begin, from their lengths alone."""
+    """The offsets of the records of a TFRecord file; only the lengths of records are read."""
     offsets, offset = [], 0
     try:
         size = path.stat().st_size
@@ -251,13 +250,13 @@ def _offsets(path: Path) -> list[int]:
 
 
 def _misnumbered(items: Iterable[Item]) -> list[str]:
-    """A warning where a known image of the validation set has another label than it has in ImageNet."""
+    """A warning if a known image of the validation set has another label than in ImageNet."""
     for item in items:
         known = _KNOWN.get(Path(item.file).stem) if item.offset is None else None
         if known and item.label != known:
             wnid, name = described(known, IMAGENET_CLASSES)
             return [
-                f"{item.file} is labelled as class {item.label}, but ImageNet's image of that name is of class {known} "
+                f"{item.file} is labelled as class {item.label}, but ImageNet's image of this name has class {known} "
                 f"({wnid}, {name}): are the labels in another order?"
             ]
     return []

@@ -1,4 +1,4 @@
-"""Measures an artifact's accuracy on a data set, in steps that survive a stop."""
+"""Measures an artifact's accuracy on a data set; a stopped evaluation can be continued."""
 
 import contextlib
 import hashlib
@@ -20,19 +20,19 @@ from exporter.processes import run as worker
 from exporter.progress import Say
 from exporter.validation import at_least, convert, parse_json, to_plain
 
-#: Raised with every change of what is counted, or of how images are preprocessed.
+#: Incremented with every change of what is counted, or of how images are preprocessed.
 STATE_SCHEMA = 1
 
 
-class _EvaluationOf(msgspec.Struct, frozen=True):
-    """What a state file is of: the number of its form, and what tells evaluations apart."""
+class _StateHeader(msgspec.Struct, frozen=True):
+    """The start of a state file: the version of its schema, and the inputs that identify the evaluation."""
 
     schema: int
     identity: dict[str, Any]
 
 
-class _State(_EvaluationOf, frozen=True, kw_only=True):
-    """A state file: what `Evaluation` has. ``artifact``, ``folder`` and ``total`` are for people who look into it."""
+class _State(_StateHeader, frozen=True, kw_only=True):
+    """The content of a state file. ``artifact``, ``folder`` and ``total`` are only for people who read it."""
 
     artifact: str
     folder: str
@@ -43,9 +43,9 @@ class _State(_EvaluationOf, frozen=True, kw_only=True):
 
 
 class Evaluation:
-    """An evaluation, begun or finished; `opened` gives one.
+    """An evaluation, unfinished or finished; `opened` returns one.
 
-    ``position`` is the number of items that were dealt with, ``broken`` has the names of those that could not be read.
+    ``position`` is the number of items that were processed; ``broken`` has the names of those that could not be read.
     """
 
     def __init__(self, classifier: Classifier, dataset: DataSet, identity: dict[str, Any], state: Path):
@@ -66,7 +66,7 @@ class Evaluation:
     def run(
         self, batch_size: int, skip_broken: bool = False, say: Say = lambda _: None, *, debug: bool = False
     ) -> None:
-        """Evaluates what is left. After each batch the state is saved and ``say`` is called.
+        """Evaluates the remaining images. After each batch the state is saved and ``say`` is called.
 
         Raises:
             ImageError: an image cannot be read, and ``skip_broken`` is not set.
@@ -92,7 +92,7 @@ class Evaluation:
         return f"{self.position:,} of {self.total:,} images{share}"
 
     def result(self) -> dict[str, Any]:
-        """What was measured, in per cent and as JSON values.
+        """The result as JSON values, accuracy in per cent.
 
         Raises:
             EvaluationError: no image could be read.
@@ -119,10 +119,10 @@ class Evaluation:
         }
 
     def load(self) -> None:
-        """Takes up what the state file has; nothing is done where there is none.
+        """Reads the state file; without one, the evaluation starts at the first image.
 
         Raises:
-            EvaluationError: it is damaged, or of another artifact or data set.
+            EvaluationError: it is damaged, or belongs to another artifact or data set.
         """
         self.position, self.tally, self.broken = 0, Tally(), []
         try:
@@ -132,11 +132,11 @@ class Evaluation:
         except OSError as error:
             raise EvaluationError(f"cannot read {self.state}: {error.strerror}") from error
         values = parse_json(content, self._damaged)
-        of = convert(values, _EvaluationOf, self._damaged)
-        if of.schema != STATE_SCHEMA or of.identity != self._identity:
-            differs = ", ".join(key for key, value in self._identity.items() if of.identity.get(key) != value)
+        header = convert(values, _StateHeader, self._damaged)
+        if header.schema != STATE_SCHEMA or header.identity != self._identity:
+            differs = ", ".join(key for key, value in self._identity.items() if header.identity.get(key) != value)
             raise EvaluationError(
-                f"{self.state} is of another evaluation (other {differs or 'schema'}): pass --restart to replace "
+                f"{self.state} belongs to another evaluation (other {differs or 'schema'}): pass --restart to replace "
                 f"it, or another --state"
             )
         held = convert(values, _State, self._damaged)
@@ -148,7 +148,7 @@ class Evaluation:
 
     def _damaged(self, problem: str) -> EvaluationError:
         return EvaluationError(
-            f"{self.state} is damaged or no state of an evaluation: {problem}\npass --restart to replace it"
+            f"{self.state} is damaged or is not the state of an evaluation: {problem}\npass --restart to replace it"
         )
 
     def _save(self) -> None:
@@ -172,22 +172,22 @@ class Evaluation:
 def opened(
     classifier: Classifier, dataset: DataSet, cache: Path, state: Path | None = None, restart: bool = False
 ) -> Iterator[Evaluation]:
-    """The evaluation of an artifact on a data set, as far as it got before.
+    """The evaluation of an artifact on a data set, continued from its state file.
 
     Args:
         cache: the folder of the cache.
-        state: the file that keeps it; below ``cache`` unless told otherwise.
-        restart: begin anew; what is kept in the file is removed.
+        state: the state file; by default one below ``cache``.
+        restart: remove the state file, and start at the first image.
 
     Raises:
-        EvaluationError: the file is of another evaluation, cannot be used, or is in use.
+        EvaluationError: the state file belongs to another evaluation, is damaged, cannot be used, or is in use.
     """
     identity = {"artifact": folder.content(classifier.path), "images": dataset.digest(), **_named(classifier)}
     path = state or _default_state(cache, classifier, identity)
     evaluation = Evaluation(classifier, dataset, identity, path)
     if path.is_dir():
         raise EvaluationError(f"{path} is a folder: name a file with --state")
-    taken = f"another nasexport is at this evaluation ({path}): wait for it"
+    taken = f"another nasexport is running this evaluation ({path}): wait for it"
     with staging.held(path.with_name(f".{path.name}.lock"), EvaluationError, taken):
         if restart:
             _removed(path)

@@ -12,15 +12,15 @@ from exporter.models.signatures import IMAGE_INPUT
 
 
 def load(path: Path) -> Loaded:
-    """The classification of a TF1 Hub module, and the image size that is attached to it.
+    """The classification signature of a TF1 Hub module, and the image size attached to the module.
 
     Raises:
-        ArtifactError: it does not load, or is no module for images.
+        ArtifactError: it does not load, or is not an image module.
     """
     loaded = hub_load(path, tags=[])
     signature = loaded.signatures.get("image_classification") or loaded.signatures.get("default")
     if signature is None:
-        raise ArtifactError(f"{path} has no signature image_classification: it is no module for images")
+        raise ArtifactError(f"{path} has no signature image_classification: it is not an image classifier")
     try:
         saved_model = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
         attached = [

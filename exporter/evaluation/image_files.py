@@ -1,12 +1,12 @@
-"""What can be known of image files without decoding them."""
+"""Recognizes image files without decoding them."""
 
 from pathlib import Path
 
 from exporter.errors import ImageError
 
-#: The part of the height and of the width that evaluation looks at, TF-Slim's.
+#: The fraction of height and width that the central crop keeps, as in TF-Slim.
 CENTRAL_FRACTION = 0.875
-#: Names that count as images in a folder, in small letters.
+#: Suffixes of the files that count as images, in lower case.
 SUFFIXES = (".jpeg", ".jpg", ".png")
 
 _KINDS = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG"}
@@ -14,14 +14,14 @@ _LONGEST = max(map(len, _KINDS))
 
 
 def kind_of(content: bytes, name: str) -> str:
-    """What the content is, "JPEG" or "PNG": ImageNet has PNG files whose names end in ``.JPEG``.
+    """The format of an image, "JPEG" or "PNG", from its content: ImageNet has PNG files whose names end in ``.JPEG``.
 
     Args:
-        content: the bytes of the file, or the first of them.
-        name: what to call it in a message.
+        content: the file's bytes, or its first bytes.
+        name: the name of the image in messages.
 
     Raises:
-        ImageError: it is neither.
+        ImageError: it has neither format.
     """
     for start, kind in _KINDS.items():
         if content.startswith(start):
@@ -31,10 +31,10 @@ def kind_of(content: bytes, name: str) -> str:
 
 
 def require_image(path: Path) -> None:
-    """Looks at the start of a file.
+    """Checks that a file starts like an image.
 
     Raises:
-        ImageError: it cannot be read, or is neither JPEG nor PNG.
+        ImageError: the file cannot be read, or is neither JPEG nor PNG.
     """
     try:
         with open(path, "rb") as file:

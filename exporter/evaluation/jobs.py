@@ -1,4 +1,4 @@
-"""The jobs that classify images, with what goes in and comes out; without TensorFlow and NumPy."""
+"""The jobs that classify images: their requests, events and results. Imports neither TensorFlow nor NumPy."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +8,9 @@ from exporter.processes.job import Job, NoEvent
 
 @dataclass(frozen=True)
 class ModelToLoad:
-    """The folder of an artifact, its number of classes, and the height and width of its images: None where its files
-    are to tell.
+    """The artifact to load.
+
+    ``image_size`` is the height and width of its images in pixels, None if the artifact's own size is to be used.
     """
 
     path: Path
@@ -21,7 +22,7 @@ class ModelToLoad:
 class Image:
     """An image file, or the record of a TFRecord file that begins at ``offset``.
 
-    ``label`` is the index of its class, None where that stands in the record or is not known.
+    ``label`` is the index of its class, None where the record has the label, or it is not known.
     """
 
     file: Path
@@ -30,13 +31,13 @@ class Image:
 
     @property
     def name(self) -> str:
-        """What to call it."""
+        """The name of the image in messages."""
         return str(self.file) if self.offset is None else f"{self.file}, the record at byte {self.offset}"
 
 
 @dataclass(frozen=True)
 class PredictRequest:
-    """Images to classify; ``top`` is the number of classes to give for each."""
+    """Images to classify; ``top`` is the number of classes to return for each."""
 
     model: ModelToLoad
     images: tuple[Image, ...]
@@ -62,8 +63,9 @@ PREDICT: Job[PredictRequest, PredictResult, NoEvent] = Job(
 
 @dataclass(frozen=True)
 class EvaluateRequest:
-    """Labelled images to classify, ``batch_size`` at a time; ``skip_broken`` is whether one that cannot be read is left
-    out, and not an error.
+    """Labelled images to classify, ``batch_size`` at a time.
+
+    With ``skip_broken``, images that cannot be read are skipped; without it, the first is an error.
     """
 
     model: ModelToLoad
@@ -74,11 +76,11 @@ class EvaluateRequest:
 
 @dataclass(frozen=True)
 class ClassifiedBatch:
-    """The event of a batch that was classified.
+    """The event that a batch was classified.
 
-    ``done`` counts its images, those that could not be read (named in ``broken``) with the others. Of the others,
-    ``ranks`` are those of the true class, 0 where it is the likeliest; ``confidences`` are the probabilities of the
-    likeliest.
+    ``done`` is the number of its images, including those that could not be read, whose names are ``broken``. For each
+    of the other images, ``ranks`` has the rank of the true class, 0 if it is the likeliest; ``confidences`` has the
+    probability of the likeliest class.
     """
 
     done: int

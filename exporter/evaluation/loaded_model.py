@@ -21,10 +21,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Loaded:
-    """What loading an artifact gives, by its format.
+    """A loaded artifact, as the loader of its format returns it.
 
-    ``call`` takes float32 images [batch, height, width, 3] in [0, 1] and gives logits [batch, classes]; ``image_size``
-    is [height, width] where the artifact says so.
+    ``call`` takes float32 images [batch, height, width, 3] in [0, 1] and returns logits [batch, classes].
+    ``image_size`` is (height, width), None if the artifact does not fix it.
     """
 
     call: Callable[[tf.Tensor], Any]
@@ -32,7 +32,7 @@ class Loaded:
 
 
 class LoadedModel:
-    """A loaded artifact of any format, as a function from images to logits."""
+    """An artifact of any format whose image size is known and whose logits are checked."""
 
     def __init__(self, model: ModelToLoad, say: Say):
         self._path = model.path
@@ -43,15 +43,15 @@ class LoadedModel:
         wanted = model.image_size
         if wanted and found and found != (wanted, wanted):
             raise ConfigError(
-                f"{self._path} takes images of {found[1]} x {found[0]} pixels, the model named {wanted} x {wanted}: "
-                f"leave out --model, or name the right one"
+                f"{self._path} takes images of {found[1]} x {found[0]} pixels, but the model given by --model "
+                f"takes {wanted} x {wanted}: leave out --model, or name the right one"
             )
         if not wanted and not found:
-            raise ConfigError(f"{self._path} does not say which image size it takes: name its model with --model")
+            raise ConfigError(f"{self._path} does not fix its image size: name its model with --model")
         self.size: Size = (wanted, wanted) if wanted else found  # type: ignore[assignment]
 
     def logits(self, images: tf.Tensor) -> Floats:
-        """What the network gives for images as `preprocessed` makes them: [batch, classes]."""
+        """The logits [batch, classes] of images that `preprocessed` returned."""
         try:
             logits = np.asarray(self._call(images), np.float64)
         except (AttributeError, TypeError, ValueError, tf.errors.OpError) as error:
@@ -68,5 +68,5 @@ class LoadedModel:
 
 
 def reason(error: Exception) -> str:
-    """An error of a library in one line."""
+    """The error of a library as one line of text."""
     return f"{type(error).__name__}: " + " ".join(str(error).split())[:300]

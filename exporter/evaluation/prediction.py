@@ -24,9 +24,9 @@ from exporter.evaluation.preprocessing import preprocessed
 from exporter.models.classes import IMAGENET_CLASSES, class_names
 from exporter.progress import Say
 
-#: Images that are decoded at once, beside the batch that is being classified.
+#: The number of images that are decoded at the same time, while a batch is classified.
 _THREADS = min(4, os.cpu_count() or 1)
-#: Images of `predict` that are classified at once.
+#: The batch size of `predict`.
 _BATCH = 16
 
 
@@ -48,7 +48,7 @@ def predict(request: PredictRequest, say: Say) -> PredictResult:
 
 
 def evaluate(request: EvaluateRequest, say: Say, send: Callable[[ClassifiedBatch], None]) -> EvaluateResult:
-    """The job `exporter.evaluation.jobs.EVALUATE`: holds the classes of images against their labels.
+    """The job `exporter.evaluation.jobs.EVALUATE`: compares the classes of images with their labels.
 
     Raises:
         ImageError: an image cannot be read.
@@ -73,14 +73,14 @@ def _probabilities(logits: Floats) -> Floats:
 
 
 def _ranks(logits: Floats, labels: Sequence[int]) -> list[int]:
-    """How many classes come before the true one; of equal ones, that with the smaller index comes first."""
+    """The rank of each true class; among equal logits, the class with the smaller index comes first."""
     true = logits[np.arange(len(labels)), labels][:, np.newaxis]
     earlier = np.arange(logits.shape[1]) < np.asarray(labels)[:, np.newaxis]
     return ((logits > true) | ((logits == true) & earlier)).sum(axis=1).tolist()
 
 
 class _Batch:
-    """What came of a row of images: the images and labels of the whole ones, the names of the broken ones."""
+    """A batch after reading: the images and labels of those that could be read, the names of the others."""
 
     def __init__(self, read: Sequence[tuple[tf.Tensor, int] | str]):
         self.done = len(read)
@@ -95,7 +95,7 @@ class _Batch:
 
 
 def _batches(images: Sequence[Image], size: int, model: LoadedModel, skip_broken: bool) -> Iterator[_Batch]:
-    """Reads the next batch while the last one is used, so that memory holds two of them."""
+    """Reads the next batch while the current one is used, so that two batches are in memory."""
 
     def read(image: Image) -> tuple[tf.Tensor, int] | str:
         try:
@@ -114,7 +114,7 @@ def _batches(images: Sequence[Image], size: int, model: LoadedModel, skip_broken
 
 
 def _content(image: Image, classes: int) -> tuple[bytes, int, str]:
-    """The bytes of an image, its label (0 where none is known), and what to call it."""
+    """The bytes of an image, its label (0 where none is known), and its name in messages."""
     if image.offset is not None:
         return _record(image, classes)
     try:
@@ -129,7 +129,7 @@ def _record(image: Image, classes: int) -> tuple[bytes, int, str]:
         content, _ = tf_record_random_reader(str(image.file)).read(image.offset)
         features = tf.train.Example.FromString(content).features.feature
     except (tf.errors.OpError, IndexError, DecodeError) as error:
-        raise ImageError(f"{name}, is damaged: it is not a whole tf.train.Example") from error
+        raise ImageError(f"{name}, is damaged: it is not a complete tf.train.Example") from error
     encoded = features["image/encoded"].bytes_list.value
     labels = features["image/class/label"].int64_list.value
     if len(encoded) != 1 or len(labels) != 1:

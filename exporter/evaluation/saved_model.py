@@ -11,10 +11,10 @@ from exporter.evaluation.loaded_model import Loaded, Size, reason
 
 
 def load(path: Path) -> Loaded:
-    """The function of a SavedModel: the object itself, or else its serving signature.
+    """The function of a SavedModel: the object itself if it can be called, else its serving signature.
 
     Raises:
-        ArtifactError: it does not load, or has neither.
+        ArtifactError: it does not load, or has no such function.
     """
     loaded = hub_load(path)
     signature = loaded.signatures.get("serving_default")
@@ -30,7 +30,7 @@ def load(path: Path) -> Loaded:
 
 
 def hub_load(path: Path, tags: list[str] | None = None) -> Any:
-    """What ``hub.load`` gives.
+    """The result of ``hub.load``.
 
     Raises:
         ArtifactError: it does not load.
@@ -42,7 +42,7 @@ def hub_load(path: Path, tags: list[str] | None = None) -> Any:
 
 
 def static_size(function: Any) -> Size | None:
-    """Height and width of the first image input of a function, where they are fixed."""
+    """Height and width of the first image input of a function; None if they are not fixed."""
     for spec in tf.nest.flatten(function.structured_input_signature):
         shape = getattr(spec, "shape", None)
         if shape is not None and shape.rank == 4 and shape[1] and shape[2]:

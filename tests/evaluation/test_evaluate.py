@@ -221,7 +221,7 @@ def test_a_killed_evaluation_goes_on_where_it_was(
     process = own_cli.start(*args, "--batch-size", 2)
     _wait_for(state, 10, process)
     message = refusal(own_cli(*args))
-    assert "another nasexport is at this evaluation" in message
+    assert "another nasexport is running this evaluation" in message
     process.kill()
     process.communicate()
     killed_at = json.loads(state.read_text())["position"]
