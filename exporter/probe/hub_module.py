@@ -50,14 +50,15 @@ def probe(
     scratch: Path,
 ) -> ProbedFile:
     """Loads a TF1 Hub module and runs it; see `exporter.probe.saved_model.probe`."""
-    saved_model, file = saved_model_file.read(path, found)
+    file = saved_model_file.read(path)
     # What two modules have in common, their graphs tell.
     same = PreviousProbes.of_network(previous, HUB_MODULE_FILE)
     try:
-        probe_hub_module(saved_model, path, images, found, same, say)
+        probe_hub_module(file.saved_model, path, images, found, same, say)
     except Exception as error:
         raise ArtifactError(f"{path} cannot be used as a TF1 Hub module: {reason(error)}") from error
-    return ProbedFile(file, HUB_MODULE_FILE)
+    saved_model_file.write_facts(path, file, found)
+    return ProbedFile(file.problems, HUB_MODULE_FILE)
 
 
 def probe_hub_module(

@@ -52,10 +52,11 @@ def probe(
     Raises:
         ArtifactError: it is damaged, or cannot be used as its format promises.
     """
-    saved_model, file = saved_model_file.read(path, found)
-    network = network_key(saved_model)
+    file = saved_model_file.read(path)
+    network = network_key(file.saved_model)
     probe_saved_model(path, images, found, PreviousProbes.of_network(previous, network), say, scratch)
-    return ProbedFile(file, network)
+    saved_model_file.write_facts(path, file, found)
+    return ProbedFile(file.problems, network)
 
 
 def probe_saved_model(

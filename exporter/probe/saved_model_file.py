@@ -1,5 +1,6 @@
 """What a probe needs of the file of a SavedModel, TF1 Hub modules among them."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,20 @@ from exporter.probe.gradients import gradient_stops
 from exporter.probe.writer import ProbeWriter
 
 
-def read(path: Path, found: ProbeWriter) -> tuple[Any, tuple[str, ...]]:
-    """The ``SavedModel`` protobuf of the artifact in ``path``, and what keeps TensorFlow 1.15 from reading it.
+@dataclass(frozen=True)
+class SavedModelFile:
+    """The ``SavedModel`` protobuf of an artifact, and what had to be found out before anything imports it.
 
-    To be called before the protobuf is imported anywhere: that writes default values into it.
+    ``problems`` are what keeps TensorFlow 1.15 from reading it, ``gradient_stops`` the operations that stop gradients.
+    """
 
-    Args:
-        found: takes the number of stored values, and the operations that stop gradients.
+    saved_model: Any
+    problems: tuple[str, ...]
+    gradient_stops: tuple[str, ...]
+
+
+def read(path: Path) -> SavedModelFile:
+    """Reads the file of the artifact in ``path``: to be called first, as an import writes default values into it.
 
     Raises:
         ArtifactError: it is damaged.
@@ -28,10 +36,11 @@ def read(path: Path, found: ProbeWriter) -> tuple[Any, tuple[str, ...]]:
         saved_model = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
     except DecodeError as error:
         raise ArtifactError(f"{path} does not load with hub.load: its saved_model.pb is damaged") from error
-    found.file(_stored_values(path), gradient_stops(saved_model))
-    return saved_model, tuple(str(problem) for problem in compatibility.check(saved_model))
+    problems = tuple(str(problem) for problem in compatibility.check(saved_model))
+    return SavedModelFile(saved_model, problems, tuple(gradient_stops(saved_model)))
 
 
-def _stored_values(path: Path) -> int:
+def write_facts(path: Path, file: SavedModelFile, found: ProbeWriter) -> None:
+    """Writes what is about the file alone, after the artifact ran: loading says more plainly what is wrong with it."""
     stored = tf.train.load_checkpoint(str(path / "variables" / "variables")).get_variable_to_shape_map()
-    return len(set(stored) - {"_CHECKPOINTABLE_OBJECT_GRAPH"})
+    found.file(len(set(stored) - {"_CHECKPOINTABLE_OBJECT_GRAPH"}), file.gradient_stops)
