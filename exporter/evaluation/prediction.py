@@ -129,7 +129,7 @@ def _record(image: Image, classes: int) -> tuple[bytes, int, str]:
         content, _ = tf_record_random_reader(str(image.file)).read(image.offset)
         features = tf.train.Example.FromString(content).features.feature
     except (tf.errors.OpError, IndexError, DecodeError) as error:
-        raise ImageError(f"{name}, is damaged: it is not a complete tf.train.Example") from error
+        raise ImageError(f"{name}, is damaged: it is not a whole tf.train.Example") from error
     encoded = features["image/encoded"].bytes_list.value
     labels = features["image/class/label"].int64_list.value
     if len(encoded) != 1 or len(labels) != 1:

@@ -42,7 +42,7 @@ def decoded(content: bytes, name: str) -> tf.Tensor:
         _require_sane((int.from_bytes(content[20:24], "big"), int.from_bytes(content[16:20], "big")), name)
         return tf.io.decode_png(content, channels=3)
     except tf.errors.InvalidArgumentError as error:
-        raise ImageError(f"{name} is damaged: its {len(content):,} bytes are not a complete {kind} image") from error
+        raise ImageError(f"{name} is damaged: its {len(content):,} bytes are not a whole {kind} image") from error
 
 
 def _require_sane(size: tuple[int, int], name: str) -> None:
