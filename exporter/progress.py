@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from exporter import terminal
+
 Say = Callable[[str], None]
 #: Called with the number of bytes transferred so far, and with the total (None where it is not known).
 Transferred = Callable[[int, int | None], None]
@@ -41,7 +43,7 @@ def progress(title: str, total: int | None, warn: Say = _silent) -> Iterator[Lis
         warn: becomes the listener's ``warn``.
     """
     if not sys.stderr.isatty():
-        say = lambda text: print(f"{title}: {text}", file=sys.stderr, flush=True)  # noqa: E731
+        say = lambda text: print(terminal.message(f"{title}: {text}"), file=sys.stderr, flush=True)  # noqa: E731
         yield Listener(say, say, warn, _Lines(say))
         return
     with _bars(title, total, warn) as listener:
@@ -103,7 +105,7 @@ def _bars(title: str, total: int | None, warn: Say) -> Iterator[Listener]:
 
     steps = Progress(
         SpinnerColumn(),
-        TextColumn(title, markup=False),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -112,14 +114,14 @@ def _bars(title: str, total: int | None, warn: Say) -> Iterator[Listener]:
     transfers = Progress(
         TextColumn("  transfer"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
     )
-    task = steps.add_task(title, total=total, step="")
+    task = steps.add_task(terminal.printable(title), total=total, step="")
     transfer = transfers.add_task("transfer", visible=False)
     console = Console(stderr=True)
     begun, last = 0, 0
 
     def begin(step: str) -> None:
         nonlocal begun
-        steps.update(task, completed=begun, step=step)
+        steps.update(task, completed=begun, step=terminal.printable(step))
         begun += 1
 
     def transferred(done: int, total: int | None) -> None:
@@ -132,7 +134,7 @@ def _bars(title: str, total: int | None, warn: Say) -> Iterator[Listener]:
         last = 0 if done == total else done
 
     def note(text: str) -> None:
-        steps.update(task, step=text)
+        steps.update(task, step=terminal.printable(text))
 
     with Live(Group(steps, transfers), console=console):
         yield Listener(begin, note, warn, transferred)

@@ -11,7 +11,17 @@ from exporter.artifact import packed
 from exporter.artifact.jobs import INSPECT, InspectRequest
 from exporter.artifact.metadata import Metadata, read_metadata
 from exporter.cli import text
-from exporter.cli.options import fetching_options, json_option, model_type, page_option, path_type, print_json, warn
+from exporter.cli.options import (
+    fetching_options,
+    json_option,
+    model_type,
+    page_option,
+    path_type,
+    print_json,
+    print_path,
+    print_text,
+    warn,
+)
 from exporter.diff.jobs import ASPECTS
 from exporter.models.config import model
 from exporter.processes import run
@@ -79,7 +89,7 @@ def verify(
             print_json([report.to_dict() for report in reports])
         else:
             for checked in reports:
-                click.echo(text.report_text(checked))
+                print_text(text.report_text(checked))
     if not all(checked.passed for checked in reports):
         raise click.exceptions.Exit(1)
 
@@ -111,7 +121,7 @@ def reference_record(debug: bool, name: str, checkpoint: Path | None, output: Pa
 
     with progress(f"reference of {name}", None, warn) as listener:
         path = verification.record(model(name), checkpoint, settings, output, listener=listener, debug=debug)
-    click.echo(path)
+    print_path(path)
 
 
 @click.command()
@@ -129,7 +139,7 @@ def inspect(debug: bool, path: Path, as_json: bool) -> None:
     if as_json:
         print_json(found.to_dict())
     else:
-        click.echo(text.inspection_text(found))
+        print_text(text.inspection_text(found))
 
 
 def _aspects(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
@@ -191,6 +201,6 @@ def diff(
     if as_json:
         print_json(found.to_dict())
     else:
-        click.echo(text.difference_text(found))
+        print_text(text.difference_text(found))
     if not found.same:
         raise click.exceptions.Exit(1)

@@ -14,6 +14,8 @@ from exporter.cli.options import (
     page_option,
     path_type,
     print_json,
+    print_path,
+    print_text,
     warn,
 )
 from exporter.models.config import TASKS, Task, model
@@ -42,7 +44,7 @@ def models(settings: Settings, as_json: bool) -> None:
     if as_json:
         print_json(rows)
     else:
-        click.echo(text.models_text(rows))
+        print_text(text.models_text(rows))
 
 
 @click.command("build")
@@ -107,5 +109,5 @@ def build_command(
                     debug=debug,
                 )
             for artifact in built:
-                click.echo(text.built_text(artifact), err=True)
-                click.echo(artifact.path)
+                print_text(text.built_text(artifact), err=True)
+                print_path(artifact.path)

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from exporter import terminal
 from exporter.checkpoint.jobs import LAYOUTS, SYNTHESIZE, Layout, SynthesizeRequest
 from exporter.cli import text
 from exporter.cli.options import (
@@ -16,9 +17,13 @@ from exporter.cli.options import (
     model_type,
     path_type,
     print_json,
+    print_path,
+    print_text,
+    tell,
     warn,
 )
 from exporter.fetch import cache_maintenance
+from exporter.fetch.addresses import without_password
 from exporter.fetch.cache import Cache, Entry
 from exporter.fetch.cache_maintenance import size_below
 from exporter.fetch.lock import locked_archives
@@ -57,7 +62,7 @@ def fetch(debug: bool, names: tuple[str, ...], every: bool, settings: Settings, 
         print_json([_entry_row(entry) for entry in entries])
     else:
         for entry in entries:
-            click.echo(entry.path)
+            print_path(entry.path)
 
 
 def _entry_row(entry: Entry) -> dict[str, Any]:
@@ -90,10 +95,10 @@ def lock(debug: bool, names: tuple[str, ...], every: bool, update: bool, setting
             pinned.append(pin(config, settings, update=update, listener=listener, debug=debug))
     if as_json:
         rows = [dataclasses.asdict(archive) for archive in pinned]
-        print_json([{**row, "lock_file": str(row["lock_file"])} for row in rows])
+        print_json([{**row, "url": without_password(row["url"]), "lock_file": str(row["lock_file"])} for row in rows])
     else:
         for archive in pinned:
-            click.echo(f"{archive.name}: {archive.size} bytes, sha256 {archive.sha256}, {len(archive.files)} files")
+            print_text(f"{archive.name}: {archive.size} bytes, sha256 {archive.sha256}, {len(archive.files)} files")
 
 
 @click.group()
@@ -124,7 +129,7 @@ def cache_list(settings: Settings, as_json: bool) -> None:
     if as_json:
         print_json(facts)
     else:
-        click.echo(text.cache_text(facts))
+        print_text(text.cache_text(facts))
 
 
 @cache.command("verify")
@@ -145,7 +150,8 @@ def cache_verify(settings: Settings, as_json: bool) -> None:
         print_json(rows)
     else:
         for row in rows:
-            click.echo(f"ok   {row['path']}" if row["sound"] else f"FAIL {row['path']}: {row['fault']}")
+            line = f"ok   {row['path']}" if row["sound"] else f"FAIL {row['path']}: {row['fault']}"
+            print_text(terminal.printable(line))
     if not all(row["sound"] for row in rows):
         raise click.exceptions.Exit(1)
 
@@ -168,16 +174,16 @@ def cache_prune(settings: Settings, unpacked: bool, every: bool, dry_run: bool) 
     keep = lambda entry: not every and (entry.sha256 in wanted or entry.name not in locked)  # noqa: E731
     removed = cache_maintenance.prune(store, keep, unpacked or every, dry_run)
     for path, size in removed:
-        click.echo(f"{path}\t{size}")
+        click.echo(f"{terminal.printable(str(path))}\t{size}")
     total = sum(size for _, size in removed)
-    click.echo(f"{'would free' if dry_run else 'freed'} {total:,} bytes", err=True)
+    tell(f"{'would free' if dry_run else 'freed'} {total:,} bytes")
 
 
 @cache.command("path")
 @cache_options
 def cache_path(settings: Settings) -> None:
     """Print the path of the cache."""
-    click.echo(settings.cache)
+    print_path(settings.cache)
 
 
 @click.command()
@@ -198,4 +204,4 @@ def synth(debug: bool, name: str, output: Path, layout: Layout, seed: int) -> No
     with progress(f"synthetic {name}", None) as listener:
         result = run.run(SYNTHESIZE, request, listener.step, debug).result
     for path in result.files:
-        click.echo(path)
+        print_path(Path(path))

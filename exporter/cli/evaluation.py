@@ -8,10 +8,21 @@ from typing import Any
 
 import click
 
-from exporter.cli.options import cache_options, json_option, model_type, page_option, path_type, print_json, warn
+from exporter.cli.options import (
+    cache_options,
+    json_option,
+    model_type,
+    page_option,
+    path_type,
+    print_json,
+    print_text,
+    tell,
+    warn,
+)
 from exporter.models.classes import described
 from exporter.models.config import ModelConfig, model
 from exporter.settings import Settings
+from exporter.terminal import joined
 
 _model_option = click.option(
     "--model", "model_name", metavar="MODEL", type=model_type, help="Model of an artifact from elsewhere."
@@ -56,7 +67,7 @@ def predict(debug: bool, path: Path, images: Sequence[Path], top: int, model_nam
     if as_json:
         print_json({**classifier.facts(), "image_size": result.image_size, "images": shown})
     else:
-        click.echo("\n".join(map(_prediction_text, shown)))
+        print_text("\n".join(map(_prediction_text, shown)))
 
 
 def _named(name: str | None) -> ModelConfig | None:
@@ -74,7 +85,7 @@ def _prediction_text(image: dict[str, Any]) -> str:
         lines.append(
             f"  {100 * found['probability']:6.2f} %  {found['name']}" + (f" ({found['wnid']})" if found["wnid"] else "")
         )
-    return "\n".join(lines)
+    return joined(lines)
 
 
 @click.command()
@@ -139,11 +150,9 @@ def evaluate(
         evaluation.opened(classifier, dataset, settings.cache, state, restart) as run,
     ):
         if run.finished:
-            click.echo(
-                f"evaluate: already finished, the result is in {run.state}; use --restart to evaluate again", err=True
-            )
+            tell(f"evaluate: already finished, the result is in {run.state}; use --restart to evaluate again")
         elif run.position:
-            click.echo(f"evaluate: continuing after {run.position:,} of {run.total:,} images", err=True)
+            tell(f"evaluate: continuing after {run.position:,} of {run.total:,} images")
         if not run.finished:
             steps = 2 + -(-(run.total - run.position) // batch_size)
             try:
@@ -151,11 +160,8 @@ def evaluate(
                     run.run(batch_size, skip_broken, _at_intervals(listener.step), debug=debug)
             except (KeyboardInterrupt, SystemExit):
                 run.load()  # the stop may have come before the last batch was saved
-                click.echo(
-                    f"evaluate: stopped after {run.position:,} of {run.total:,} images; "
-                    "run the same command to continue",
-                    err=True,
-                )
+                done = f"{run.position:,} of {run.total:,} images"
+                tell(f"evaluate: stopped after {done}; run the same command to continue")
                 raise
         result = run.result()
         sections.append(evaluation_section(result, read_metadata(path)))
@@ -166,7 +172,7 @@ def evaluate(
             warn(_MEANINGLESS)
         print_json(result)
     else:
-        click.echo(_evaluation_text(result))
+        print_text(_evaluation_text(result))
 
 
 def _at_intervals(report: Callable[[str], None]) -> Callable[[str], None]:
@@ -197,7 +203,7 @@ def _evaluation_text(result: dict[str, Any]) -> str:
     ]
     if result["synthetic"]:
         lines.append("  source       SYNTHETIC weights, not published ones: these figures are meaningless")
-    return "\n".join(lines)
+    return joined(lines)
 
 
 def _accuracy_text(top: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from exporter.cli.options import path_type, warn
+from exporter.cli.options import path_type, print_text, tell, warn
 
 
 @click.command()
@@ -25,12 +25,12 @@ def serve(folder: Path, host: str, port: int) -> None:
     from exporter.hosting.server import ReleaseServer
 
     with (
-        ReleaseServer(folder, host, port, lambda line: click.echo(line, err=True)) as server,
+        ReleaseServer(folder, host, port, tell) as server,
         _signals_call(server.shutdown),
     ):
         if server.is_public:
             warn(f"other machines can reach {server.url}: anyone on the network can read this release")
-        click.echo(server.url)
+        print_text(server.url)
         server.serve_forever(poll_interval=0.2)
 
 

@@ -1,34 +1,59 @@
 """The command line: options in, a call of the library, text or JSON out."""
 
+import contextlib
+import io
 import signal
 import sys
+import traceback
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import click
 from absl import flags, logging
 
 import exporter
+from exporter import terminal
 from exporter.cli.artifacts import diff, inspect, reference, verify
 from exporter.cli.build import build_command, models
 from exporter.cli.checkpoints import cache, fetch, lock, synth
 from exporter.cli.evaluation import evaluate, predict
 from exporter.cli.hosting import serve
+from exporter.cli.options import print_text, tell
 from exporter.cli.release import release
 from exporter.errors import NasexportError
 from exporter.settings import read_config
 
+#: The most of a message about wrong usage, in bytes; click puts the usage before it.
+_LONGEST_USAGE_ERROR = 600
+
 
 class _Group(click.Group):
-    """Prints nasexport's errors in one or two lines and exits with status 1."""
+    """Prints nasexport's errors in one or two lines and exits with status 1, and bounds what click says of usage."""
+
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        with _bounded_usage_errors():
+            return super().make_context(*args, **options)
 
     def invoke(self, context: click.Context) -> Any:
         try:
-            return super().invoke(context)
+            with _bounded_usage_errors():
+                return super().invoke(context)
         except NasexportError as error:
             if context.params.get("debug"):
-                raise
-            click.echo(f"nasexport: error: {error}", err=True)
+                print_text(traceback.format_exc(), err=True)
+            else:
+                tell(f"nasexport: error: {error}")
             context.exit(1)
+
+
+@contextlib.contextmanager
+def _bounded_usage_errors() -> Iterator[None]:
+    """Within it, what was typed is quoted in an error without its control characters, and not at any length."""
+    try:
+        yield
+    except click.UsageError as error:
+        text = error.format_message().expandtabs(2)
+        raise click.UsageError(terminal.message(text, _LONGEST_USAGE_ERROR), error.ctx) from error
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -41,6 +66,10 @@ def main(context: click.Context, verbose: bool, debug: bool) -> None:
     flags.FLAGS.mark_as_parsed()  # otherwise absl.logging warns about flags
     logging.use_absl_handler()
     logging.set_verbosity(logging.DEBUG if debug else logging.INFO if verbose else logging.WARNING)
+    for stream in (sys.stdout, sys.stderr):
+        # What its encoding does not have is written out, too.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     context.obj = debug
     context.default_map = _defaults(main, read_config())
     # SIGTERM cleans up in the same way as Ctrl-C.

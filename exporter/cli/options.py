@@ -2,6 +2,8 @@
 
 import functools
 import json
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,6 +11,7 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+from exporter import terminal
 from exporter.errors import ConfigError
 from exporter.models.config import ModelConfig, model
 from exporter.models.config import models as known_models
@@ -43,12 +46,28 @@ def page_option(command: Command) -> Command:
     return click.option("--report", "page_file", metavar="FILE.html", type=path_type, help=text)(command)
 
 
+def tell(text: str) -> None:
+    """Prints a message for people: bounded, and fit for a terminal whatever it quotes."""
+    click.echo(terminal.message(text), err=True)
+
+
 def warn(text: str) -> None:
-    click.echo(f"nasexport: warning: {text}", err=True)
+    tell(f"nasexport: warning: {text}")
+
+
+def print_text(text: str, err: bool = False) -> None:
+    """Prints lines for people, fit for a terminal whatever is in them; see `exporter.terminal.joined`."""
+    click.echo(terminal.joined(text.split("\n")), err=err)
+
+
+def print_path(path: Path) -> None:
+    """Prints a path for a shell or a program: its own bytes, but for a terminal as a line that it can show."""
+    click.echo(terminal.printable(str(path)) if sys.stdout.isatty() else os.fsencode(path))
 
 
 def print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    """Prints JSON in ASCII: no control character, and no half of one, reaches a terminal or a pipe."""
+    click.echo(json.dumps(value, indent=2))
 
 
 def _option(*names: str, variable: str, **how: Any) -> Callable[[Command], Command]:

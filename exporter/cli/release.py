@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from exporter.cli.options import fetching_options, json_option, path_type, print_json, warn
+from exporter.cli.options import fetching_options, json_option, path_type, print_json, print_path, print_text, warn
 from exporter.models.config import ModelConfig, model
 from exporter.models.config import models as known_models
 from exporter.settings import Settings
@@ -140,7 +140,7 @@ def release(
         if as_json:
             print_json({"artifacts": [each.to_dict() for each in plan], "matrix": release_plan.matrix(plan)})
         else:
-            click.echo(release_text.plan(plan))
+            print_text(release_text.plan(plan))
         return
     with progress("release", library.steps(targets), warn) as listener:
         outcome = library.make(
@@ -149,7 +149,7 @@ def release(
     if as_json:
         print_json({"release": str(output), **outcome.to_dict()})
     else:
-        click.echo(release_text.outcome(output, outcome))
+        print_text(release_text.outcome(output, outcome))
     if outcome.failed:
         context.exit(1)
 
@@ -169,7 +169,7 @@ def merge(parts: Sequence[Path], output: Path) -> None:
 
     with progress("merge", None, warn) as listener:
         release_merge.merge(parts, output, listener=listener)
-    click.echo(output)
+    print_path(output)
 
 
 @release.command("verify")
@@ -215,6 +215,6 @@ def verify(
             }
         )
     else:
-        click.echo(release_text.verification(folder, checks, reports))
+        print_text(release_text.verification(folder, checks, reports))
     if not passed:
         raise click.exceptions.Exit(1)

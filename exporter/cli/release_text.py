@@ -5,6 +5,7 @@ from pathlib import Path
 
 from exporter.release.plan import Planned
 from exporter.release.tasks import Outcome
+from exporter.terminal import joined
 from exporter.verification.results import Check, Report
 
 
@@ -16,7 +17,7 @@ def plan(planned: Sequence[Planned]) -> str:
         + (f" ({each.reason})" if each.reason else "")
         for each in planned
     ]
-    return "\n".join([*lines, _counted(each.state for each in planned)])
+    return joined([*lines, _counted(each.state for each in planned)])
 
 
 def outcome(release: Path, result: Outcome) -> str:
@@ -32,7 +33,7 @@ def outcome(release: Path, result: Outcome) -> str:
     ]
     lines.append(f"{_counted(made.state for made in result.made)}, {result.seconds:.0f} s")
     lines.append(f"{release} " + ("has no manifest: artifacts FAILED" if result.failed else "is complete"))
-    return "\n".join(lines)
+    return joined(lines)
 
 
 def verification(release: Path, checks: Sequence[Check], reports: Sequence[Report]) -> str:
@@ -46,7 +47,7 @@ def verification(release: Path, checks: Sequence[Check], reports: Sequence[Repor
     verdict = (
         f"{failures} FAILED" if failures else "all checks passed" if reports else "all files passed; no model was run"
     )
-    return "\n".join([*lines, f"{release}: {verdict}"])
+    return joined([*lines, f"{release}: {verdict}"])
 
 
 def _counted(states: Iterable[str]) -> str:

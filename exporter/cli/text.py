@@ -11,6 +11,7 @@ from exporter.models import variables as layout
 from exporter.models.config import TASKS, ModelConfig
 from exporter.models.config import models as known_models
 from exporter.settings import Settings
+from exporter.terminal import joined
 
 if TYPE_CHECKING:
     # They import NumPy, which is a part of the time that `nasexport --help` takes.
@@ -44,7 +45,7 @@ def _model_row(config: ModelConfig, entry: Entry | None) -> dict[str, Any]:
 
 def models_text(rows: list[dict[str, Any]]) -> str:
     """A block of lines for each model."""
-    return "\n\n".join(_model_text(row) for row in rows)
+    return "\n\n".join(map(_model_text, rows))
 
 
 def _model_text(row: dict[str, Any]) -> str:
@@ -63,7 +64,7 @@ def _model_text(row: dict[str, Any]) -> str:
         f"  checkpoint   {row['checkpoint']}, "
         + (f"cached at {row['cached']}" if row["cached"] else "not in the cache"),
     ]
-    return "\n".join(filter(None, lines))
+    return joined(filter(None, lines))
 
 
 def cache_text(facts: dict[str, Any]) -> str:
@@ -77,7 +78,7 @@ def cache_text(facts: dict[str, Any]) -> str:
             f"    from   {row.get('url', 'unknown')}",
         ]
     lines += [f"  leftover {row['path']}  {_megabytes(row['size'])}" for row in facts["leftovers"]]
-    return "\n".join([*lines, f"  {len(facts['archives'])} archives, {_megabytes(facts['size'])} in all"])
+    return joined([*lines, f"  {len(facts['archives'])} archives, {_megabytes(facts['size'])} in all"])
 
 
 def _megabytes(count: int) -> str:
@@ -93,7 +94,7 @@ def built_text(artifact: Artifact) -> str:
     head = f"{artifact.handle}: written from {checkpoint} ({layout_text})"
     if artifact.report is None:
         return f"{head}, NOT verified"
-    return "\n".join([head, *(f"  {check}" for check in artifact.report.checks)])
+    return joined([head, *(f"  {check}" for check in artifact.report.checks)])
 
 
 def report_text(report: Report) -> str:
@@ -101,7 +102,7 @@ def report_text(report: Report) -> str:
     failed = sum(not check.passed for check in report.checks)
     verdict = f"{failed} of {len(report.checks)} checks FAILED" if failed else f"all {len(report.checks)} checks passed"
     lines = [report.path, *(f"  {check}" for check in report.checks), *(f"  note {note}" for note in report.notes)]
-    return "\n".join([*lines, f"  {verdict}"])
+    return joined([*lines, f"  {verdict}"])
 
 
 def difference_text(difference: Difference) -> str:
@@ -111,7 +112,7 @@ def difference_text(difference: Difference) -> str:
     lines = [f"A {difference.a}", f"B {difference.b}"]
     lines += [f"  {comparison}" for comparison in difference.comparisons]
     lines += [f"  note {note}" for note in difference.notes]
-    return "\n".join([*lines, f"  {differing} of {total} differ" if differing else f"  all {total} are the same"])
+    return joined([*lines, f"  {differing} of {total} differ" if differing else f"  all {total} are the same"])
 
 
 def inspection_text(found: Inspection) -> str:
@@ -131,7 +132,7 @@ def inspection_text(found: Inspection) -> str:
     ]
     if found.verified is not None:
         lines.append("  verified     " + ("when it was built" if found.verified else "no: built with --no-verify"))
-    return "\n".join(lines)
+    return joined(lines)
 
 
 def _signature_lines(found: Inspection) -> list[str]:
