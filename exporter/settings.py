@@ -11,7 +11,7 @@ import platformdirs
 
 from exporter.errors import ConfigError
 from exporter.resources import resource
-from exporter.validation import at_least, convert, parse_toml
+from exporter.validation import MOST_TOML, at_least, convert, parse_toml, read
 
 #: The environment variable with the path of another configuration file than the platform's default.
 CONFIG_VARIABLE = "NASEXPORT_CONFIG"
@@ -71,18 +71,18 @@ def read_config() -> dict[str, Any]:
         ConfigError: it cannot be read, is not TOML, or has an unknown option or an invalid value.
     """
     path = config_file()
+
+    def refusal(problem: str) -> ConfigError:
+        return ConfigError(f"{path}: {problem}")
+
     try:
-        content = path.read_bytes()
+        content = read(path, MOST_TOML, refusal)
     except FileNotFoundError:
         if CONFIG_VARIABLE in os.environ:
             raise ConfigError(f"{CONFIG_VARIABLE} names {path}, which does not exist") from None
         return {}
     except OSError as error:
         raise ConfigError(f"cannot read the configuration file {path}: {error.strerror}") from error
-
-    def refusal(problem: str) -> ConfigError:
-        return ConfigError(f"{path}: {problem}")
-
     values = parse_toml(content, refusal)
     convert(values, _ConfigFile, refusal)
     return values

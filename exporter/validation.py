@@ -1,43 +1,72 @@
 """What a file says as a value with a type, or an error that names the field, what was found and what was expected.
 
+Files come from anywhere: what they may take of time and memory is bounded before their parsers see them, and what two
+readers may read in two ways, such as a key that is there twice, is refused.
+
 A type is a `msgspec.Struct`, or a dataclass, whose fields may have bounds (`msgspec.Meta`). What is wrong with a value
 is said in words of our own, as msgspec neither shows what it found nor says all that it expected.
 """
 
-import re
-import reprlib
+import functools
+import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from exporter.errors import NasexportError
+from exporter.problems import MOST, key_text, problem, shown
+from exporter.terminal import printable
+
+if TYPE_CHECKING:
+    import yaml
 
 T = TypeVar("T")
 #: Makes the caller's error, which names the file, from what is wrong: "retries is True, expected a whole number".
 Refusal = Callable[[str], NasexportError]
-#: Where in a value a field is: names of fields, keys of mappings, which may be anything, and places in lists.
-Place = tuple[Any, ...]
 
-_MOST = 2**63 - 1
-_PATH = re.compile(r" - at `(?P<key>key` in `)?\$(?P<steps>[^`]*)`$")
-_STEP = re.compile(r"\.(?P<name>[^.\[]+)|\[(?P<index>\d+|\.\.\.)\]")
-_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 _LONGEST = 200
+#: A byte order mark of UTF-8, which YAML may have.
+_MARK = b"\xef\xbb\xbf"
+#: The most bytes that each kind of file may have: many times what any of ours has, and what its parser reads in a
+#: second or two, whatever is in it.
+MOST_JSON, MOST_TOML, MOST_YAML = 2**23, 2**18, 2**17
+#: Tables in tables of one key of TOML, by its dots in a line; parsers take memory with the square of it.
+_MOST_DOTS = 100
 
 
-def at_least(least: int) -> msgspec.Meta:
+def at_least(least: int, most: int = MOST) -> msgspec.Meta:
     """The bounds of a whole number, to go into ``Annotated``; more than 64 bits are never meant."""
-    return msgspec.Meta(ge=least, le=_MOST)
+    return msgspec.Meta(ge=least, le=most)
+
+
+def read(path: Path, most: int, refusal: Refusal) -> bytes:
+    """The bytes of a file that may have no more than ``most``.
+
+    Raises:
+        OSError: it cannot be read.
+        NasexportError: that of ``refusal``, where it has more.
+    """
+    with open(path, "rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise refusal(f"it has more than {most:,} bytes, which no such file has")
+    return content
 
 
 def parse_json(content: bytes, refusal: Refusal) -> Any:
-    """The value of JSON; NaN and infinity, which are none, are refused."""
+    """The value of JSON; NaN and infinity, which are none, and a key that an object has twice are refused."""
+    _require_size(content, MOST_JSON, refusal)
     try:
-        return msgspec.json.decode(content)
-    except (ValueError, RecursionError) as error:
+        text = _text(content)
+        value = msgspec.json.decode(text)
+        json.loads(text, object_pairs_hook=_require_distinct)  # msgspec takes the last of them in silence
+    except (_ParserError, ValueError, RecursionError) as error:
         raise refusal(f"it is not valid JSON: {_line(error)}") from error
+    return value
 
 
 def parse_toml(content: bytes, refusal: Refusal) -> dict[str, Any]:
@@ -46,21 +75,71 @@ def parse_toml(content: bytes, refusal: Refusal) -> dict[str, Any]:
         import tomllib
     else:
         import tomli as tomllib
+    _require_size(content, MOST_TOML, refusal)
     try:
-        return tomllib.loads(content.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
+        text = _text(content)
+        for number, line in enumerate(text.split("\n"), start=1):
+            if line.count(".") > _MOST_DOTS:
+                raise _ParserError(f"line {number} has more than {_MOST_DOTS} dots")
+        return tomllib.loads(text)
+    except (_ParserError, ValueError, ArithmeticError, RecursionError) as error:
         raise refusal(f"it is not valid TOML: {_line(error)}") from error
 
 
 def parse_yaml(content: bytes, refusal: Refusal) -> Any:
-    """The value of YAML without tags of Python's."""
+    """The value of YAML without tags of Python's, without aliases, and without a key that a mapping has twice."""
     import yaml  # takes longer to import than the rest of a configuration to read
 
+    _require_size(content, MOST_YAML, refusal)
     try:
-        return yaml.safe_load(content.decode("utf-8"))
+        return yaml.load(_text(content.removeprefix(_MARK)), _yaml_loader())
     # Its constructors raise whatever `int`, a dictionary or a missing match does for `!!int x`, `!!bool x` and others.
-    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except (
+        *(yaml.YAMLError, _ParserError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError),
+        RecursionError,
+    ) as error:
         raise refusal(f"it is not valid YAML: {_line(error)}") from error
+
+
+class _ParserError(Exception):
+    """What a parser takes, and we do not."""
+
+
+@functools.cache
+def _yaml_loader() -> "type[yaml.SafeLoader]":
+    """PyYAML's safe loader without what makes much of little, and with distinct keys."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                event: Any = self.peek_event()
+                raise _ParserError(f"line {event.start_mark.line + 1} has an alias, *{event.anchor}: write it out")
+            return super().compose_node(parent, index)
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            value = super().construct_mapping(node, deep)
+            if len(value) < len(node.value):
+                keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+                raise _ParserError(_twice(keys))
+            return value
+
+    return Loader
+
+
+def _require_distinct(pairs: list[tuple[str, Any]]) -> None:
+    if len(dict(pairs)) < len(pairs):
+        raise _ParserError(_twice([key for key, _ in pairs]))
+
+
+def _twice(keys: list[Any]) -> str:
+    twice = next(key for key, count in Counter(keys).items() if count > 1)
+    return f"the key {key_text(twice)} is there twice"
+
+
+def _require_size(content: bytes, most: int, refusal: Refusal) -> None:
+    if len(content) > most:
+        raise refusal(f"it has more than {most:,} bytes, which no such file has")
 
 
 def convert(value: Any, type_: type[T], refusal: Refusal) -> T:
@@ -73,7 +152,7 @@ def convert(value: Any, type_: type[T], refusal: Refusal) -> T:
     try:
         return msgspec.convert(value, type_, str_keys=True)
     except msgspec.ValidationError as error:
-        raise refusal(_problem(value, type_, error)) from error
+        raise refusal(problem(value, type_, error)) from error
 
 
 def to_plain(value: Any) -> Any:
@@ -92,178 +171,26 @@ def require_schema(value: Any, schema: int, refusal: Refusal) -> None:
         raise refusal(f"has schema {shown(found)}, expected {schema}: it needs another nasexport")
 
 
-def shown(value: Any) -> str:
-    """A value as an error shows it: short, in one line, with control characters written out."""
-    return _SHORTENED.repr(value)
-
-
 def _python_float(value: Any) -> float:
     if isinstance(value, float):
         return float(value)
     raise NotImplementedError(f"{type(value).__name__} is nothing that JSON has")
 
 
-class _Shortened(reprlib.Repr):
-    def repr_int(self, value: int, level: int) -> str:
-        try:
-            return super().repr_int(value, level)
-        except ValueError:  # Python refuses to write so many digits
-            return f"a whole number of {value.bit_length()} bits"
-
-
-_SHORTENED = _Shortened()
-_SHORTENED.maxstring = _SHORTENED.maxother = 80
-_SHORTENED.maxdict = _SHORTENED.maxlist = _SHORTENED.maxtuple = 6
-_SHORTENED.maxlevel = 3
+def _text(content: bytes) -> str:
+    """UTF-8 as text; what else it is, is said."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise _ParserError("it is UTF-16, expected UTF-8")
+    if content.startswith(_MARK):
+        raise _ParserError("it begins with a byte order mark, expected UTF-8 without")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _ParserError(f"byte {error.start} is {content[error.start]:#04x}, which is no UTF-8") from error
 
 
 def _line(error: Exception) -> str:
     """What a parser says, in one line."""
-    text = " ".join(str(error).split())[:_LONGEST]
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
-
-
-def _problem(value: Any, type_: Any, error: msgspec.ValidationError) -> str:
-    """What is wrong with ``value``, which msgspec did not take for a ``type_``."""
-    match = _PATH.search(str(error))
-    place: Place = ()
-    found, expected = value, msgspec.inspect.type_info(type_)
-    for step in _STEP.finditer(match["steps"] if match else ""):
-        key: Any = step["name"]
-        if key is None:
-            key = _culprit(value, type_, place, str(error)) if step["index"] == "..." else int(step["index"])
-        place += (key,)
-        found = (list(found) if isinstance(found, set) else found)[key]  # YAML has sets, too
-        expected = _inner(expected, key)
-    if error.__cause__ is not None:  # raised by the type itself, which knows what it says
-        return f"{_name(place)}: {error.__cause__}" if place else str(error.__cause__)
-    fields = next((one for one in _alternatives(expected) if _is_record(one)), None)
-    if fields is not None and isinstance(found, Mapping):
-        return _wrong_fields(fields, found, place)
-    if match and match["key"]:
-        key = _culprit(value, type_, place, str(error))
-        keys = next(one.key_type for one in _alternatives(expected) if isinstance(one, msgspec.inspect.DictType))
-        return f"{_name(place)} has the key {shown(key)}, expected {_described(keys, key)}"
-    return f"{_name(place)} is {shown(found)}, expected {_described(expected, found)}"
-
-
-def _culprit(value: Any, type_: Any, place: Place, message: str) -> Any:
-    """The key of the mapping at ``place`` that msgspec means; it names none, but says the same of that one alone."""
-    mapping = value
-    for key in place:
-        mapping = mapping[key]
-    for key, item in mapping.items():
-        try:
-            msgspec.convert(_with(value, place, {key: item}), type_, str_keys=True)
-        except msgspec.ValidationError as error:
-            if str(error) == message:
-                return key
-    raise AssertionError(f"no key of {shown(mapping)} is to blame for {message}")
-
-
-def _with(value: Any, place: Place, replacement: Any) -> Any:
-    """A copy of ``value`` with ``replacement`` at ``place``."""
-    if not place:
-        return replacement
-    copy = dict(value) if isinstance(value, Mapping) else list(value)
-    copy[place[0]] = _with(copy[place[0]], place[1:], replacement)
-    return copy
-
-
-def _wrong_fields(fields: Any, found: Mapping[Any, Any], place: Place) -> str:
-    """Which fields a mapping lacks, or has too many."""
-    known = {field.encode_name: field.required for field in fields.fields}
-    if missing := [name for name, required in known.items() if required and name not in found]:
-        return f"{_name(place)} lacks {', '.join(missing)}, expected {', '.join(known)}"
-    unknown = ", ".join(_key(key) for key in found if key not in known)
-    return f"{_name(place)} has {unknown[:_LONGEST]}, expected no other fields than {', '.join(known)}"
-
-
-def _name(place: Place) -> str:
-    """``a.b[0]['a key']`` for a field; "it" for the whole."""
-    text = "".join(f".{key}" if _is_plain(key) else f"[{shown(key)}]" for key in place)
-    return text.removeprefix(".") or "it"
-
-
-def _key(key: Any) -> str:
-    return key if _is_plain(key) else shown(key)
-
-
-def _is_plain(key: Any) -> bool:
-    return isinstance(key, str) and _PLAIN.fullmatch(key) is not None
-
-
-def _is_record(type_: Any) -> bool:
-    return isinstance(type_, msgspec.inspect.StructType | msgspec.inspect.DataclassType)
-
-
-def _alternatives(type_: Any) -> Iterator[Any]:
-    """The types that a union has, or the one type, without descriptions."""
-    if isinstance(type_, msgspec.inspect.Metadata):
-        yield from _alternatives(type_.type)
-    elif isinstance(type_, msgspec.inspect.UnionType):
-        for one in type_.types:
-            yield from _alternatives(one)
-    else:
-        yield type_
-
-
-def _inner(type_: Any, key: Any) -> Any:
-    """The type of what a value of ``type_`` has under ``key``."""
-    for one in _alternatives(type_):
-        if _is_record(one):
-            return next(field.type for field in one.fields if field.encode_name == key)
-        if isinstance(one, msgspec.inspect.DictType):
-            return one.value_type
-        if isinstance(key, int) and hasattr(one, "item_type"):
-            return one.item_type
-    raise AssertionError(f"{type_} has nothing under {key}")
-
-
-def _described(type_: Any, found: Any) -> str:
-    """What a value of ``type_`` would be, in words; ``found`` is what is there in its stead."""
-    kinds = msgspec.inspect
-    match type_:
-        case kinds.Metadata(extra_json_schema={"description": str(description)}):
-            return description
-        case kinds.Metadata():
-            return _described(type_.type, found)
-        case kinds.UnionType():
-            numbers = any(isinstance(one, kinds.FloatType) for one in type_.types)  # whole ones among them
-            named = [one for one in type_.types if not (numbers and isinstance(one, kinds.IntType))]
-            return " or ".join(_described(one, found) for one in named)
-        case kinds.IntType():
-            too_large = isinstance(found, int) and found > _MOST
-            return f"a whole number{_bounds(type_)}" + (", below 2**63" if too_large else "")
-        case kinds.FloatType(le=sys.float_info.max):
-            return f"a finite number{_bounds(type_)}"
-        case kinds.FloatType():
-            return f"a number{_bounds(type_)}"
-        case kinds.StrType():
-            return "a text that is not empty" if type_.min_length else "a text"
-        case kinds.BoolType():
-            return "true or false"
-        case kinds.NoneType():
-            return "null"
-        case kinds.LiteralType():
-            return " or ".join(map(repr, type_.values))
-        case kinds.DictType():
-            return "a mapping"
-        case kinds.StructType() | kinds.DataclassType():
-            return f"a mapping with {', '.join(field.encode_name for field in type_.fields)}"
-    return f"a list{_length(type_)}"
-
-
-def _length(type_: Any) -> str:
-    least, most = type_.min_length, type_.max_length
-    if least is None:
-        return ""
-    return f" of {least}" if least == most else f" of at least {least}"
-
-
-def _bounds(type_: Any) -> str:
-    above, least, most = type_.gt, type_.ge, type_.le
-    low = f"above {above:,}" if above is not None else f"of at least {least:,}" if least is not None else ""
-    if most in (None, _MOST, sys.float_info.max):
-        return low and f" {low}"
-    return f" {low} and at most {most:,}" if low else f" of at most {most:,}"
+    if isinstance(error, RecursionError):
+        return "it is nested too deep"
+    return printable(" ".join(str(error).split())[:_LONGEST])

@@ -14,7 +14,7 @@ from exporter.errors import ArtifactError
 from exporter.files.hashing import Sha256
 from exporter.models.config import ModelConfig, Task, handle
 from exporter.models.formats import Format
-from exporter.validation import at_least, convert, parse_json, require_schema, to_plain
+from exporter.validation import MOST_JSON, at_least, convert, parse_json, read, require_schema, to_plain
 
 METADATA_FILE = "nasexport.json"
 METADATA_SCHEMA: Literal[1] = 1
@@ -124,7 +124,7 @@ def read_metadata(folder: Path) -> Metadata | None:
         return ArtifactError(f"{path} is damaged: {problem}")
 
     try:
-        values = parse_json(path.read_bytes(), damaged)
+        values = parse_json(read(path, MOST_JSON, damaged), damaged)
     except OSError as error:
         raise ArtifactError(f"cannot read {path}: {error.strerror}") from error
     require_schema(values, METADATA_SCHEMA, lambda problem: ArtifactError(f"{path} {problem}"))

@@ -18,7 +18,7 @@ from exporter.evaluation.jobs import EVALUATE, ClassifiedBatch, EvaluateRequest
 from exporter.files import staging
 from exporter.processes import run as worker
 from exporter.progress import Say
-from exporter.validation import at_least, convert, parse_json, to_plain
+from exporter.validation import MOST_JSON, at_least, convert, parse_json, read, to_plain
 
 #: Incremented with every change of what is counted, or of how images are preprocessed.
 STATE_SCHEMA = 1
@@ -126,7 +126,7 @@ class Evaluation:
         """
         self.position, self.tally, self.broken = 0, Tally(), []
         try:
-            content = self.state.read_bytes()
+            content = read(self.state, MOST_JSON, self._damaged)
         except FileNotFoundError:
             return
         except OSError as error:

@@ -10,12 +10,15 @@ import msgspec
 from exporter.errors import ConfigError
 from exporter.files import staging
 from exporter.files.hashing import Sha256
-from exporter.validation import at_least, convert, parse_toml
+from exporter.validation import MOST_TOML, at_least, convert, parse_toml, read
 
 #: A name that goes into paths.
 _Name = Annotated[
     str,
-    msgspec.Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]*\Z", description="a name of letters, digits, and ._- alone"),
+    msgspec.Meta(
+        pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z",
+        description="a name of letters, digits, and ._- alone, at most 100",
+    ),
 ]
 
 
@@ -85,7 +88,7 @@ def locked_archives(lock_file: Path) -> dict[str, LockedArchive]:
         return ConfigError(f"{lock_file}: {problem}")
 
     try:
-        content = lock_file.read_bytes()
+        content = read(lock_file, MOST_TOML, refusal)
     except OSError as error:
         raise ConfigError(f"cannot read the lock file {lock_file}: {error.strerror}") from error
     entries = convert(parse_toml(content, refusal), _LockFile, refusal).checkpoint

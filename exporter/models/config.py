@@ -13,7 +13,7 @@ from exporter.models import formats
 from exporter.models.cells import FamilyName
 from exporter.models.formats import DEFAULT_FORMAT, FORMATS, Format, FormatSpec, VersionSpec
 from exporter.resources import resource
-from exporter.validation import at_least, convert, parse_yaml, shown
+from exporter.validation import MOST_YAML, at_least, convert, parse_yaml, read, shown
 
 Task = Literal["classification", "feature_vector"]
 
@@ -26,8 +26,13 @@ def largest_task(tasks: Collection[Task]) -> Task:
 
 
 #: A name that goes into paths and addresses.
-Name = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_]+\Z", description="a name of letters, digits and _")]
+Name = Annotated[
+    str,
+    msgspec.Meta(pattern=r"\A[A-Za-z0-9_]{1,100}\Z", description="a name of letters, digits and _, at most 100"),
+]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
+#: Far beyond any network of these families: what is larger is a mistake, and would be computed with for hours.
+_MOST_PIXELS, _MOST_CLASSES, _MOST_CELLS, _MOST_FILTERS = 10_000, 10**6, 1000, 10**5
 #: Whole numbers are numbers, and stay what they are, so that a configuration comes back with the same bytes.
 Probability = Annotated[int, msgspec.Meta(gt=0, le=1)] | Annotated[float, msgspec.Meta(gt=0, le=1)]
 Decay = Annotated[int, at_least(0)] | Annotated[float, msgspec.Meta(ge=0, le=sys.float_info.max)]
@@ -46,12 +51,12 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: Name
     family: FamilyName
     title: Text
-    image_size: Annotated[int, at_least(32)]
-    num_classes: Annotated[int, at_least(2)]
-    num_cells: Annotated[int, at_least(1)]
-    num_conv_filters: Annotated[int, at_least(4)]
-    stem_filters: Annotated[int, at_least(1)]
-    reductions: tuple[Annotated[int, at_least(1)], ...]
+    image_size: Annotated[int, at_least(32, _MOST_PIXELS)]
+    num_classes: Annotated[int, at_least(2, _MOST_CLASSES)]
+    num_cells: Annotated[int, at_least(1, _MOST_CELLS)]
+    num_conv_filters: Annotated[int, at_least(4, _MOST_FILTERS)]
+    stem_filters: Annotated[int, at_least(1, _MOST_FILTERS)]
+    reductions: tuple[Annotated[int, at_least(1, _MOST_CELLS)], ...]
     skip_reduction_layer_input: bool
     drop_path_keep_prob: Probability
     dropout_keep_prob: Probability
@@ -119,11 +124,14 @@ def model(name: str) -> ModelConfig:
 
 
 def _read(path: Path) -> ModelConfig:
+    def refusal(problem: str) -> ConfigError:
+        return ConfigError(f"{path}: {problem}")
+
     try:
-        content = path.read_bytes()
+        content = read(path, MOST_YAML, refusal)
     except OSError as error:
         raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
-    return ModelConfig.from_dict(parse_yaml(content, lambda problem: ConfigError(f"{path}: {problem}")), str(path))
+    return ModelConfig.from_dict(parse_yaml(content, refusal), str(path))
 
 
 def resolve_version(config: ModelConfig, format_: Format | None, version: int | None) -> tuple[int, Format]:

@@ -18,7 +18,7 @@ from exporter.errors import ReleaseError
 from exporter.files.hashing import File, Sha256
 from exporter.models.config import Task
 from exporter.models.formats import Format, written
-from exporter.validation import at_least, convert, parse_json, require_schema, shown, to_plain
+from exporter.validation import MOST_JSON, at_least, convert, parse_json, read, require_schema, shown, to_plain
 
 SCHEMA: Literal[1] = 1
 _HANDLE = "^google/imagenet/[A-Za-z0-9_]+/(classification|feature_vector)/[1-9][0-9]*$"
@@ -180,7 +180,7 @@ def _read(path: Path, type_: type[T]) -> T:
         return ReleaseError(f"{path} is damaged: {problem}")
 
     try:
-        values = parse_json(path.read_bytes(), damaged)
+        values = parse_json(read(path, MOST_JSON, damaged), damaged)
     except OSError as error:
         raise ReleaseError(f"cannot read {path}: {error.strerror}") from error
     require_schema(values, SCHEMA, lambda problem: ReleaseError(f"{path} {problem}"))

@@ -155,7 +155,27 @@ def test_an_unknown_field_is_named(tmp_path: Path) -> None:
         ("image_size", 8, "image_size is 8, expected a whole number of at least 32"),
         ("num_classes", 0, "num_classes is 0, expected a whole number of at least 2"),
         ("num_cells", True, "num_cells is True, expected a whole number of at least 1"),
-        ("num_cells", 2**63, "num_cells is 9223372036854775808, expected a whole number of at least 1, below 2**63"),
+        (
+            "num_cells",
+            2**63,
+            "num_cells is 9223372036854775808, expected a whole number of at least 1 and at most 1,000",
+        ),
+        ("num_cells", 1001, "num_cells is 1001, expected a whole number of at least 1 and at most 1,000"),
+        ("image_size", 10**5, "image_size is 100000, expected a whole number of at least 32 and at most 10,000"),
+        ("num_classes", 10**7, "num_classes is 10000000, expected a whole number of at least 2 and at most 1,000,000"),
+        ("num_conv_filters", 10**6, "expected a whole number of at least 4 and at most 100,000"),
+        ("stem_filters", 10**6, "expected a whole number of at least 1 and at most 100,000"),
+        (
+            "reductions",
+            [*range(1, 1002)],
+            "reductions[1000] is 1001, expected a whole number of at least 1 and at most 1,000",
+        ),
+        (
+            "versions",
+            {2**63: "hub"},
+            "has the key 9223372036854775808, expected a whole number of at least 0, below 2**63",
+        ),
+        ("name", "a" * 101, "expected a name of letters, digits and _, at most 100"),
         ("num_conv_filters", -44, "num_conv_filters is -44, expected a whole number of at least 4"),
         ("stem_filters", [32], "stem_filters is [32], expected a whole number of at least 1"),
         ("reductions", "1, 2", "reductions is '1, 2', expected a list"),
@@ -230,7 +250,8 @@ def test_the_command_line_refuses_a_bad_file_in_a_line(own_cli: Command, fields:
     assert path in refusal(own_cli("build", path, "--checkpoint", "model.ckpt"))
 
 
-_whole = st.integers(1, 10**6)
+_whole = st.integers(1, 1000)
+_filters = st.integers(1, 10**5)
 _probability = st.floats(0, 1, exclude_min=True)
 _configs = st.fixed_dictionaries(
     {
@@ -241,8 +262,8 @@ _configs = st.fixed_dictionaries(
         "num_classes": st.integers(2, 10**6),
         "num_cells": _whole,
         "num_conv_filters": st.integers(4, 4096),
-        "stem_filters": _whole,
-        "reductions": st.sets(_whole, max_size=4).map(sorted),
+        "stem_filters": _filters,
+        "reductions": st.sets(st.integers(1, 999), max_size=4).map(sorted),
         "skip_reduction_layer_input": st.booleans(),
         "drop_path_keep_prob": _probability,
         "dropout_keep_prob": _probability,
