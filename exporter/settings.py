@@ -23,8 +23,9 @@ class Settings:
 
     ``cache_dir`` and ``lock_file`` are None for the platform's cache folder and the lock file that ships with the
     package. ``mirrors`` are http, https or file URLs, or folders, tried in this order before the published address.
-    ``timeout`` is the time in seconds to wait for a server's next bytes; ``retries`` the number of times that a
-    transfer is retried. With ``frozen``, files that are not pinned are refused; with ``offline``, downloads are.
+    ``timeout`` is the time in seconds to wait for a server's first byte, in all, and then for its next ones;
+    ``retries`` the number of times that a transfer is retried. With ``frozen``, files that are not pinned are refused;
+    with ``offline``, downloads are.
     """
 
     cache_dir: Path | None = None

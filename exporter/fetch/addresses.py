@@ -1,26 +1,85 @@
-"""Where archives can be had: addresses on servers, files on disks."""
+"""Where archives can be had: addresses on servers, files on disks; how an address is shown, without its password."""
 
+import re
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 from urllib.request import url2pathname
 
 from exporter.errors import ConfigError
 from exporter.fetch.lock import LockedArchive
 from exporter.settings import Settings
 
+_SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):(?P<rest>.*)", re.DOTALL)
+_AUTHORITY_ENDS = re.compile(r"[/?#\\]")
+#: A port, an IPv6 address, or nothing: what follows a colon where it is no password.
+_HOST_AND_PORT = re.compile(r"(\[[^\]]*\]|[^:@\[\]]*)(:\d*)?")
+
 
 def without_password(url: str) -> str:
-    """The URL as messages show it, without the user name and password that it may hold."""
+    """The URL as messages, records and file names have it, without the user name and password that it may hold.
+
+    It need not be a URL that anybody could ask for: a password with a slash in it makes it none.
+    """
+    match = _SCHEME.fullmatch(url)
+    if not match:
+        return url  # a path
+    slashes = re.match(r"[/\\]*", match["rest"])
+    assert slashes
+    rest = match["rest"][slashes.end() :]
+    if not slashes[0]:
+        # ``user:password@host``, where the scheme was left out, is no address; what has no @ is left as it is.
+        return rest.rpartition("@")[2] if "@" in rest else url
+    start = f"{match['scheme']}:{slashes[0]}"
+    end = _AUTHORITY_ENDS.search(rest)
+    authority, path = (rest[: end.start()], rest[end.start() :]) if end else (rest, "")
+    if "@" in authority:
+        return start + authority.rpartition("@")[2] + path
+    if "@" in path and not _HOST_AND_PORT.fullmatch(authority):
+        return start + path.rpartition("@")[2]
+    return url
+
+
+def without_passwords(text: str) -> str:
+    """A text of another program with all that could be a password taken out of the URLs in it."""
+    return re.sub(r"(?<=//)[^\s'\"<>]*@", "", text)
+
+
+def credentials(url: str) -> tuple[str, tuple[str, str] | None]:
+    """A URL without user name and password, and these; None where it has none.
+
+    Raises:
+        ValueError: it is no URL of a server.
+    """
+    parts = parsed(url)
+    user_info, at, host = parts.netloc.rpartition("@")
+    if not at:
+        return url, None
+    user, _, password = user_info.partition(":")
+    return urlunsplit(parts._replace(netloc=host)), (unquote(user), unquote(password))
+
+
+def parsed(url: str) -> SplitResult:
+    """The parts of the URL of a server.
+
+    Raises:
+        ValueError: it is not one that can be asked: another scheme, no host, a port that is none.
+    """
     parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    if parts.scheme not in ("http", "https"):
+        raise ValueError("it is no http or https URL")
+    if not parts.hostname:
+        raise ValueError("it has no host")
+    if parts.port == 0 or any(character <= " " or character == "\x7f" for character in url):
+        raise ValueError("it has port 0, a space or a control character")
+    return parts
 
 
 def local_path(address: str) -> Path | None:
     """The file that a ``file://`` URL or a plain path means; None for the address of a server."""
-    parts = urlsplit(address)
-    if parts.scheme == "file":
-        return Path(url2pathname(parts.path))
-    return Path(address).expanduser() if len(parts.scheme) < 2 else None  # one letter is a drive
+    match = _SCHEME.fullmatch(address)
+    if match and match["scheme"].lower() == "file":
+        return Path(url2pathname(urlsplit(address).path))
+    return Path(address).expanduser() if not match or len(match["scheme"]) < 2 else None  # one letter is a drive
 
 
 def addresses(locked: LockedArchive, settings: Settings) -> list[str]:
@@ -33,11 +92,24 @@ def addresses(locked: LockedArchive, settings: Settings) -> list[str]:
     """
     found = [_join(mirror, locked.file_name) for mirror in settings.mirrors] + [locked.url]
     for url in found:
-        if local_path(url) is None and not url.lower().startswith(("http://", "https://")):
-            raise ConfigError(
-                f"cannot fetch from {without_password(url)}: expected an http, https or file URL, or a folder"
-            )
+        _require_address(url)
     return [url for url in found if not settings.offline or local_path(url) is not None]
+
+
+def _require_address(url: str) -> None:
+    try:
+        path = local_path(url)
+        if path is None:
+            parsed(url)
+        elif "\0" in str(path):
+            raise ValueError("it has a NUL")
+    # The home of a user whom nobody knows is a RuntimeError.
+    except (ValueError, RuntimeError) as error:
+        shown = without_password(url)
+        raise ConfigError(
+            f"cannot fetch from {shown} ({without_passwords(str(error))}): expected an http, https or file URL, "
+            f"or a folder"
+        ) from error
 
 
 def _join(mirror: str, file_name: str) -> str:

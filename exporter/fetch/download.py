@@ -1,33 +1,33 @@
 """One file from one server, in as many attempts as it takes; each continues where the last was interrupted."""
 
-import re
 import time
 from pathlib import Path
 
-import requests
-import urllib3
-
 from exporter.errors import FetchError
-from exporter.fetch import http_client
 from exporter.fetch.addresses import without_password
+from exporter.fetch.http_client import Answer, InterruptedTransferError, Session, TransferError
 from exporter.fetch.partial import (
     GZIP,
     HINT,
+    NEXT,
     Facts,
     PartialFile,
     Received,
+    TooLargeError,
     require_gzip,
     require_space,
     undo_content_encoding,
 )
-from exporter.files.hashing import CHUNK
 from exporter.progress import Listener
 
-_CONNECT_SECONDS = 10.0
+#: No archive has as many bytes as this: a file of unknown length ends here, before it has filled a disk.
+LARGEST = 8 * 2**30
 #: A server that is slower than this for a whole ``timeout`` counts as stalled. Bytes a second.
 MIN_SPEED = 1024
 #: After this much progress, failures are counted from one again. Bytes.
 _ENOUGH = 2**20
+#: The most that undoing ``Content-Encoding`` of a file that is not pinned gives: so many times its bytes, and so many.
+_GROWTH, _ROOM = 4, 2**26
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
 #: A server that asks for a longer wait counts as down. Seconds.
 _LONGEST_RETRY_AFTER = 120
@@ -62,13 +62,14 @@ class Download:
         self._url, self._shown = url, without_password(url)
         self._size, self._sha256, self._timeout, self._retries = size, sha256, timeout, retries
         self._listener = listener
-        self._partial = PartialFile(partial, url, stated=sha256 is None)
+        # Not the address itself: what is kept on the disk has no passwords.
+        self._partial = PartialFile(partial, self._shown, stated=sha256 is None)
         #: Whether what is there was received in more than one part.
         self._continued = False
 
     def run(self) -> Received:
         failures = restarts = 0
-        with http_client.Session() as session:
+        with Session() as session:
             while True:
                 before = self._partial.size
                 try:
@@ -93,7 +94,7 @@ class Download:
     def _wait(self, failure: _TemporaryError, failures: int) -> None:
         wait = failure.wait
         if wait is None:
-            wait = min(_FIRST_WAIT * 2 ** (failures - 1), _LONGEST_WAIT)
+            wait = min(_FIRST_WAIT * 2 ** min(failures - 1, 10), _LONGEST_WAIT)
         elif wait > _LONGEST_RETRY_AFTER:
             raise FetchError(f"{self._shown} {failure} and asks to come back in {wait:.0f} s: {HINT}")
         self._listener.note(f"{self._shown} {failure}: trying again in {wait:.1f} s ({failures} of {self._retries})")
@@ -103,7 +104,7 @@ class Download:
         self._partial.discard()
         self._continued = False
 
-    def _attempt(self, session: requests.Session) -> None:
+    def _attempt(self, session: Session) -> None:
         present = self._partial.size
         headers = {}
         if present and self._partial.facts.validator and present != self._partial.facts.total:
@@ -111,51 +112,43 @@ class Download:
         elif present and present == self._partial.facts.total:
             self._continued = True
             return  # an earlier process got as far as this
-        timeouts = (min(_CONNECT_SECONDS, self._timeout), self._timeout)
         try:
-            with session.get(self._url, stream=True, timeout=timeouts, headers=headers) as response:
-                self._accept(response, bool(headers), present)
-                self._receive(response)
-        except requests.TooManyRedirects as error:
-            raise FetchError(f"{self._shown} redirects more than {http_client.REDIRECTS} times: {HINT}") from error
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            if http_client.is_interruption(error):
-                raise _TemporaryError(
-                    f"broke off after {self._partial.size:,} bytes ({http_client.reason(error)})"
-                ) from error
-            raise FetchError(f"cannot download {self._shown} ({http_client.reason(error)}): {HINT}") from error
+            with session.asked(self._url, headers, self._timeout) as answer:
+                self._accept(answer, bool(headers), present)
+                self._receive(answer)
+        except InterruptedTransferError as error:
+            raise _TemporaryError(f"broke off after {self._partial.size:,} bytes ({error})") from error
+        except TransferError as error:
+            raise FetchError(f"{self._shown} {error}: {HINT}") from error
 
-    def _accept(self, response: requests.Response, continued: bool, present: int) -> None:
+    def _accept(self, answer: Answer, continued: bool, present: int) -> None:
         """Takes the head of a response: decides where its bytes belong."""
-        status = response.status_code
-        answer = f"answers {status} {response.reason}"
+        status, facts = answer.status, self._partial.facts
         if status in _TEMPORARY:
-            raise _TemporaryError(answer, http_client.retry_after(response))
+            raise _TemporaryError(answer.said, answer.retry_after)
         if continued and status == 416:
-            raise _RestartError(answer)
+            raise _RestartError(answer.said)
         if status not in (200, 206):
-            raise FetchError(f"{self._shown} {answer}: {HINT}")
-        validator = http_client.validator(response)
+            raise FetchError(f"{self._shown} {answer.said}: {HINT}")
         if status == 206:
-            match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
-            if not continued or not match or int(match[1]) != present:
+            part = answer.part()
+            if not continued or part is None or part[0] != present:
                 raise _RestartError("sent another part than the one asked for")
-            same_size = self._partial.facts.total is None or match[2] in ("*", str(self._partial.facts.total))
-            if validator != self._partial.facts.validator or not same_size:
+            same_size = facts.total is None or part[1] in (None, facts.total)
+            if answer.validator != facts.validator or not same_size:
                 raise _RestartError("has changed since the transfer began")
             self._continued = True
             self._listener.note(f"continuing after {present:,} bytes")
             return
         if present:
             self._discard()
-        length = response.headers.get("Content-Length", "")
         self._partial.begin(
             Facts(
-                address=self._url,
-                validator=validator,
-                total=int(length) if length.isdecimal() else None,
-                encoded=response.headers.get("Content-Encoding", "").lower() in ("gzip", "x-gzip"),
-                stated=http_client.stated_hashes(response),
+                address=self._shown,
+                validator=answer.validator,
+                total=answer.length,
+                encoded=answer.encoded,
+                stated=answer.stated_hashes,
             )
         )
 
@@ -163,38 +156,49 @@ class Download:
         """Ends a transfer that would bring another file than the pinned one."""
         total = self._partial.facts.total
         if self._size is not None and total not in (None, self._size) and not self._partial.facts.encoded:
-            self._partial.path.unlink()
+            self._discard()
             raise FetchError(
                 f"{self._shown} has {total:,} bytes, but checkpoints.lock says {self._size:,}: "
                 f"it is not the published file"
             )
 
-    def _receive(self, response: requests.Response) -> None:
+    def _receive(self, answer: Answer) -> None:
         """Appends the body of a response to the partial file."""
-        stated = self._partial.facts.total
+        stated, encoded = self._partial.facts.total, self._partial.facts.encoded
         total = stated if stated is not None else self._size
+        most = self._size if self._size is not None and not encoded else LARGEST
+        if stated is not None and stated > LARGEST:
+            self._refuse_length(LARGEST)
         if total is not None:
             require_space(self._partial.path.parent, total - self._partial.size)
         window_began, window_bytes = time.monotonic(), 0
         with self._partial.appending() as file:
             self._listener.transferred(file.size, total)
-            # read1 returns what is there; read would wait for a whole chunk, however slowly it drips.
-            while chunk := response.raw.read1(CHUNK, decode_content=False):
+            chunk = answer.first
+            while chunk:
                 file.write(chunk)
                 if file.size - len(chunk) < len(GZIP) <= file.size:
                     file.flush()
-                    require_gzip(self._url, self._partial.path, response.headers.get("Content-Type", ""))
+                    require_gzip(self._url, self._partial.path, answer.header("Content-Type"))
                     self._require_size()
                 window_bytes += len(chunk)
                 self._listener.transferred(file.size, max(total, file.size) if total is not None else None)
                 if stated is not None and file.size > stated:
                     raise _RestartError(f"sent more than the {stated:,} bytes it stated")
+                if file.size > most:
+                    self._refuse_length(most)
                 if (elapsed := time.monotonic() - window_began) > self._timeout:
                     if window_bytes < MIN_SPEED * elapsed:
                         raise _TemporaryError(f"sends {window_bytes / elapsed:.0f} bytes a second")
                     window_began, window_bytes = time.monotonic(), 0
+                chunk = answer.chunk()
         if stated is not None and self._partial.size < stated:
             raise _TemporaryError(f"broke off after {self._partial.size:,} of {stated:,} bytes")
+
+    def _refuse_length(self, most: int) -> None:
+        self._discard()
+        says = f"the {most:,} that checkpoints.lock says" if most == self._size else f"any archive has ({most:,})"
+        raise FetchError(f"{self._shown} sends more bytes than {says}: it is not the published file\n{NEXT}")
 
     def _finished(self) -> Received:
         if not self._partial.size:
@@ -203,7 +207,7 @@ class Download:
         received = Received(hashes.sha256.hexdigest(), hashes.count)
         contradiction = hashes.contradiction(facts.stated)
         if facts.encoded and received.sha256 != self._sha256:
-            received = undo_content_encoding(self._partial.path) or received
+            received = self._without_content_encoding(received)
         if self._continued and (contradiction or self._sha256 not in (None, received.sha256)):
             raise _RestartError("sent parts of different files")
         require_gzip(self._url, self._partial.path)
@@ -211,3 +215,16 @@ class Download:
             self._discard()
             raise FetchError(f"{self._shown} {contradiction}: {HINT}")
         return received
+
+    def _without_content_encoding(self, received: Received) -> Received:
+        """Unpacks what the server packed for the way.
+
+        An archive is packed already: what grows much more than once is none, and would fill the disk.
+        """
+        most = self._size if self._size is not None else _GROWTH * received.size + _ROOM
+        try:
+            return undo_content_encoding(self._partial.path, most) or received
+        except TooLargeError:
+            self._discard()
+            what = f"{received.size:,} bytes that unpack to more than {most:,}"
+            raise FetchError(f"{self._shown} sent {what}: it is no archive\n{NEXT}") from None

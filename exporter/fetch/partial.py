@@ -6,6 +6,7 @@ import errno
 import gzip
 import hashlib
 import shutil
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,14 @@ from exporter.files.hashing import CHUNK
 GZIP = b"\x1f\x8b"
 #: What to do where an address fails.
 HINT = "pass --checkpoint with a copy you have, name another server or folder with --mirror, or try again"
+
+
+#: The same as a sentence of its own.
+NEXT = HINT[0].upper() + HINT[1:]
+
+
+class TooLargeError(Exception):
+    """Content has more bytes than it may."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +104,7 @@ class PartialFile:
     def _read_facts(self) -> Facts:
         try:
             facts = msgspec.json.decode(_facts_file(self.path).read_bytes(), type=Facts)
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return Facts()
         return facts if facts.address == self._address else Facts()
 
@@ -160,7 +169,7 @@ def disk_errors(partial: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            partial.unlink(missing_ok=True)  # it would keep the disk full for everyone
+            discard(partial)  # it would keep the disk full for everyone
             raise CacheError(
                 f"the disk is full ({error.strerror}) while writing to {partial.parent}:\n"
                 f"make room, or name another folder with --cache-dir"
@@ -179,9 +188,16 @@ def require_space(folder: Path, needed: int) -> None:
 
 
 def copy_and_hash(
-    content: IO[bytes] | gzip.GzipFile, target: Path, transferred: Callable[[int], None] = lambda _: None
+    content: IO[bytes] | gzip.GzipFile,
+    target: Path,
+    transferred: Callable[[int], None] = lambda _: None,
+    most: int | None = None,
 ) -> Received:
-    """Writes all of ``content`` to the file ``target``; ``transferred`` is told how many bytes there are so far."""
+    """Writes all of ``content`` to the file ``target``; ``transferred`` is told how many bytes there are so far.
+
+    Raises:
+        TooLargeError: it has more than ``most`` bytes.
+    """
     digest, size = hashlib.sha256(), 0
     with open(target, "wb") as file:
         while chunk := content.read(CHUNK):
@@ -189,6 +205,8 @@ def copy_and_hash(
             digest.update(chunk)
             size += len(chunk)
             transferred(size)
+            if most is not None and size > most:
+                raise TooLargeError
     return Received(digest.hexdigest(), size)
 
 
@@ -201,22 +219,25 @@ def require_gzip(address: str, partial: Path, content_type: str = "") -> None:
         partial.unlink()
         raise FetchError(
             f"{without_password(address)} has no .tar.gz archive but {what}{start[:24]!r}: "
-            f"is a login page or proxy in between?\n{HINT[0].upper()}{HINT[1:]}"
+            f"is a login page or proxy in between?\n{NEXT}"
         )
 
 
-def undo_content_encoding(partial: Path) -> Received | None:
+def undo_content_encoding(partial: Path, most: int) -> Received | None:
     """Unpacks what was sent with ``Content-Encoding: gzip``; some servers say so of an archive that is sent as it is.
 
     None where the bytes are the archive as they are.
+
+    Raises:
+        TooLargeError: it unpacks to more than ``most`` bytes; nothing of them is left.
     """
     try:
         with gzip.open(partial) as content:
             if content.peek(2)[:2] != GZIP:
                 return None
             with staging.replacing(partial) as decoded:
-                received = copy_and_hash(content, decoded)
-    except (EOFError, gzip.BadGzipFile):
+                received = copy_and_hash(content, decoded, most=most)
+    except (EOFError, gzip.BadGzipFile, zlib.error):
         return None
     _facts_file(partial).unlink()  # its length is no longer that of the partial file
     return received

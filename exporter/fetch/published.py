@@ -156,9 +156,9 @@ class Fetching:
         from exporter.fetch.transfer import receive
 
         locked, settings = self._locked, self._settings
-        key = hashlib.sha256(address.encode()).hexdigest()[:8]
-        partial = self._cache.partial_file(f"{locked.name}-{key}.tar.gz.part")
         shown = without_password(address)
+        key = hashlib.sha256(shown.encode(errors="surrogateescape")).hexdigest()[:8]
+        partial = self._cache.partial_file(f"{locked.name}-{key}.tar.gz.part")
         self._listener.note(f"fetching {shown}")
         received = receive(
             address,

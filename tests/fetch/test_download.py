@@ -119,7 +119,8 @@ CASES = [
     Case("redirected", (faults.redirect("/elsewhere"),), ("fetching",), 0, 2),
     # What is not.
     Case("cut again and again", (faults.cut(20000),) + (faults.cut(0),) * 3, ("broke off after", "3 times"), asked=3),
-    Case("stalls again and again", (faults.stall(0, 1.5),) * 3, ("timed out", "3 times"), asked=3),
+    Case("stalls again and again", (faults.stall(20000, 1.5),) * 3, ("timed out", "3 times"), asked=3),
+    Case("silent before the first byte", (faults.stall(0, 1.5),), ("sent nothing for 0.5 s", "--mirror")),
     Case("500 again and again", (faults.status(500),) * 3, ("answers 500", "3 times"), asked=3),
     Case("429 for an hour", (faults.status(429, Retry_After=3600),), ("429", "come back in 3600 s")),
     Case("404", (faults.status(404),), ("answers 404 Not Found", "--mirror")),
@@ -127,7 +128,7 @@ CASES = [
     Case("416 to the whole", (faults.status(416),), ("answers 416",)),
     Case("a page with status 200", (faults.page(),), ("no .tar.gz archive but text/html", "<!DOCTYPE", "login page")),
     Case("a redirect loop", (faults.redirect("/a"),) * 12, ("redirects more than 10 times",), asked=11),
-    Case("a redirect to a file", (faults.redirect("file:///etc/passwd"),), ("cannot download",)),
+    Case("a redirect to a file", (faults.redirect("file:///etc/passwd"),), ("redirects to 'file:///etc/passwd'",)),
     Case("too long by its head", (faults.misstated(10**6),), ("has 1,000,000 bytes", "checkpoints.lock says")),
     Case("too short by its head", (faults.misstated(1000),), ("has 1,000 bytes", "checkpoints.lock says")),
     Case("nothing with status 200", (faults.instead(b""),), ("sent nothing",)),

@@ -295,3 +295,67 @@ def part_of_another(etag: str) -> Answer:
 
 def redirect(url: str, code: int = 302) -> Answer:
     return status(code, Location=url)
+
+
+class RawServer:
+    """A server that sends bytes as they are, whatever they mean: the answer to each connection, or silence.
+
+    ``answers`` are taken in turn, the last one again and again. Each is what to send, which may go on for ever, and
+    ``pause`` is how long to wait before each piece of it, in seconds. ``asked`` has the head of each request.
+    """
+
+    def __init__(self) -> None:
+        self.answers: list[bytes | Callable[[], Iterator[bytes]]] = []
+        self.pause = 0.0
+        self.stays_open = False
+        self.asked: list[bytes] = []
+        self._closing = threading.Event()
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def url(self, path: str = "") -> str:
+        return f"http://127.0.0.1:{self.port}/{path}"
+
+    def close(self) -> None:
+        self._closing.set()
+        # accept waits for ever on a socket that is only closed
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+    def _accept(self) -> None:
+        while not self._closing.is_set():
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            head = b""
+            while b"\r\n\r\n" not in head:
+                piece = connection.recv(65536)
+                if not piece:
+                    return
+                head += piece
+            self.asked.append(head)
+            answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+            for piece in [answer] if isinstance(answer, bytes) else answer():
+                if self._closing.wait(self.pause):
+                    return
+                connection.sendall(piece)
+            if self.stays_open:
+                self._closing.wait(60)
+
+
+@contextlib.contextmanager
+def sending(*answers: bytes | Callable[[], Iterator[bytes]]) -> Iterator[RawServer]:
+    """A `RawServer` for the time of the block."""
+    server = RawServer()
+    server.answers = list(answers)
+    try:
+        yield server
+    finally:
+        server.close()
