@@ -1,7 +1,6 @@
 """The user's settings for fetching archives and for the cache."""
 
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +14,9 @@ from exporter.validation import MOST_TOML, at_least, convert, parse_toml, read
 
 #: The environment variable with the path of another configuration file than the platform's default.
 CONFIG_VARIABLE = "NASEXPORT_CONFIG"
+#: The bounds of ``timeout``, in seconds, and the most of ``retries``.
+SHORTEST_TIMEOUT, LONGEST_TIMEOUT = 0.1, 86_400
+MOST_RETRIES = 1000
 
 
 @dataclass(frozen=True)
@@ -47,16 +49,23 @@ class Settings:
         return self.lock_file or resource("checkpoints.lock")
 
 
+_Seconds = (
+    Annotated[int, at_least(1, LONGEST_TIMEOUT)]
+    | Annotated[float, msgspec.Meta(ge=SHORTEST_TIMEOUT, le=LONGEST_TIMEOUT)]
+)
+_Text = Annotated[str, msgspec.Meta(pattern=r"\A[^\x00]+\Z", description="a text that is not empty and has no NUL")]
+
+
 class _ConfigFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     """The content of a configuration file: options of the command line, by their names."""
 
-    cache_dir: str | None = None
-    lock_file: str | None = None
-    mirror: tuple[str, ...] = ()
+    cache_dir: _Text | None = None
+    lock_file: _Text | None = None
+    mirror: tuple[_Text, ...] = ()
     offline: bool = False
     frozen: bool = False
-    timeout: Annotated[int, at_least(1)] | Annotated[float, msgspec.Meta(ge=0.1, le=sys.float_info.max)] = 60
-    retries: Annotated[int, at_least(0)] = 5
+    timeout: _Seconds = 60
+    retries: Annotated[int, at_least(0, MOST_RETRIES)] = 5
 
 
 def config_file() -> Path:

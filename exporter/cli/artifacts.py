@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Sequence
-from math import isfinite
 from pathlib import Path
 
 import click
@@ -22,6 +21,7 @@ from exporter.cli.options import (
     print_text,
     warn,
 )
+from exporter.cli.values import MOST_VERSION, Number
 from exporter.diff.jobs import ASPECTS
 from exporter.models.config import model
 from exporter.processes import run
@@ -30,17 +30,22 @@ from exporter.settings import Settings
 from exporter.verification.options import VerificationOptions
 from exporter.verification.results import TOLERANCE
 
+#: In seconds; a timer takes no more than so many years, and nothing here takes a week.
+LONGEST_TIME_LIMIT = 604_800
+#: Of an image: no network takes larger ones, and their activations no machine.
+_MOST_PIXELS = 10_000
+
 
 @click.command()
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=path_type)
 @click.option("--checkpoint", type=path_type, help="Weights to compare with. [default: the published archive]")
 @click.option("--model", "name", metavar="MODEL", type=model_type, help="Model of an artifact from elsewhere.")
-@click.option("--version", type=int, help="Its version, with --model. [default: detected]")
+@click.option("--version", type=click.IntRange(0, MOST_VERSION), help="Its version, with --model. [default: detected]")
 @click.option("--against", type=click.Choice(KINDS), multiple=True, help="Also compare with this implementation.")
 @click.option("--reference", type=path_type, help="Recorded reference to compare with.")
 @click.option(
     "--time-limit",
-    type=click.FloatRange(min=1),
+    type=Number(min=1, max=LONGEST_TIME_LIMIT),
     default=1800.0,
     show_default=True,
     help="Time limit for each process, in seconds.",
@@ -151,12 +156,6 @@ def _aspects(_context: click.Context, _parameter: click.Parameter, values: Seque
     return tuple(name for name in ASPECTS if name in chosen) if chosen else ASPECTS
 
 
-def _tolerance(_context: click.Context, _parameter: click.Parameter, value: float) -> float:
-    if not (isfinite(value) and value >= 0):
-        raise click.BadParameter(f"{value} is not a number of at least 0")
-    return value
-
-
 @click.command()
 @click.argument("a", metavar="A", type=path_type)
 @click.argument("b", metavar="B", type=path_type)
@@ -170,13 +169,14 @@ def _tolerance(_context: click.Context, _parameter: click.Parameter, value: floa
 )
 @click.option(
     "--tolerance",
-    type=float,
-    callback=_tolerance,
+    type=Number(min=0, max=1000),
     default=TOLERANCE,
     show_default=True,
     help="Relative difference of outputs up to which they count as equal.",
 )
-@click.option("--image-size", type=click.IntRange(min=1), help="Size of the images for both. [default: their own]")
+@click.option(
+    "--image-size", type=click.IntRange(1, _MOST_PIXELS), help="Size of the images for both. [default: their own]"
+)
 @json_option
 @click.pass_obj
 def diff(

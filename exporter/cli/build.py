@@ -18,13 +18,14 @@ from exporter.cli.options import (
     print_text,
     warn,
 )
+from exporter.cli.values import MOST_VERSION
 from exporter.models.config import TASKS, Task, model
 from exporter.models.formats import DEFAULT_FORMAT, FORMATS, Format, written
 from exporter.settings import Settings
 
 
 def _momentum(_context: click.Context, _parameter: click.Parameter, value: float | None) -> float | None:
-    if value is not None and not 0 <= value <= 1:
+    if value is not None and not 0 <= value <= 1:  # nor a NaN
         raise click.BadParameter(f"{value} is not between 0 and 1")
     return value
 
@@ -50,7 +51,9 @@ def models(settings: Settings, as_json: bool) -> None:
 @click.command("build")
 @click.argument("names", metavar="MODEL...", nargs=-1, required=True, type=model_type)
 @click.option("--format", "format_", type=click.Choice(written()), help=f"Artifact format. [default: {DEFAULT_FORMAT}]")
-@click.option("--version", type=int, help=f"Version to write. [default: {_default_versions()}]")
+@click.option(
+    "--version", type=click.IntRange(0, MOST_VERSION), help=f"Version to write. [default: {_default_versions()}]"
+)
 @click.option("--task", type=click.Choice(TASKS), help="Only this task. [default: both]")
 @click.option("--checkpoint", type=path_type, help="Weights: a checkpoint's prefix, file, folder or .tar.gz.")
 @click.option("--output", type=path_type, default=Path("dist"), show_default=True, help="Folder for the artifacts.")

@@ -29,13 +29,15 @@ _model_option = click.option(
 )
 #: Seconds between two lines of progress if no progress bar is shown.
 _INTERVAL = 10
+#: Images of a batch: its activations are in memory all at once, tens of megabytes for each image.
+_LARGEST_BATCH = 1024
 _MEANINGLESS = "the artifact has SYNTHETIC weights, not published ones: its predictions are meaningless"
 
 
 @click.command()
 @click.argument("path", metavar="PATH", type=path_type)
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=path_type)
-@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Number of classes to print.")
+@click.option("--top", type=click.IntRange(1, 10**6), default=5, show_default=True, help="Number of classes to print.")
 @_model_option
 @json_option
 @click.pass_obj
@@ -92,8 +94,10 @@ def _prediction_text(image: dict[str, Any]) -> str:
 @click.argument("path", metavar="PATH", type=path_type)
 @click.option("--images", "folder", metavar="DIR", type=path_type, required=True, help="Folder of the images.")
 @click.option("--labels", metavar="FILE", type=path_type, help="File with the labels of the images; see above.")
-@click.option("--limit", type=click.IntRange(min=1), help="Evaluate only so many images, spread evenly.")
-@click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="Images per batch.")
+@click.option("--limit", type=click.IntRange(1, 10**9), help="Evaluate only so many images, spread evenly.")
+@click.option(
+    "--batch-size", type=click.IntRange(1, _LARGEST_BATCH), default=32, show_default=True, help="Images per batch."
+)
 @click.option("--skip-broken", is_flag=True, help="Skip images that cannot be read, with a warning.")
 @click.option(
     "--state", metavar="FILE", type=path_type, help="File for the state of the evaluation. [default: in the cache]"

@@ -9,11 +9,18 @@ from pathlib import Path
 import click
 
 from exporter.cli.options import path_type, print_text, tell, warn
+from exporter.cli.values import TextType
 
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=path_type)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for every one.")
+@click.option(
+    "--host",
+    type=TextType("host"),
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on; 0.0.0.0 for every one.",
+)
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 for any free port.")
 def serve(folder: Path, host: str, port: int) -> None:
     """Serve a release over HTTP, for tensorflow-hub and browsers.

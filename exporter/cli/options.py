@@ -9,32 +9,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
 
 from exporter import terminal
+from exporter.cli.values import Number, TextType, path_type
+from exporter.cli.values import model_type as model_type
 from exporter.errors import ConfigError
 from exporter.models.config import ModelConfig, model
 from exporter.models.config import models as known_models
-from exporter.settings import Settings
+from exporter.settings import LONGEST_TIMEOUT, MOST_RETRIES, SHORTEST_TIMEOUT, Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-path_type = click.Path(path_type=Path)
-
-
-class _Model(click.ParamType):
-    """A model's name or a YAML file; the shell completes the names."""
-
-    name = "model"
-
-    def shell_complete(
-        self, context: click.Context, parameter: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        known = [CompletionItem(name) for name in known_models() if name.startswith(incomplete)]
-        return known or [CompletionItem(incomplete, type="file")]
-
-
-model_type = _Model()
 
 
 def json_option(command: Command) -> Command:
@@ -83,6 +67,7 @@ _SOURCES = (
         "--mirror",
         variable="NASEXPORT_MIRROR",
         multiple=True,
+        type=TextType("address of a mirror"),
         metavar="URL",
         help="Look for archives here first: an http(s) or file URL, or a folder; repeatable.",
     ),
@@ -96,15 +81,15 @@ _SOURCES = (
     _option(
         "--timeout",
         variable="NASEXPORT_TIMEOUT",
-        type=click.FloatRange(min=0.1),
+        type=Number(min=SHORTEST_TIMEOUT, max=LONGEST_TIMEOUT),
         default=60.0,
         show_default=True,
-        help="Seconds to wait for more data from a server.",
+        help="Seconds to wait for a server's first byte, and then for more.",
     ),
     _option(
         "--retries",
         variable="NASEXPORT_RETRIES",
-        type=click.IntRange(min=0),
+        type=click.IntRange(min=0, max=MOST_RETRIES),
         default=5,
         show_default=True,
         help="How often to retry a failed transfer.",

@@ -7,17 +7,32 @@ from typing import Any
 
 import click
 
-from exporter.cli.options import fetching_options, json_option, path_type, print_json, print_path, print_text, warn
+from exporter.cli.options import (
+    fetching_options,
+    json_option,
+    path_type,
+    print_json,
+    print_path,
+    print_text,
+    warn,
+)
+from exporter.cli.values import require_name
 from exporter.models.config import ModelConfig, model
 from exporter.models.config import models as known_models
 from exporter.settings import Settings
 
-_SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?) *(?P<unit>[MGT]?)i?B?", re.IGNORECASE)
+#: More than there are artifacts, so that each can be made on its own.
+_MOST_PARTS = 1000
+_SIZE = re.compile(r"(?P<number>[0-9]{1,15}(?:\.[0-9]{1,9})?) *(?P<unit>[MGT]?)i?B?", re.IGNORECASE)
+#: Processes, each of a gigabyte and more.
+_MOST_JOBS = 1024
 _UNITS = {"": 1, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 def _comma_separated(values: Sequence[str]) -> list[str]:
-    """``--models a,b`` and ``--models a --models b`` are the same."""
+    """``--models a,b`` and ``--models a --models b`` are the same; a value without a name is no leave to take all."""
+    for value in values:
+        require_name(value.strip(" ,"), "list of names")
     return list(dict.fromkeys(name.strip() for value in values for name in value.split(",") if name.strip()))
 
 
@@ -28,7 +43,7 @@ def _models(_context: click.Context, _parameter: click.Parameter, values: Sequen
 
 def _versions(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> list[int] | None:
     for value in (names := _comma_separated(values)):
-        if not value.isdecimal():
+        if not re.fullmatch(r"[0-9]{1,9}", value):
             raise click.BadParameter(f"{value!r} is not a version: expected numbers, such as 3,4")
     return [int(name) for name in names] or None
 
@@ -36,9 +51,10 @@ def _versions(_context: click.Context, _parameter: click.Parameter, values: Sequ
 def _shard(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
     if value is None:
         return None
-    match = re.fullmatch(r"(\d+)/(\d+)", value)
-    if not match or not 1 <= int(match[1]) <= int(match[2]):
-        raise click.BadParameter(f"{value!r} is not a part: expected I/N with I from 1 to N, such as 1/3")
+    match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", value)
+    if not match or not 1 <= int(match[1]) <= int(match[2]) <= _MOST_PARTS:
+        expected = f"I/N with I from 1 to N and N at most {_MOST_PARTS}, such as 1/3"
+        raise click.BadParameter(f"{value!r} is not a part: expected {expected}")
     return int(match[1]), int(match[2])
 
 
@@ -54,8 +70,9 @@ def _memory(_context: click.Context, _parameter: click.Parameter, value: str | N
 def _checkpoints(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> dict[str, Path]:
     pairs = [value.partition("=") for value in values]
     for name, _, path in pairs:
-        if not path:
-            raise click.BadParameter(f"{name!r} has no path: expected MODEL=PATH")
+        if not path or not name:
+            raise click.BadParameter(f"{name!r} has no {'path' if name else 'model'}: expected MODEL=PATH")
+        require_name(path, "path")
     return {name: Path(path) for name, _, path in pairs}
 
 
@@ -76,7 +93,11 @@ _checkpoint_option = click.option(
     help="Weights of a model; repeatable. [default: the published archives]",
 )
 _jobs_option = click.option(
-    "--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Processes to run at the same time."
+    "--jobs",
+    type=click.IntRange(1, _MOST_JOBS),
+    default=2,
+    show_default=True,
+    help="Processes to run at the same time.",
 )
 _memory_option = click.option(
     "--memory",
