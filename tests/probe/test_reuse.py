@@ -198,6 +198,7 @@ def after_good_ones(
     return dict(zip(CHANGES, reports[len(modules) :], strict=True))
 
 
+@pytest.mark.breaks
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_module_that_follows_good_ones_is_not_taken_for_them(
     after_good_ones: Mapping[str, dict[str, Any]], name: str

@@ -71,9 +71,9 @@ def test_nothing_is_left_out_of_both(collected: dict[str, tuple[Tests, Tests]]) 
 
 def test_what_make_test_leaves_out_is_what_contributors_are_told(collected: dict[str, tuple[Tests, Tests]]) -> None:
     quick, left_out = collected["test"]
-    dear = {"full", "readers", "breaks"}
-    assert all(dear & set(markers) for markers in left_out.values())
-    assert not any(dear & set(markers) for markers in quick.values())
+    slow = {"full", "readers", "breaks"}
+    assert all(slow & set(markers) for markers in left_out.values())
+    assert not any(slow & set(markers) for markers in quick.values())
 
 
 def test_every_marker_is_used(collected: dict[str, tuple[Tests, Tests]], pytestconfig: pytest.Config) -> None:

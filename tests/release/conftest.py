@@ -9,7 +9,6 @@ import yaml
 
 from tests.support import small_release
 from tests.support.command import Command, Result, succeeded
-from tests.support.fixtures import TINY
 from tests.support.shared import Store
 from tests.support.small_release import SMALL
 
@@ -22,9 +21,9 @@ def inputs(cli: Command, kept: Store) -> list[object]:
     """The options that name two small networks and their checkpoints."""
 
     def make(folder: Path) -> None:
-        for name, fields in SMALL.items():
+        for name in SMALL:
             config = folder / f"{name}.yaml"
-            config.write_text(yaml.safe_dump({**TINY, "name": name, "num_cells": 1, "reductions": [], **fields}))
+            config.write_text(yaml.safe_dump(small_release.fields(name)))
             succeeded(cli("synth", config, "--output", folder / f"{name}.tar.gz"))
 
     folder = kept.made("release_inputs", make, *_SOURCES)

@@ -25,7 +25,7 @@ from exporter.models.config import TASKS, ModelConfig, Task, handle, model
 from exporter.release import model_page
 from exporter.release.manifest import CheckFacts, Place
 from exporter.report import templates
-from tests.support import browser, environments, records
+from tests.support import browser, environments, records, small_release
 from tests.support.command import artifact_folder
 from tests.support.html_pages import Reader
 from tests.support.reading import FOR_TINY_NETWORKS
@@ -282,10 +282,10 @@ def _checks(config: ModelConfig, task: Task) -> tuple[str, ...]:
 # Each page is run once, in one reader or the other.
 @pytest.mark.parametrize(("task", "version"), [("classification", 5), ("feature_vector", 4), ("feature_vector", 5)])
 def test_programs_of_saved_models_run(
-    run: Callable[..., None], tiny: Path, tiny_artifacts: Path, task: Task, version: int
+    run: Callable[..., None], released: tuple[Path, object], task: Task, version: int
 ) -> None:
-    config = model(str(tiny))
-    program = _program(config, task, version, tiny_artifacts, *_checks(config, task))
+    config = small_release.config("small_nasnet")
+    program = _program(config, task, version, released[0], *_checks(config, task))
     assert program.count("hub.KerasLayer(") == 2 and ("TFSMLayer" in program) == (version == 5)
     run(environments.current(), program)
 

@@ -5,19 +5,32 @@ import json
 from pathlib import Path
 from typing import Any
 
+from exporter.models.config import ModelConfig
 from exporter.release import identity
 from tests.support.command import Command, succeeded
+from tests.support.fixtures import TINY
 
 #: Two networks of one cell: both families and formats, versions that share graphs, and little to compute.
 SMALL: dict[str, dict[str, Any]] = {
     "small_nasnet": {"family": "nasnet", "versions": {4: "saved_model_2", 5: "saved_model_2"}},
     "small_pnasnet": {"family": "pnasnet", "versions": {1: "hub", 2: "hub"}},
 }
+
+
+def fields(name: str) -> dict[str, Any]:
+    """The fields of one of these networks, as in its configuration file."""
+    return {**TINY, "name": name, "num_cells": 1, "reductions": [], **SMALL[name]}
+
+
+def config(name: str) -> ModelConfig:
+    return ModelConfig.from_dict(fields(name))
+
+
 HANDLES = sorted(
     f"google/imagenet/{name}/{task}/{version}"
-    for name, fields in SMALL.items()
+    for name, own in SMALL.items()
     for task in ("classification", "feature_vector")
-    for version in fields["versions"]
+    for version in own["versions"]
 )
 WHOLE = ["SHA256SUMS", "google", "index.html", "manifest.json", "provenance.json"]
 
