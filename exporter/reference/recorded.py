@@ -11,21 +11,37 @@ Beside the arrays of `exporter.reference.result.Reference.condensed` there is ``
 import hashlib
 import json
 import zipfile
-import zlib
 from collections.abc import Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
+from numpy.lib import format as npy
 
-from exporter.errors import ArtifactError, CacheError
+from exporter.errors import ArtifactError, CacheError, NasexportError
 from exporter.files import staging
 from exporter.files.arrays import Arrays
-from exporter.reference.result import Reference
+from exporter.files.hashing import Sha256
+from exporter.models.config import ModelConfig
+from exporter.reference.result import TEXTS, Reference, missing_from_whole, shapes
 from exporter.resources import resource
 from exporter.settings import Settings
+from exporter.validation import convert, parse_json
 
 _FACTS = "facts"
+_TEXTS = (_FACTS, *TEXTS)
+#: Of a file, and of an array in it: that of the largest network has less than a tenth.
+_MOST_BYTES = 2**24
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What a recorded reference is of; see this module."""
+
+    model: str
+    recorded_with: str
+    files: dict[str, Sha256]
 
 
 def key(files: Mapping[str, str]) -> str:
@@ -59,22 +75,68 @@ def save(path: Path, arrays: Arrays, facts: dict[str, Any]) -> None:
         raise CacheError(f"cannot write the reference {path}: {error.strerror or error}") from error
 
 
-def load(path: Path, model: str) -> tuple[Reference, dict[str, Any]]:
-    """A recorded reference of that model, and its facts.
+def load(path: Path, config: ModelConfig) -> tuple[Reference, Facts]:
+    """A recorded reference of that model, and its facts; what else is in the file is passed over.
 
     Raises:
         ArtifactError: it is not there, damaged, or another model's.
     """
+
+    def refusal(problem: str) -> ArtifactError:
+        return ArtifactError(f"{path} is no recorded reference, or a damaged one: {problem}")
+
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        facts = json.loads(str(arrays.pop(_FACTS)))
-        found = facts["model"]
+        if path.stat().st_size > _MOST_BYTES:
+            raise refusal(f"it has more than {_MOST_BYTES:,} bytes")
+        with zipfile.ZipFile(path) as file:
+            text = str(_read(file, _FACTS, ()))
+            facts = convert(parse_json(text.encode(), refusal), Facts, refusal)
+            if facts.model != config.name:
+                raise ArtifactError(f"{path} is a reference of {facts.model}, not of {config.name}")
+            present = set(file.namelist())
+            known = {name: shape for name, shape in shapes(config).items() if _member(name) in present}
+            arrays = {name: _read(file, name, shape) for name, shape in known.items()}
     except FileNotFoundError as error:
         raise ArtifactError(f"there is no reference {path}: make one with `nasexport reference record`") from error
-    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise ArtifactError(f"{path} is no recorded reference, or a damaged one ({reason})") from error
-    if found != model:
-        raise ArtifactError(f"{path} is a reference of {found}, not of {model}")
-    return Reference(arrays), facts
+    except NasexportError:
+        raise
+    # The readers of NumPy and of zip files raise whatever their parts do for what is no array, no text and no file.
+    except Exception as error:
+        raise refusal(" ".join(str(error).split())[:100] or type(error).__name__) from error
+    reference = Reference(arrays)
+    if missing := missing_from_whole(arrays, config):
+        raise refusal(f"it lacks {missing[0]}")
+    return reference, facts
+
+
+def _member(name: str) -> str:
+    return f"{name}.npy"
+
+
+def _read(file: zipfile.ZipFile, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """An array of a ``.npz`` file, which must have that shape, and finite numbers or text.
+
+    Its head is held against what is expected before room is made for what it announces.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    info = file.getinfo(_member(name))
+    if info.file_size > _MOST_BYTES:
+        raise ValueError(f"{name} has more than {_MOST_BYTES:,} bytes")
+    with file.open(info) as content:
+        version = npy.read_magic(content)
+        heads = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+        if version not in heads:
+            raise ValueError(f"{name} is an array of format {version}")
+        found, in_columns, kind = heads[version](content)
+        expected = "text" if name in _TEXTS else "numbers"
+        if (kind.kind != "U" if name in _TEXTS else kind.str[1:] not in ("f4", "f8")) or found != shape:
+            raise ValueError(f"{name} is {kind} {list(found)}, expected {expected} {list(shape)}")
+        data = content.read()
+    if len(data) != prod(shape) * kind.itemsize:
+        raise ValueError(f"{name} has {len(data):,} bytes for {list(shape)} of {kind}")
+    array = np.frombuffer(data, kind).reshape(shape, order="F" if in_columns else "C")
+    if kind.kind == "f" and not np.isfinite(array).all():
+        raise ValueError(f"{name} has a number that is not finite")
+    return array

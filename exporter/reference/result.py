@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
 from exporter.files.arrays import Arrays, ArrayStore, ArrayWriter, below, chunks
-from exporter.models.config import ModelConfig, Task
-from exporter.models.variables import end_points, main_end_point
+from exporter.models.config import TASKS, ModelConfig, Task
+from exporter.models.variables import end_points, features, main_end_point, variables
 
 #: End points that are small enough to be recorded as they are.
 RECORDED_WHOLE = ("global_pool", "Logits", "Predictions")
@@ -22,6 +23,10 @@ RECORDED_WHOLE = ("global_pool", "Logits", "Predictions")
 _END_POINT, _STATISTICS, _TRAINING = "end_point/", "statistics/", "training/"
 _NAMES, _DIGESTS = "names", "digests"
 _REGULARIZATION_LOSS = "regularization_loss/"
+
+
+#: The arrays that hold text.
+TEXTS = (_NAMES, _DIGESTS)
 
 
 class EndPoints:
@@ -107,6 +112,31 @@ def named_arrays(
     if digests:
         arrays |= {_NAMES: np.array(list(digests)), _DIGESTS: np.array(list(digests.values()))}
     return arrays | {f"{_REGULARIZATION_LOSS}{task}": np.float64(loss) for task, loss in regularization_losses.items()}
+
+
+def shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """The shape of each array that a recorded reference of a network may have, by name."""
+    count, classes = VERIFICATION_IMAGES.count, config.num_classes
+    whole = {"global_pool": features(config), "Logits": classes, "Predictions": classes}
+    found: dict[str, tuple[int, ...]] = dict.fromkeys(TEXTS, (len(variables(config, "classification")),))
+    for prefix in ("", _TRAINING):
+        found |= {f"{prefix}{_STATISTICS}{name}": (3,) for name in end_points(config)}
+        found |= {f"{prefix}{_END_POINT}{name}": (count, whole[name]) for name in RECORDED_WHOLE}
+    moving = (spec for spec in variables(config, "feature_vector") if not spec.trainable)
+    found |= {f"{_TRAINING}{spec.name}": spec.shape for spec in moving}
+    return found | {f"{_REGULARIZATION_LOSS}{task}": () for task in TASKS}
+
+
+def missing_from_whole(arrays: Arrays, config: ModelConfig) -> list[str]:
+    """What recorded arrays lack, or have wrong, although they say that they are a whole reference; see `is_whole`."""
+    reference = Reference(arrays)
+    if not reference.is_whole:
+        return []
+    missing = [name for name in shapes(config) if name not in arrays]
+    names = [spec.name for spec in variables(config, "classification")]
+    if not missing and sorted(reference.digests) != sorted(names):
+        missing.append("a digest of each variable")
+    return missing
 
 
 def write(folder: Path, arrays: Mapping[str, Any]) -> None:

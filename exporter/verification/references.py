@@ -53,10 +53,10 @@ def get(
     reference = Reference()
     notes: tuple[str, ...] = ()
     if path := options.reference or recorded.find(source.files, settings):
-        reference, facts = recorded.load(path, config.name)
-        if facts.get("files") != source.files:
+        reference, facts = recorded.load(path, config)
+        if facts.files != source.files:
             raise ArtifactError(f"{path} was recorded from other files than those of the checkpoint")
-        notes = (f"compared with a recorded reference ({facts['recorded_with']})",)
+        notes = (f"compared with a recorded reference ({facts.recorded_with})",)
     if not reference.is_whole:
         # What the original network gave counts for more than what ours gives.
         reference = _computed(config, source, task, runner, say).preceded_by(reference)

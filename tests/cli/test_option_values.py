@@ -143,7 +143,7 @@ def test_a_path_has_no_nul(each: Any) -> None:
         ("serve", "a", "--host", ""),
         ("diff", "a", "b", "--tolerance", "inf"),
     ],
-    ids=" ".join,
+    ids=lambda arguments: " ".join(arguments)[:50],
 )
 def test_a_value_that_is_none_is_wrong_usage(own_cli: Command, arguments: tuple[str, ...]) -> None:
     result = own_cli(*arguments)
