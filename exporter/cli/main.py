@@ -1,7 +1,6 @@
 """The command line: options in, a call of the library, text or JSON out."""
 
 import contextlib
-import io
 import signal
 import sys
 import traceback
@@ -66,10 +65,6 @@ def main(context: click.Context, verbose: bool, debug: bool) -> None:
     flags.FLAGS.mark_as_parsed()  # otherwise absl.logging warns about flags
     logging.use_absl_handler()
     logging.set_verbosity(logging.DEBUG if debug else logging.INFO if verbose else logging.WARNING)
-    for stream in (sys.stdout, sys.stderr):
-        # What its encoding does not have is written out, too.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
     context.obj = debug
     context.default_map = _defaults(main, read_config())
     # SIGTERM cleans up in the same way as Ctrl-C.
