@@ -50,8 +50,8 @@ TINY_IMAGENET = {
 
 #: What a test that asks for a fixture is marked with.
 MARKERS = {"mobile_checkpoint": "full", "mobile_artifacts": "full", "tab": "browser"}
-#: Parameters of tests that need an old interpreter.
-OLD_READERS = ("tensorflow_1_15", environments.old, environments.last_with_hub_module)
+#: Parameters of tests that run a reader in an interpreter of its own.
+READERS = ("current", "tensorflow_1_15", environments.current, environments.old, environments.last_with_hub_module)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -61,7 +61,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for name in MARKERS.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(MARKERS[name])
         parameters = getattr(getattr(item, "callspec", None), "params", {})
-        if any(value in OLD_READERS for value in parameters.values() if callable(value) or isinstance(value, str)):
+        if any(value in READERS for value in parameters.values() if callable(value) or isinstance(value, str)):
             item.add_marker("readers")
 
 
