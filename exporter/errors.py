@@ -1,20 +1,53 @@
 """The errors that a user can meet.
 
 Each message says what was found, what was expected and what to do next, in one or two lines. The command
-line prints the message and exits 1.
+line prints the message and exits with the error's status.
 """
+
+#: Exit statuses: what was given or looked at is not right; the command line asks for what there is not; something is
+#: missing, fails or is in the way, so that nothing was done or found out.
+WRONG, USAGE, NOT_DONE = 1, 2, 3
 
 
 class NasexportError(Exception):
-    """Base of every error that nasexport raises on purpose."""
+    """Base of every error that nasexport raises on purpose.
+
+    Its ``status`` is the exit status of the command that it ends: the one that it is given; or `NOT_DONE` where the
+    system refused something, so that it comes ``from`` an OSError with a number; or that of the error of the same class
+    that it tells in other words; or else that of its class.
+    """
+
+    usual_status = NOT_DONE
+
+    def __init__(self, *message: object, status: int | None = None):
+        super().__init__(*message)
+        self._status = status
+
+    @property
+    def status(self) -> int:
+        """See above."""
+        if self._status is not None:
+            return self._status
+        cause = self.__cause__
+        if isinstance(cause, OSError) and cause.errno is not None:
+            return NOT_DONE
+        return cause.status if type(cause) is type(self) else self.usual_status
+
+
+class OutputError(NasexportError):
+    """Standard output cannot be written."""
 
 
 class ConfigError(NasexportError):
     """A model, version, format or option that does not exist, or a configuration file that is not valid."""
 
+    usual_status = WRONG
+
 
 class CheckpointError(NasexportError):
     """A checkpoint or archive that is missing, damaged, or not the one that the model needs."""
+
+    usual_status = WRONG
 
 
 class FetchError(NasexportError):
@@ -28,6 +61,8 @@ class CacheError(NasexportError):
 class ArtifactError(NasexportError):
     """An artifact that cannot be written, read, or moved to its destination."""
 
+    usual_status = WRONG
+
 
 class CompatibilityError(ArtifactError):
     """A written file holds something that its oldest reader does not know."""
@@ -40,17 +75,25 @@ class WorkerError(NasexportError):
 class VerificationError(NasexportError):
     """An artifact was checked and is not right."""
 
+    usual_status = WRONG
+
 
 class ImageError(NasexportError):
     """An image that cannot be read."""
+
+    usual_status = WRONG
 
 
 class EvaluationError(NasexportError):
     """A data set or its labels that cannot be understood, or a kept evaluation that is of something else."""
 
+    usual_status = WRONG
+
 
 class ReleaseError(NasexportError):
     """A release that is not whole, not sound, or not one at all, or artifacts of it that could not be made."""
+
+    usual_status = WRONG
 
 
 class ServingError(NasexportError):
@@ -61,6 +104,7 @@ _CLASSES: dict[str, type[NasexportError]] = {
     each.__name__: each
     for each in (
         NasexportError,
+        OutputError,
         ConfigError,
         CheckpointError,
         FetchError,

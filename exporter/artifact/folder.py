@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from exporter.errors import ArtifactError
+from exporter.errors import NOT_DONE, ArtifactError
 from exporter.files import staging
 from exporter.files.hashing import sha256
 from exporter.models import formats
@@ -24,9 +24,10 @@ def require_free(path: Path, overwrite: bool) -> None:
         ArtifactError: it exists and ``overwrite`` is not set, or it is no folder that an artifact could replace.
     """
     if path.is_symlink() or (path.exists() and not path.is_dir()):
-        raise ArtifactError(f"{path} is not a folder: move it away, or choose another --output")
+        raise ArtifactError(f"{path} is not a folder: move it away, or choose another --output", status=NOT_DONE)
     if path.exists() and not overwrite:
-        raise ArtifactError(f"{path} exists already: pass --overwrite to replace it, or choose another --output")
+        problem = f"{path} exists already: pass --overwrite to replace it, or choose another --output"
+        raise ArtifactError(problem, status=NOT_DONE)
 
 
 @contextlib.contextmanager
@@ -40,18 +41,63 @@ def staged(target: Path, overwrite: bool) -> Iterator[Path]:
         ArtifactError: ``target`` is taken (see `require_free`), another process is writing it, or the folder cannot be
             made.
     """
+    with alone(target), placed(target, overwrite) as folder:
+        yield folder
+
+
+@contextlib.contextmanager
+def placed(target: Path, overwrite: bool) -> Iterator[Path]:
+    """What `staged` gives, to one who is `alone` with ``target``."""
     require_free(target, overwrite)
+    with staging.replacing_folder(target) as folder:
+        yield folder
+        require_free(target, overwrite)
+
+
+@contextlib.contextmanager
+def compared(target: Path) -> Iterator[Path]:
+    """A folder to write an artifact into that is only held against ``target``, and removed after the block.
+
+    Raises:
+        ArtifactError: it cannot be made.
+    """
+    with contextlib.ExitStack() as stack:
+        with writing(target):
+            beside = stack.enter_context(staging.folder_beside(target))
+        yield beside / target.name
+
+
+@contextlib.contextmanager
+def alone(target: Path) -> Iterator[None]:
+    """Keeps other processes from writing ``target`` in the ``with`` block, and ends what a killed one had begun.
+
+    The folders above it are made, and removed again where nothing is in them afterwards.
+
+    Raises:
+        ArtifactError: ``target`` is no folder, another process is writing it, or nothing can be written beside it.
+    """
+    require_free(target, overwrite=True)
     made = _make_parents(target)
     lock_file = target.with_name(f".{target.name}.lock")
     taken = f"another nasexport is writing {target}: wait for it, or choose another --output"
     try:
-        with staging.held(lock_file, ArtifactError, taken), staging.replacing_folder(target) as folder:
-            yield folder
-            require_free(target, overwrite)
+        with staging.held(lock_file, ArtifactError, taken):
+            with writing(target):
+                staging.finish_replacement(target)
+            yield
     finally:
         for parent in reversed(made):
             with contextlib.suppress(OSError):
                 parent.rmdir()  # stays where something is in it
+
+
+@contextlib.contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Within it, an OSError is one of writing ``target``, and raised as an ArtifactError that says so."""
+    try:
+        yield
+    except OSError as error:
+        raise ArtifactError(f"cannot write {target}: {error.strerror or error}") from error
 
 
 def _make_parents(target: Path) -> list[Path]:
@@ -92,7 +138,8 @@ def require_artifact(folder: Path) -> FormatSpec:
         ArtifactError: there is no artifact.
     """
     if not folder.exists():
-        raise ArtifactError(f"there is nothing at {folder}: expected the folder of an artifact, or its .tar.gz")
+        problem = f"there is nothing at {folder}: expected the folder of an artifact, or its .tar.gz"
+        raise ArtifactError(problem, status=NOT_DONE)
     spec = format_of(folder)
     if spec is None:
         expected = "expected the folder of an artifact (…/<version>)"

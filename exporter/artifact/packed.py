@@ -1,14 +1,13 @@
 """An artifact as a folder, also where it is a ``.tar.gz`` as the hub served them."""
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from exporter.artifact import folder as artifact
 from exporter.artifact.metadata import METADATA_FILE
 from exporter.errors import ArtifactError, NasexportError
-from exporter.files import archive
+from exporter.files import archive, temporary
 from exporter.models import formats
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -29,9 +28,9 @@ def opened(path: Path) -> Iterator[Path]:
         yield path
         return
     _require_gzip(path)
-    with tempfile.TemporaryDirectory(prefix="nasexport-") as folder:
-        archive.unpack(path, Path(folder), ARTIFACT)
-        root = _root(path, Path(folder))
+    with temporary.folder() as folder:
+        archive.unpack(path, folder, ARTIFACT)
+        root = _root(path, folder)
         try:
             yield root
         except NasexportError as error:

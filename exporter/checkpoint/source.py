@@ -2,14 +2,13 @@
 
 import contextlib
 import re
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from exporter.errors import CacheError, CheckpointError
-from exporter.files import archive
+from exporter.errors import NOT_DONE, CacheError, CheckpointError
+from exporter.files import archive, temporary
 from exporter.files.archive import Contents
 from exporter.files.hashing import sha256
 
@@ -68,9 +67,9 @@ def opened(path: Path, scratch: Path | None = None) -> Iterator[Source]:
     if not (archive.is_archive(path) and path.is_file()):
         yield described(find_prefix(path))
         return
-    with tempfile.TemporaryDirectory(prefix="nasexport-", dir=scratch) as folder:
-        archive.unpack(path, Path(folder), CHECKPOINT)
-        yield described(find_prefix(Path(folder), shown_as=path), path.name, sha256(path))
+    with temporary.folder(scratch) as folder:
+        archive.unpack(path, folder, CHECKPOINT)
+        yield described(find_prefix(folder, shown_as=path), path.name, sha256(path))
 
 
 def find_prefix(path: Path, shown_as: Path | None = None) -> Path:
@@ -93,7 +92,7 @@ def find_prefix(path: Path, shown_as: Path | None = None) -> Path:
     if not index.is_file():
         if data:
             raise CheckpointError(f"{shown} has a data file but no {index.name} beside it: a checkpoint needs both")
-        raise CheckpointError(_nothing_there(path))
+        raise CheckpointError(_nothing_there(path), status=None if path.exists() else NOT_DONE)
     if not data:
         raise CheckpointError(
             f"{shown} has {index.name} but no data file ({prefix.name}.data-00000-of-00001) beside it"

@@ -188,8 +188,8 @@ def diff(
     are compared bit for bit. Outputs, L2 losses and moving averages may differ by the tolerance, relative to the
     largest magnitude in A; in training mode, drop path and dropout are made to keep everything.
 
-    If the artifacts cannot be compared, for example because one is damaged, the exit status is 1 as well, with a
-    message on standard error and nothing on standard output.
+    If the artifacts cannot be compared, there is a message on standard error and nothing on standard output; the exit
+    status is then 1 if one of them is damaged, and 3 if it is not there or for any other reason.
     """
     from exporter.diff import diff as difference
     from exporter.progress import progress

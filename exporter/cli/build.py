@@ -59,7 +59,7 @@ def models(settings: Settings, as_json: bool) -> None:
 @click.option("--output", type=path_type, default=Path("dist"), show_default=True, help="Folder for the artifacts.")
 @click.option("--batch-norm-momentum", type=float, callback=_momentum, help="For fine-tuning. [default: 0.99]")
 @click.option("--no-verify", is_flag=True, help="Do not verify the artifacts.")
-@click.option("--overwrite", is_flag=True, help="Replace existing artifacts.")
+@click.option("--overwrite", is_flag=True, help="Replace existing artifacts, whatever they are.")
 @page_option
 @fetching_options
 @click.pass_obj
@@ -78,6 +78,9 @@ def build_command(
     settings: Settings,
 ) -> None:
     """Write verified artifacts of one or more models; prints the path of each.
+
+    An artifact that is there already is kept if it is what would be written, so the same command continues after a
+    stop; anything else is only replaced with --overwrite.
 
     MODEL is a name that `nasexport models` lists, or the path of a .yaml file with the configuration of another network
     of the same families. Without --checkpoint, the published archive is used, from the cache or downloaded.

@@ -28,6 +28,7 @@ from exporter.fetch.cache import Cache, Entry
 from exporter.fetch.cache_maintenance import size_below
 from exporter.fetch.lock import locked_archives
 from exporter.fetch.published import cached
+from exporter.files import staging
 from exporter.models.config import model
 from exporter.processes import run
 from exporter.settings import Settings
@@ -202,6 +203,10 @@ def synth(debug: bool, name: str, output: Path, layout: Layout, seed: int) -> No
 
     request = SynthesizeRequest(model(name), output, layout, seed)
     with progress(f"synthetic {name}", None) as listener:
-        result = run.run(SYNTHESIZE, request, listener.step, debug).result
+        try:
+            result = run.run(SYNTHESIZE, request, listener.step, debug).result
+        finally:
+            # A process that was ended cannot do it itself.
+            staging.sweep_beside(output)
     for path in result.files:
         print_path(Path(path))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from exporter.cli import ending
 from exporter.cli.options import path_type, print_text, tell, warn
 from exporter.cli.values import TextType
 
@@ -27,7 +28,7 @@ def serve(folder: Path, host: str, port: int) -> None:
 
     DIR is a folder that `nasexport release` wrote; it is only read, and may be replaced while it is served.
     hub.load("http://127.0.0.1:8000/google/imagenet/...") then loads what it used to load from tfhub.dev. Prints the
-    address to standard output, and a line for each response to standard error. Ctrl-C or SIGTERM stops it.
+    address to standard output, and a line for each response to standard error. Ctrl-C, SIGTERM or SIGHUP stops it.
     """
     from exporter.hosting.server import ReleaseServer
 
@@ -43,15 +44,13 @@ def serve(folder: Path, host: str, port: int) -> None:
 
 @contextlib.contextmanager
 def _signals_call(stop: Callable[[], None]) -> Iterator[None]:
-    """Within the block, Ctrl-C and SIGTERM call ``stop``, and the command then exits with 0."""
+    """Within the block, what stops a command calls ``stop`` instead, and the command then exits with 0."""
 
     def handle(*_: object) -> None:
         # In a thread: stopping waits for the loop that the signal has interrupted.
         threading.Thread(target=stop, daemon=True).start()
 
-    # A shell starts background commands with Ctrl-C ignored; that is left as it is.
-    numbers = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, handle) for number in numbers}
+    before = {number: signal.signal(number, handle) for number in ending.heeded()}
     try:
         yield
     finally:

@@ -1,25 +1,21 @@
 """The command line: options in, a call of the library, text or JSON out."""
 
 import contextlib
-import signal
-import sys
-import traceback
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 from absl import flags, logging
 
 import exporter
 from exporter import terminal
+from exporter.cli import ending
 from exporter.cli.artifacts import diff, inspect, reference, verify
 from exporter.cli.build import build_command, models
 from exporter.cli.checkpoints import cache, fetch, lock, synth
 from exporter.cli.evaluation import evaluate, predict
 from exporter.cli.hosting import serve
-from exporter.cli.options import print_text, tell
 from exporter.cli.release import release
-from exporter.errors import NasexportError
 from exporter.settings import read_config
 
 #: The most of a message about wrong usage, in bytes; click puts the usage before it.
@@ -27,7 +23,7 @@ _LONGEST_USAGE_ERROR = 600
 
 
 class _Group(click.Group):
-    """Prints nasexport's errors in one or two lines and exits with status 1, and bounds what click says of usage."""
+    """Tells errors in a line or two, ends with the exit status that each has, and bounds what click says of usage."""
 
     def make_context(self, *args: Any, **options: Any) -> click.Context:
         with _bounded_usage_errors():
@@ -37,12 +33,10 @@ class _Group(click.Group):
         try:
             with _bounded_usage_errors():
                 return super().invoke(context)
-        except NasexportError as error:
-            if context.params.get("debug"):
-                print_text(traceback.format_exc(), err=True)
-            else:
-                tell(f"nasexport: error: {error}")
-            context.exit(1)
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except Exception as error:
+            context.exit(ending.tell(error, debug=context.params.get("debug", False)))
 
 
 @contextlib.contextmanager
@@ -67,8 +61,6 @@ def main(context: click.Context, verbose: bool, debug: bool) -> None:
     logging.set_verbosity(logging.DEBUG if debug else logging.INFO if verbose else logging.WARNING)
     context.obj = debug
     context.default_map = _defaults(main, read_config())
-    # SIGTERM cleans up in the same way as Ctrl-C.
-    signal.signal(signal.SIGTERM, _terminate)
 
 
 def _defaults(group: click.Group, file_settings: dict[str, Any]) -> dict[str, Any]:
@@ -81,10 +73,6 @@ def _defaults(group: click.Group, file_settings: dict[str, Any]) -> dict[str, An
         for name, command in group.commands.items()
     }
     return {**values, **commands}  # a group has options of its own, too
-
-
-def _terminate(*_: object) -> NoReturn:
-    sys.exit(128 + signal.SIGTERM)
 
 
 for _command in (

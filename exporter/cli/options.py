@@ -13,7 +13,7 @@ import click
 from exporter import terminal
 from exporter.cli.values import Number, TextType, path_type
 from exporter.cli.values import model_type as model_type
-from exporter.errors import ConfigError
+from exporter.errors import USAGE, ConfigError
 from exporter.models.config import ModelConfig, model
 from exporter.models.config import models as known_models
 from exporter.settings import LONGEST_TIMEOUT, MOST_RETRIES, SHORTEST_TIMEOUT, Settings
@@ -134,6 +134,7 @@ def archived_models(names: tuple[str, ...], every: bool) -> list[ModelConfig]:
     for config in configs:
         if config.checkpoint is None:
             raise ConfigError(
-                f"{config.name} has no published archive: pass its checkpoint to other commands with --checkpoint"
+                f"{config.name} has no published archive: pass its checkpoint to other commands with --checkpoint",
+                status=USAGE,
             )
     return configs

@@ -5,7 +5,6 @@ and run in one of its own (`exporter.probe.run`, `exporter.diff.observed`).
 """
 
 import contextlib
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from exporter.diff.jobs import ASPECTS, COMPARE_FILES, FILE_ASPECTS, ComparedFil
 from exporter.diff.observed import PROBED
 from exporter.diff.side import Side
 from exporter.errors import ArtifactError
+from exporter.files import temporary
 from exporter.files.arrays import ArrayStore
 from exporter.probe.jobs import PROBE, ProbeRequest
 from exporter.probe.result import ProbeResult
@@ -106,10 +106,10 @@ def _running(
     folders: tuple[Path, Path], files: ComparedFiles, sizes: tuple[int | None, int | None], say: Say, debug: bool
 ) -> Iterator[tuple[Side, Side]]:
     """What both do, one after the other; the arrays stay on disk for the time of the ``with`` block."""
-    with tempfile.TemporaryDirectory(prefix="nasexport-") as temporary:
-        outputs = (Path(temporary) / "a", Path(temporary) / "b")
-        for folder, size, output in zip(folders, sizes, outputs, strict=True):
-            _probe(folder, size or USUAL_IMAGE_SIZE, output, say, debug)
+    with temporary.folder() as folder:
+        outputs = (folder / "a", folder / "b")
+        for artifact, size, output in zip(folders, sizes, outputs, strict=True):
+            _probe(artifact, size or USUAL_IMAGE_SIZE, output, say, debug)
         a, b = (
             Side(ProbeResult(ArrayStore(output), prefix))
             for output, prefix in zip(outputs, files.prefixes, strict=True)

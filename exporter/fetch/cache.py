@@ -137,6 +137,11 @@ class Cache:
                 folder.mkdir()
                 yield folder
 
+    def sweep(self) -> None:
+        """Removes what killed processes left of small files; all else that they left is made use of, or listed."""
+        for folder in (self.names, self.partial):
+            staging.sweep(folder)
+
     def remove(self, path: Path) -> None:
         """Removes a file or folder of the cache, in a way that never leaves part of it under its name."""
         with self._writing():

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from exporter.checkpoint.source import Source
-from exporter.errors import FetchError
+from exporter.errors import WRONG, FetchError
 from exporter.fetch.lock import LockedArchive
 
 
@@ -30,5 +30,6 @@ def require_pinned_checkpoint(checkpoint: Source, locked: LockedArchive, path: P
         if pinned.get(name) != digest:
             raise FetchError(
                 f"--frozen refuses {path}: {name} has sha256 {digest},\n"
-                f"but {locked.lock_file} says {pinned.get(name, 'nothing of such a file')}"
+                f"but {locked.lock_file} says {pinned.get(name, 'nothing of such a file')}",
+                status=WRONG,
             )

@@ -2,15 +2,13 @@
 
 import dataclasses
 import hashlib
-import tempfile
-from pathlib import Path
 
 from exporter.errors import ConfigError
 from exporter.fetch.cache import Cache
 from exporter.fetch.lock import LockedArchive, write_entry
 from exporter.fetch.published import Fetching, inventory, lock_entry
 from exporter.fetch.unpacking import unpack
-from exporter.files import staging
+from exporter.files import staging, temporary
 from exporter.models.config import ModelConfig
 from exporter.progress import SILENT, Listener
 from exporter.resources import is_installed, resource
@@ -39,10 +37,10 @@ def pin(
     if update:
         locked = dataclasses.replace(locked, size=None, sha256=None, files={})
     entry = Fetching(config, locked, settings, listener, debug=debug).run()
-    with tempfile.TemporaryDirectory(prefix="nasexport-") as temporary:
+    with temporary.folder() as folder:
         listener.note(f"unpacking {entry.path.name}")
-        files = unpack(entry.path, Path(temporary), locked)
-        inventory(config, Path(temporary), listener, debug=debug)
+        files = unpack(entry.path, folder, locked)
+        inventory(config, folder, listener, debug=debug)
     pinned = dataclasses.replace(locked, size=entry.size, sha256=entry.sha256, files=files)
     # Several may be pinned at once, each into the same file.
     name = "lock-" + hashlib.sha256(str(settings.lock.absolute()).encode()).hexdigest()[:16]

@@ -9,7 +9,7 @@ from pathlib import Path
 from exporter.checkpoint import source
 from exporter.checkpoint.jobs import INVENTORY, Inventory, InventoryRequest
 from exporter.checkpoint.source import Source
-from exporter.errors import CheckpointError, ConfigError, FetchError
+from exporter.errors import USAGE, WRONG, CheckpointError, ConfigError, FetchError
 from exporter.fetch.addresses import addresses, without_password
 from exporter.fetch.cache import ArchiveRecord, Cache, Entry
 from exporter.fetch.cache_lookup import find_sound, unpacked_is_sound
@@ -30,7 +30,7 @@ def lock_entry(config: ModelConfig, settings: Settings) -> LockedArchive:
         ConfigError: the model has no published archive, or the lock file is not valid.
     """
     if config.checkpoint is None:
-        raise ConfigError(f"{config.name} has no published archive: pass --checkpoint with a file")
+        raise ConfigError(f"{config.name} has no published archive: pass --checkpoint with a file", status=USAGE)
     return locked_archive(config.checkpoint, settings.lock)
 
 
@@ -130,6 +130,7 @@ class Fetching:
 
     def run(self) -> Entry:
         """The archive in the cache, its bytes checked."""
+        self._cache.sweep()
         if entry := find_sound(self._cache, self._locked, self._listener):
             return entry
         if not addresses(self._locked, self._settings):
@@ -190,7 +191,8 @@ class Fetching:
         raise FetchError(
             f"{shown} has {size:,} bytes with sha256 {sha256}, but {locked.lock_file.name} says "
             f"{locked.size:,} bytes with sha256 {locked.sha256}:\n"
-            f"it is not the published file; what came is kept as {kept}"
+            f"it is not the published file; what came is kept as {kept}",
+            status=WRONG,
         )
 
     def _set_aside(self, partial: Path, sha256: str) -> Path:

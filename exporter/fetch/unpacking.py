@@ -1,16 +1,15 @@
 """Unpacks the checkpoint of a published archive, its files held against those that the lock file pins."""
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from exporter.checkpoint.source import CHECKPOINT
-from exporter.errors import CacheError, FetchError
+from exporter.errors import WRONG, CacheError, FetchError
 from exporter.fetch.cache import Cache, Entry, UnpackedRecord, write_record
 from exporter.fetch.cache_lookup import unpacked_is_sound
 from exporter.fetch.lock import LockedArchive
-from exporter.files import archive
+from exporter.files import archive, temporary
 from exporter.progress import Listener
 
 
@@ -29,9 +28,9 @@ def unpacked(
     if _is_unpacked_in_cache(cache, locked, entry, listener):
         yield cache.unpacked_folder(entry.sha256)
         return
-    with tempfile.TemporaryDirectory(prefix="nasexport-", dir=scratch) as temporary:
-        unpack(entry.path, Path(temporary), locked)
-        yield Path(temporary)
+    with temporary.folder(scratch) as folder:
+        unpack(entry.path, folder, locked)
+        yield folder
 
 
 def _is_unpacked_in_cache(cache: Cache, locked: LockedArchive, entry: Entry, listener: Listener) -> bool:
@@ -79,6 +78,7 @@ def unpack(file: Path, folder: Path, locked: LockedArchive) -> dict[str, str]:
         if files.get(name) != pinned.get(name):
             raise FetchError(
                 f"{file.name}: {name} has sha256 {files.get(name, 'none, as it is not there')},\n"
-                f"but {locked.lock_file} says {pinned.get(name, 'nothing of such a file')}"
+                f"but {locked.lock_file} says {pinned.get(name, 'nothing of such a file')}",
+                status=WRONG,
             )
     return files

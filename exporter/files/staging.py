@@ -8,15 +8,18 @@ import contextlib
 import errno
 import glob
 import os
+import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from exporter.errors import NasexportError
+from exporter.errors import NOT_DONE, NasexportError
 
 # filelock is imported where it is needed: it takes longer than the command needs to print its help.
 
 _POLL_SECONDS = 0.2
+#: The name of a file or folder until it is renamed to what it is for.
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.partial")
 
 
 @contextlib.contextmanager
@@ -58,13 +61,13 @@ def _replaceable(path: Path, follow_link: bool) -> Path:
 
 
 @contextlib.contextmanager
-def folder_beside(target: Path) -> Iterator[Path]:
+def folder_beside(target: Path, mode: int = 0o777) -> Iterator[Path]:
     """A new folder beside ``target``, for what is then renamed to where it belongs; removed after the block.
 
     Raises:
         OSError: it cannot be made.
     """
-    with _temporary(target, os.mkdir) as folder:
+    with _temporary(target, lambda path: path.mkdir(mode)) as folder:
         yield folder
 
 
@@ -75,7 +78,7 @@ def _make_file(path: Path) -> None:
 @contextlib.contextmanager
 def _temporary(target: Path, make: Callable[[Path], None] = _make_file) -> Iterator[Path]:
     """A new file or folder beside ``target``, locked as long as its process lives: others know whether it is in use."""
-    _remove_abandoned(target)
+    sweep_beside(target)
     temporary, descriptor = _made_and_locked(target, make)
     try:
         yield temporary
@@ -100,16 +103,34 @@ def _made_and_locked(target: Path, make: Callable[[Path], None]) -> tuple[Path, 
             os.close(descriptor)
 
 
-def _remove_abandoned(target: Path) -> None:
-    """Removes what killed processes left of their attempts to write ``target``."""
-    for path in target.parent.glob(f".{glob.escape(target.name)}.*.partial"):
+def sweep(folder: Path) -> None:
+    """Removes what killed processes of this user left in ``folder`` of their attempts to write files there."""
+    with contextlib.suppress(OSError):
+        _remove_abandoned([path for path in folder.iterdir() if _TEMPORARY.fullmatch(path.name)])
+
+
+def sweep_beside(target: Path) -> None:
+    """Removes what killed processes of this user left of their attempts to write ``target``."""
+    _remove_abandoned(_beside(target, "partial"))
+
+
+def _remove_abandoned(paths: Iterable[Path]) -> None:
+    for path in paths:
         with contextlib.suppress(OSError):
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
             try:
-                if _lock(descriptor, wait=False):
+                if os.fstat(descriptor).st_uid == os.geteuid() and _lock(descriptor, wait=False):
                     _discard(path)
             finally:
                 os.close(descriptor)
+
+
+def _beside(target: Path, state: str) -> list[Path]:
+    """The hidden files and folders beside ``target`` that were made for it, each with a random part in its name."""
+    # One that cannot be looked into holds nothing that could be removed.
+    with contextlib.suppress(OSError):
+        return list(target.parent.glob(f".{glob.escape(target.name)}.*.{state}"))
+    return []
 
 
 def _discard(path: Path) -> None:
@@ -142,23 +163,36 @@ def replacing_folder(target: Path) -> Iterator[Path]:
     Raises:
         OSError: a folder cannot be renamed.
     """
-    staging, replaced, discarded = (
-        target.with_name(f".{target.name}.{state}") for state in ("partial", "replaced", "discarded")
-    )
+    staging, replaced, _ = _states(target)
     try:
-        _finish_replacement(target, replaced, discarded)
+        finish_replacement(target)
         shutil.rmtree(staging, ignore_errors=True)
+        for half_removed in _beside(target, "removed"):
+            shutil.rmtree(half_removed, ignore_errors=True)
         yield staging
         if target.exists():
             os.rename(target, replaced)
         os.rename(staging, target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-        _finish_replacement(target, replaced, discarded)
+        finish_replacement(target)
 
 
-def _finish_replacement(target: Path, replaced: Path, discarded: Path) -> None:
-    """Ends a replacement that may have been cut off: the old folder goes back where no new one came, or is removed."""
+def _states(target: Path) -> tuple[Path, Path, Path]:
+    """The names of the new folder, of the old one, and of the old one that is being removed."""
+    partial, replaced, discarded = (
+        target.with_name(f".{target.name}.{state}") for state in ("partial", "replaced", "discarded")
+    )
+    return partial, replaced, discarded
+
+
+def finish_replacement(target: Path) -> None:
+    """Ends a `replacing_folder` that was cut off: the old folder goes back where no new one came, or is removed.
+
+    Raises:
+        OSError: a folder cannot be renamed or removed.
+    """
+    _, replaced, discarded = _states(target)
     if discarded.exists():
         shutil.rmtree(discarded)
     if not replaced.exists():
@@ -200,14 +234,16 @@ def held(lock_file: Path, error: type[NasexportError], taken: str) -> Iterator[N
         lock_file.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(blocking=False)
     except filelock.Timeout as timeout:
-        raise error(taken) from timeout
+        raise error(taken, status=NOT_DONE) from timeout
     except OSError as reason:
         raise error(f"cannot write in {lock_file.parent}: {reason.strerror}") from reason
     try:
         yield
     finally:
-        # While it is still held: filelock notices when it has locked a file that is gone.
-        lock_file.unlink(missing_ok=True)
+        # While it is still held: filelock notices when it has locked a file that is gone. One that cannot be removed
+        # stays, and is taken by the next.
+        with contextlib.suppress(OSError):
+            lock_file.unlink()
         lock.release()
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
-from exporter.errors import ConfigError
+from exporter.errors import USAGE, ConfigError
 from exporter.models import formats
 from exporter.models.cells import FamilyName
 from exporter.models.formats import DEFAULT_FORMAT, FORMATS, Format, FormatSpec, VersionSpec
@@ -120,7 +120,8 @@ def model(name: str) -> ModelConfig:
         return models()[name]
     if name.endswith((".yaml", ".yml")):
         return _read(Path(name))
-    raise ConfigError(f"there is no model {name!r}: known are {', '.join(models())}, or the path of a .yaml file")
+    known = f"known are {', '.join(models())}, or the path of a .yaml file"
+    raise ConfigError(f"there is no model {name!r}: {known}", status=USAGE)
 
 
 def _read(path: Path) -> ModelConfig:
@@ -145,7 +146,7 @@ def resolve_version(config: ModelConfig, format_: Format | None, version: int | 
     if version is None or version not in config.versions or (format_ and config.versions[version] != format_):
         wanted = ("version" if version is None else f"version {version}") + (f" in format {format_}" if format_ else "")
         have = ", ".join(f"{number} ({name})" for number, name in sorted(config.versions.items()))
-        raise ConfigError(f"{config.name} has no {wanted}: it has versions {have}")
+        raise ConfigError(f"{config.name} has no {wanted}: it has versions {have}", status=USAGE)
     return version, config.versions[version]
 
 

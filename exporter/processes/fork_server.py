@@ -83,6 +83,10 @@ class ForkServer:
             raise ForkServerError("it ended")
         return int(answer)
 
+    def kill(self) -> None:
+        """Ends it at once; what came of it is left alone."""
+        self._process.kill()
+
     def close(self) -> None:
         """Ends it, and what came of it."""
         self._socket.close()

@@ -69,11 +69,12 @@ class Finished(Generic[Result]):
 
 @dataclass(frozen=True)
 class Failure:
-    """An error as it travels from a worker: the name of one of the classes in `exporter.errors`, and the message."""
+    """An error as it travels from a worker: the name of its class in `exporter.errors`, its message and status."""
 
     error: str
     message: str
+    status: int | None = None
 
     def exception(self) -> NasexportError:
         """The error, to be raised again."""
-        return error_class(self.error)(self.message)
+        return error_class(self.error)(self.message, status=self.status)

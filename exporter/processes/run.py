@@ -9,7 +9,6 @@ import contextlib
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import deque
@@ -21,6 +20,7 @@ from absl import logging
 
 import exporter
 from exporter.errors import WorkerError
+from exporter.files import temporary
 from exporter.processes import fork_server
 from exporter.processes.fork_server import Forked, ForkServer, ForkServerError
 from exporter.processes.job import Event, Finished, Job, Request, Result
@@ -67,6 +67,9 @@ def shared_import(*jobs: AnyJob) -> Iterator[None]:
 
 def end_all() -> None:
     """Ends every worker of this process; those who wait for one get a WorkerError."""
+    # First, what they are forked from: it may still be at its imports, and somebody wait for its answer.
+    if server := _Shared.server:
+        server.kill()
     for process in list(_running):
         process.kill()
 
@@ -94,8 +97,8 @@ def run(
         NasexportError: of the class that the job raised.
         WorkerError: the worker crashed, was killed, or took too long; the message has its last line.
     """
-    with tempfile.TemporaryDirectory(prefix="nasexport-", dir=scratch) as temporary:
-        return _run(job, request, say, debug, on_event, time_limit, temporary)
+    with temporary.folder(scratch) as folder:
+        return _run(job, request, say, debug, on_event, time_limit, str(folder))
 
 
 def _run(
@@ -105,10 +108,10 @@ def _run(
     debug: bool,
     on_event: Callable[[Event], object],
     time_limit: float | None,
-    temporary: str,
+    folder: str,
 ) -> Finished[Result]:
     events = {event.__name__: event for event in job.events}
-    process = _started(job, debug, dict.fromkeys(("TMPDIR", "TEMP", "TMP"), temporary))
+    process = _started(job, debug, dict.fromkeys(("TMPDIR", "TEMP", "TMP"), folder))
     assert process.stdin and process.stdout
     _running.add(process)
     began = time.monotonic()

@@ -11,7 +11,7 @@ import threading
 import traceback
 from typing import Any, NoReturn
 
-from exporter.errors import NasexportError
+from exporter.errors import NOT_DONE, NasexportError
 from exporter.processes import fork_server
 from exporter.processes.job import Failure, Job
 from exporter.processes.messages import Done, Failed, Happened, Message, Said, decode_request, encode, to_plain
@@ -65,9 +65,9 @@ def serialize_error(error: Exception) -> Failure:
     """An error as one of nasexport's, whose message says what an error of another kind was."""
     text = " ".join(str(error).split())[:300]
     if isinstance(error, NasexportError):
-        return Failure(type(error).__name__, str(error))
+        return Failure(type(error).__name__, str(error), error.status)
     if isinstance(error, OSError) or hasattr(error, "error_code"):  # TensorFlow's: a full disk, a missing right
-        return Failure("ArtifactError", f"reading or writing failed: {text}")
+        return Failure("ArtifactError", f"reading or writing failed: {text}", NOT_DONE)
     message = f"this is a fault of nasexport itself; --debug shows where\n({type(error).__name__}: {text})"
     return Failure("WorkerError", message)
 

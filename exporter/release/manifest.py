@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 
 from exporter.artifact.metadata import ArtifactOptions, CheckpointFacts
-from exporter.errors import ReleaseError
+from exporter.errors import NOT_DONE, ReleaseError
 from exporter.files.hashing import File, Sha256
 from exporter.models.config import Task
 from exporter.models.formats import Format, written
@@ -156,7 +156,8 @@ def read_manifest(release: Path) -> dict[str, Record]:
     """
     path = release / MANIFEST_FILE
     if not path.is_file():
-        raise ReleaseError(f"{release} has no {MANIFEST_FILE}: expected a folder that `nasexport release` finished")
+        problem = f"{release} has no {MANIFEST_FILE}: expected a folder that `nasexport release` finished"
+        raise ReleaseError(problem, status=None if release.is_dir() else NOT_DONE)
     return {record.handle: record for record in _read(path, _Manifest).artifacts}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from exporter.checkpoint.source import Source
-from exporter.errors import ConfigError, ReleaseError
+from exporter.errors import USAGE, ConfigError, ReleaseError
 from exporter.files.hashing import File, sha256
 from exporter.models import variables
 from exporter.models.config import TASKS, ModelConfig, Task, handle
@@ -89,7 +89,7 @@ def targets(configs: Iterable[ModelConfig], versions: Collection[int] | None = N
     for version in sorted(versions or ()):
         if not any(version in config.versions for config in configs):
             have = "; ".join(f"{config.name} has {', '.join(map(str, sorted(config.versions)))}" for config in configs)
-            raise ConfigError(f"no model that is to be released has a version {version}: {have}")
+            raise ConfigError(f"no model that is to be released has a version {version}: {have}", status=USAGE)
     return [
         Target(config, task, version)
         for config in configs

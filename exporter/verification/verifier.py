@@ -1,11 +1,11 @@
 """Verifies artifacts of one checkpoint with one reference, each process on its own."""
 
 import contextlib
-import tempfile
 from pathlib import Path
 
 from exporter.checkpoint.source import Source
 from exporter.errors import ArtifactError, WorkerError
+from exporter.files import temporary
 from exporter.files.arrays import ArrayStore
 from exporter.models.config import ModelConfig, Task
 from exporter.models.variables import variables
@@ -47,10 +47,8 @@ class Verifier:
         """
         self._config, self._source, self._task = config, source, task
         self._settings, self._options = settings, options
-        folder = tempfile.TemporaryDirectory(prefix="nasexport-", dir=scratch)
         self._held = contextlib.ExitStack()
-        self._held.callback(folder.cleanup)
-        self._runner = Runner(Path(folder.name), options.time_limit, debug)
+        self._runner = Runner(self._held.enter_context(temporary.folder(scratch)), options.time_limit, debug)
         self._prober = Prober(self._runner)
         self._references: References | None = None
 

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import pkgutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ from exporter.artifact import packed
 from exporter.artifact.jobs import INSPECT, InspectRequest
 from exporter.artifact.metadata import METADATA_FILE, Metadata, read_metadata
 from exporter.checkpoint.source import Source
-from exporter.errors import ArtifactError, ConfigError
+from exporter.errors import NOT_DONE, ArtifactError, ConfigError
 from exporter.fetch.published import opened
+from exporter.files import temporary
 from exporter.models.config import ModelConfig, Task, largest_task, models
 from exporter.models.formats import FORMATS
 from exporter.processes import run
@@ -43,7 +43,8 @@ def expected_of(
         return _foreign(path, options.model, options, debug), metadata
     if metadata is None:
         raise ArtifactError(
-            f"{path} has no {METADATA_FILE}, so nasexport did not write it: say with --model what it should be"
+            f"{path} has no {METADATA_FILE}, so nasexport did not write it: say with --model what it should be",
+            status=NOT_DONE,
         )
     config = models().get(metadata.model.name, metadata.model)
     if metadata.version not in config.versions:
@@ -60,7 +61,8 @@ def require_checkpoint(path: Path, metadata: Metadata | None, checkpoint: Path |
     if checkpoint is None and synthetic:
         raise ArtifactError(
             f"{path} was made from a synthetic checkpoint ({_described(synthetic)}):\n"
-            f"pass that with --checkpoint; the published weights cannot verify it"
+            f"pass that with --checkpoint; the published weights cannot verify it",
+            status=NOT_DONE,
         )
 
 
@@ -145,8 +147,8 @@ def record(
     Raises:
         NasexportError: as `verify` does.
     """
-    with opened(config, checkpoint, settings, listener, debug=debug) as found, tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "reference"
+    with opened(config, checkpoint, settings, listener, debug=debug) as found, temporary.folder() as folder:
+        path = folder / "reference"
         request = ReferenceRequest(config, found.prefix, "classification", path)
         result = run.run(REFERENCE, request, listener.step, debug).result
         arrays = read(path).condensed()

@@ -127,23 +127,25 @@ def test_wrong_usage_ends_with_status_2(own_cli: Command, args: tuple[str, ...],
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("status", "args", "said"),
     [
-        (("build", "nasnet_huge"), ("nasnet_huge", "nasnet_mobile", "pnasnet_large", ".yaml")),
-        (("build", "nasnet_mobile", "nasnet_huge"), ("nasnet_huge",)),
-        (("synth", "nasnet_huge", "--output", "x"), ("nasnet_huge", "nasnet_mobile")),
-        (("build", "nasnet_mobile", "--version", "2", "--checkpoint", "x"), ("version 2", "1 (hub), 3 (hub), 4")),
-        (("build", "nasnet_mobile", "--version", "4", "--format", "hub"), ("version 4 in format hub", "4 (saved_")),
-        (("build", "absent.yaml"), ("absent.yaml", "No such file")),
-        (("verify", "absent"), ("there is nothing at absent",)),
-        (("verify", "."), ("holds no saved_model.pb",)),
-        (("inspect", "absent"), ("there is nothing at absent",)),
-        (("predict", "absent", "image.jpg"), ("there is nothing at absent",)),
-        (("evaluate", "absent", "--images", "."), ("there is nothing at absent",)),
+        (2, ("build", "nasnet_huge"), ("nasnet_huge", "nasnet_mobile", "pnasnet_large", ".yaml")),
+        (2, ("build", "nasnet_mobile", "nasnet_huge"), ("nasnet_huge",)),
+        (2, ("synth", "nasnet_huge", "--output", "x"), ("nasnet_huge", "nasnet_mobile")),
+        (2, ("build", "nasnet_mobile", "--version", "2", "--checkpoint", "x"), ("version 2", "1 (hub), 3 (hub), 4")),
+        (2, ("build", "nasnet_mobile", "--version", "4", "--format", "hub"), ("version 4 in format hub", "4 (saved_")),
+        (3, ("build", "absent.yaml"), ("absent.yaml", "No such file")),
+        (3, ("verify", "absent"), ("there is nothing at absent",)),
+        (1, ("verify", "."), ("holds no saved_model.pb",)),
+        (3, ("inspect", "absent"), ("there is nothing at absent",)),
+        (3, ("predict", "absent", "image.jpg"), ("there is nothing at absent",)),
+        (3, ("evaluate", "absent", "--images", "."), ("there is nothing at absent",)),
     ],
 )
-def test_what_does_not_exist_ends_with_status_1(own_cli: Command, args: tuple[str, ...], said: tuple[str, ...]) -> None:
-    message = refusal(own_cli(*args))
+def test_what_does_not_exist_is_named(
+    own_cli: Command, status: int, args: tuple[str, ...], said: tuple[str, ...]
+) -> None:
+    message = refusal(own_cli(*args), status)
     for text in said:
         assert text in message
     assert files_below(own_cli.cwd) == []
@@ -152,7 +154,7 @@ def test_what_does_not_exist_ends_with_status_1(own_cli: Command, args: tuple[st
 def test_a_traceback_is_for_debugging_only(own_cli: Command, tiny: Path) -> None:
     refusal(own_cli("build", tiny, "--checkpoint", "absent"))
     result = own_cli("--debug", "build", tiny, "--checkpoint", "absent")
-    assert result.returncode == 1
+    assert result.returncode == 3
     assert "Traceback (most recent call last)" in result.stderr
     assert "CheckpointError: there is no checkpoint at absent" in result.stderr
 

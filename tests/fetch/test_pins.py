@@ -57,7 +57,7 @@ def test_frozen_refuses_what_is_not_pinned_or_different(
 
     without = cli.folder / "without.yaml"
     without.write_text(yaml.safe_dump(TINY), encoding="utf-8")
-    message = refusal(cli("build", without, "--frozen", "--checkpoint", tiny_checkpoint))
+    message = refusal(cli("build", without, "--frozen", "--checkpoint", tiny_checkpoint), 2)
     assert "no published archive" in message
 
 

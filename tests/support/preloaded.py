@@ -87,20 +87,32 @@ class Commands:
         """Runs a command to its end; None where it must be started as always, since its environment asks for that."""
         if not self.own.fits(environment):
             return None
-        workers = json.dumps([self.workers.address, self.workers.settings])
-        started = Forked(
+        started = self.start(arguments, environment, cwd)
+        output, errors = started.communicate(timeout)
+        assert started.returncode is not None
+        return subprocess.CompletedProcess(["nasexport", *arguments], started.returncode, output, errors)
+
+    def start(
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        cwd: Path,
+        *,
+        stdout: int = subprocess.PIPE,
+        before: str = "",
+    ) -> "Forked":
+        """Starts a command, whose environment must fit; in its process, the program ``before`` comes first."""
+        workers = (self.workers.address, self.workers.settings)
+        return Forked(
             self.own.address,
-            f"from tests.support import preloaded; preloaded.command(*{json.loads(workers)!r})",
+            f"{before}\nfrom tests.support import preloaded; preloaded.command(*{workers!r})",
             ["nasexport", *arguments],
             environment,
             cwd,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
         )
-        output, errors = started.communicate(timeout)
-        assert started.returncode is not None
-        return subprocess.CompletedProcess(["nasexport", *arguments], started.returncode, output, errors)
 
 
 class Forked:
@@ -176,7 +188,8 @@ class Forked:
             with getattr(self, name) as stream:
                 found[name] = stream.read()
 
-        threads = [threading.Thread(target=read, args=(name,), daemon=True) for name in found]
+        piped = [name for name in found if getattr(self, name)]
+        threads = [threading.Thread(target=read, args=(name,), daemon=True) for name in piped]
         for thread in threads:
             thread.start()
         try:
