@@ -1,23 +1,28 @@
 """Reads the requests of one connection to the server of a release, and sends the responses."""
 
 import http.server
+import os
 import socket
 import socketserver
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import exporter
 from exporter.errors import ReleaseError
 from exporter.hosting.released_files import OpenFile, ReleasedFiles, UnavailableError
+from exporter.hosting.request import RefusedError, Request, read
 from exporter.hosting.responses import Delivery, deliver
-from exporter.hosting.routes import ListedFile, Reply, method_refused, not_found, route, unavailable
+from exporter.hosting.routes import METHODS, ListedFile, Reply, method_refused, not_found, route, unavailable
 
-#: Bytes that are sent between two checks that the file has not changed.
-_CHUNK = 2**22
+#: Bytes that are read and sent between two checks that the file has not changed.
+_CHUNK = 2**18
 
 #: Bytes of a request's body that are read and discarded at most: many clients read the response only after sending it.
 _MAX_DISCARDED_BODY = 2**20
+
+#: Seconds that a client has to read a response after which its connection is closed.
+_LINGER = 1.0
 
 WARNING = "nasexport: warning: "
 
@@ -38,7 +43,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     """One connection."""
 
     protocol_version = "HTTP/1.1"
-    default_request_version = "HTTP/1.0"  # so that malformed requests get a response with headers, too
+    request_version = "HTTP/1.1"  # a malformed request gets a response with headers, too
     disable_nagle_algorithm = True  # a short body would wait until the client has acknowledged the headers
     server: HandlerServer
     _bytes_sent = 0
@@ -48,17 +53,31 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.connection.settimeout(self.server.client_timeout)
 
     def handle_one_request(self) -> None:
+        self.close_connection = True
         self.server.request_started[self.connection] = time.monotonic()
         try:
-            super().handle_one_request()
+            request = read(self.rfile.readline)
+            if request:
+                self.requestline, self.command, self.path = request.line, request.method, request.target
+                self.close_connection = request.closing
+                self._answer(request)
+                if request.body != 0:
+                    self._let_read()
+        except RefusedError as error:
+            self.requestline, self.command = error.line, ""
+            self._reply(Reply(error.status, f"{error.status.phrase}\n"))
+            self._let_read()
         except OSError:  # the client has disconnected
             self.close_connection = True
         finally:
             self.server.request_started.pop(self.connection, None)
 
-    def do_GET(self) -> None:
-        self._discard_body()
+    def _answer(self, request: Request) -> None:
+        self._discard_body(request)
         self.server.request_started.pop(self.connection, None)
+        if request.method not in METHODS:
+            self._reply(method_refused())
+            return
         try:
             listing = self.server.files.listing()
             answer = route(listing, self.path)
@@ -67,7 +86,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 return
             try:
                 with self.server.files.open(answer) as opened:
-                    self._deliver(answer, opened)
+                    self._deliver(answer, opened, request.headers)
             except FileNotFoundError:
                 if answer.sha256 is None:
                     self._reply(not_found(listing))
@@ -77,24 +96,31 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.server.log(f"{WARNING}{error}")
             self._reply(unavailable())
 
-    do_HEAD = do_GET  # noqa: N815
-
-    def _deliver(self, listed: ListedFile, opened: OpenFile) -> None:
-        headers = {name.title(): value for name, value in self.headers.items()}
+    def _deliver(self, listed: ListedFile, opened: OpenFile, headers: Mapping[str, str]) -> None:
         delivery = deliver(listed, opened.size, opened.sha256, self.command, headers)
         self._send(delivery.status, delivery.headers, delivery.length, lambda: self._send_file(delivery, opened))
 
     def _send_file(self, delivery: Delivery, opened: OpenFile) -> None:
-        end = delivery.start + delivery.length
-        while (at := delivery.start + self._bytes_sent) < end:
-            # The rest of the file no longer belongs to the ETag. A client that gets fewer bytes than Content-Length
-            # knows that the transfer failed, and the bytes sent so far are correct.
-            if opened.has_changed():
+        """Sends what belongs to the ETag, or not all of it.
+
+        What was read before the file was changed belongs to it. A client that gets fewer bytes than Content-Length
+        knows that the transfer failed. `socket.sendfile` would be no better: what it has sent can still change.
+        """
+        at, end = delivery.start, delivery.start + delivery.length
+        while at < end:
+            content = os.pread(opened.file.fileno(), min(_CHUNK, end - at), at)
+            if not content or opened.has_changed():
                 raise ConnectionAbortedError
-            sent = self.connection.sendfile(opened.file, at, min(_CHUNK, end - at))
-            if not sent:
-                raise ConnectionAbortedError
+            at += len(content)
+            self._send_bytes(content)
+
+    def _send_bytes(self, content: bytes) -> None:
+        """Sends all of it; the client has `HandlerServer.client_timeout` for each part that it takes."""
+        view = memoryview(content)
+        while view:
+            sent = self.connection.send(view)
             self._bytes_sent += sent
+            view = view[sent:]
 
     def _reply(self, reply: Reply) -> None:
         content = reply.text.encode()
@@ -102,8 +128,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self._send(reply.status, headers, len(content), lambda: self._send_text(content))
 
     def _send_text(self, content: bytes) -> None:
-        self.wfile.write(content)
-        self._bytes_sent = len(content)
+        self._send_bytes(content)
 
     def _send(self, status: int, headers: Any, length: int, send_body: Callable[[], None]) -> None:
         expected = 0 if self.command == "HEAD" else length
@@ -131,25 +156,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
         now = time.strftime("%Y-%m-%d %H:%M:%S")
         self.server.log(f"{now} {self.client_address[0]} {printable} {status} {size}")
 
-    def _discard_body(self) -> None:
-        """Keeps the body of a request from being read as the next request."""
-        length = self.headers.get("Content-Length", "0")
-        if length != "0" or "Transfer-Encoding" in self.headers:
-            self.close_connection = True
-            if length.isdecimal() and len(length) < 10 and "Expect" not in self.headers:
-                self.rfile.read(min(int(length), _MAX_DISCARDED_BODY))
+    def _discard_body(self, request: Request) -> None:
+        """Reads a short body: many clients read the response only after sending theirs."""
+        if request.body and "Expect" not in request.headers:
+            self.rfile.read(min(request.body, _MAX_DISCARDED_BODY))
 
-    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Answers what the base class refuses by itself: malformed requests, and methods without a ``do_…``."""
-        if code == http.HTTPStatus.NOT_IMPLEMENTED:
-            self._discard_body()
-            self._reply(method_refused())
-        else:
-            self.close_connection = True
-            self._reply(Reply(code, f"{http.HTTPStatus(code).phrase}\n"))
-
-    def handle_expect_100(self) -> bool:
-        return True  # bodies are not used, so the client gets the response instead of 100 Continue
+    def _let_read(self) -> None:
+        """Ends the connection only when the client has: with bytes unread, it would lose the response to a reset."""
+        self.close_connection = True
+        end, left = time.monotonic() + _LINGER, _MAX_DISCARDED_BODY
+        self.connection.shutdown(socket.SHUT_WR)
+        self.connection.settimeout(_LINGER)
+        while left > 0 and time.monotonic() < end and (content := self.connection.recv(2**16)):
+            left -= len(content)
 
     def version_string(self) -> str:
         return f"nasexport/{exporter.__version__}"

@@ -1,11 +1,13 @@
 """Opens and hashes the files of a release for a server, while the release may be replaced at any time."""
 
 import contextlib
+import functools
 import hashlib
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -14,23 +16,35 @@ from exporter.files.hashing import CHUNK
 from exporter.hosting.routes import ListedFile, Listing, listing
 from exporter.release.manifest import MANIFEST_FILE, read_manifest
 
+#: Nanoseconds that times of files do not tell apart: the kernel's tick is 10 ms at most. A file that is written all the
+#: time is not waited for for ever.
+_MOMENT = 20_000_000
+_TRIES = 5
+
 
 class UnavailableError(Exception):
     """A file is not what the manifest says; the message is for the operator of the server."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class OpenFile:
     """An open file, its size in bytes, and its sha256 in hexadecimal."""
 
     file: BinaryIO
     size: int
     sha256: str
-    _version: tuple[int, int]
+    _identity: tuple[int, ...]
 
     def has_changed(self) -> bool:
-        """Whether it was written to since it was hashed."""
-        return _content_version(os.fstat(self.file.fileno())) != self._version
+        """Whether it was written to since it was hashed; what is read afterwards belongs to the hash until it was."""
+        descriptor = self.file.fileno()
+        identity = _settled_identity(descriptor)
+        if identity != self._identity:
+            # It was removed, renamed, or given other rights; or written to, and its time set back.
+            if identity[-1] != self.size or _hashed(descriptor) != self.sha256:
+                return True
+            self._identity = identity
+        return False
 
 
 class ReleasedFiles:
@@ -64,7 +78,7 @@ class ReleasedFiles:
         path = self._folder / MANIFEST_FILE
         with self._lock:
             try:
-                identity = _identity(path.stat())  # before reading: what is written meanwhile is read the next time
+                identity = _settled_identity(path)  # before reading: what is written meanwhile is read the next time
             except OSError:
                 identity = ()
             if self._listing is None or self._listing[0] != identity:
@@ -87,14 +101,14 @@ class ReleasedFiles:
                 status = os.fstat(descriptor)
                 if not stat.S_ISREG(status.st_mode):
                     raise UnavailableError(f"{listed.path}: is not a file")
-                sha256 = self._sha256(listed.path, descriptor)
+                identity, sha256 = self._hash(listed.path, descriptor)
             except FileNotFoundError:
                 raise
             except OSError as error:
                 raise UnavailableError(f"{listed.path}: cannot be read: {error.strerror}") from error
             if listed.sha256 not in (None, sha256):
                 raise UnavailableError(f"{listed.path}: has sha256 {sha256}, expected {listed.sha256} by the manifest")
-            opened = OpenFile(file, status.st_size, sha256, _content_version(status))
+            opened = OpenFile(file, identity[-1], sha256, identity)
             if opened.has_changed():
                 raise UnavailableError(f"{listed.path}: was changed while it was read")
             yield opened
@@ -113,31 +127,38 @@ class ReleasedFiles:
         finally:
             os.close(parent)
 
-    def _sha256(self, path: str, descriptor: int) -> str:
+    def _hash(self, path: str, descriptor: int) -> tuple[tuple[int, ...], str]:
+        """The identity of a file before it was hashed, and its sha256."""
         with self._lock:
             hashing = self._hashing.setdefault(path, threading.Lock())
         with hashing:  # when many clients request a file at once, one thread hashes it
-            identity = _identity(os.fstat(descriptor))
+            identity = _settled_identity(descriptor)
             known = self._hashes.get(path)
             if known is None or known[0] != identity:
-                known = identity, _hashed(lambda offset: os.pread(descriptor, CHUNK, offset))
+                known = identity, _hashed(descriptor)
                 self._hashes[path] = known
-            return known[1]
+            return known
 
 
-def _hashed(read: Callable[[int], bytes]) -> str:
+def _hashed(descriptor: int) -> str:
     digest, offset = hashlib.sha256(), 0
-    while chunk := read(offset):
+    while chunk := os.pread(descriptor, CHUNK, offset):
         digest.update(chunk)
         offset += len(chunk)
     return digest.hexdigest()
 
 
-def _identity(status: os.stat_result) -> tuple[int, ...]:
-    """Changes whenever a file is replaced or written to, even if its modification time is set back afterwards."""
-    return status.st_dev, status.st_ino, status.st_ctime_ns, *_content_version(status)
+def _settled_identity(file: int | Path) -> tuple[int, ...]:
+    """Changes whenever a file is replaced or written to, even if its modification time is set back afterwards.
 
-
-def _content_version(status: os.stat_result) -> tuple[int, int]:
-    """Changes when a file is written to; unlike `_identity` not when an open file is removed."""
-    return status.st_size, status.st_mtime_ns
+    The kernel's clock of files stands still for some milliseconds: a file that was written in this moment could be
+    written once more and keep its times. So the moment is waited out.
+    """
+    state = file.stat if isinstance(file, Path) else functools.partial(os.fstat, file)
+    status = state()
+    for _ in range(_TRIES):
+        if not 0 <= time.time_ns() - status.st_ctime_ns < _MOMENT:
+            break
+        time.sleep(_MOMENT / 1e9)
+        status = state()
+    return status.st_dev, status.st_ino, status.st_ctime_ns, status.st_mtime_ns, status.st_size

@@ -32,7 +32,7 @@ def _requesting(served: Served | ReleaseServer, buffer: int = 4096) -> socket.so
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
     connection.settimeout(PATIENCE)
     connection.connect(served.address if isinstance(served, Served) else served.server_address)
-    connection.sendall(f"GET /{HANDLE}?tf-hub-format=compressed HTTP/1.1\r\n\r\n".encode())
+    connection.sendall(f"GET /{HANDLE}?tf-hub-format=compressed HTTP/1.1\r\nHost: here\r\n\r\n".encode())
     assert connection.recv(9) == b"HTTP/1.1 "
     return connection
 
@@ -173,6 +173,58 @@ def test_a_transfer_of_a_file_that_is_overwritten_is_cut_off(own_cli: Command, o
         connection.close()
 
 
+def _rewritten(file: Path, content: bytes) -> None:
+    """Writes a file where it is, and gives it its old times."""
+    before = file.stat()
+    assert before.st_size == len(content)
+    with file.open("r+b") as stream:
+        stream.write(content)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (file.stat().st_ino, file.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_a_file_that_is_rewritten_under_its_old_time_has_another_etag(own_cli: Command, own_release: Path) -> None:
+    archive, sums = own_release / f"{HANDLE}.tar.gz", own_release / "SHA256SUMS"
+    with serving(own_cli, own_release) as served:
+        for number in range(20):
+            content = bytes([number]) * sums.stat().st_size
+            # Before the kernel's clock has gone on, more than once.
+            _rewritten(sums, bytes(len(content)))
+            requests.get(f"{served.url}/SHA256SUMS")
+            _rewritten(sums, content)
+            answer = requests.get(f"{served.url}/SHA256SUMS")
+            assert answer.content == content
+            assert answer.headers["ETag"] == f'"{hashlib.sha256(content).hexdigest()}"'
+        assert requests.get(f"{served.url}/{HANDLE}.tar.gz").ok
+        _rewritten(archive, bytes(archive.stat().st_size))
+        assert requests.get(f"{served.url}/{HANDLE}.tar.gz").status_code == 503
+        assert "expected" in served.logged("nasexport: warning: ")
+
+
+def test_a_file_that_is_rewritten_under_its_old_time_while_it_is_sent_is_cut_off(
+    own_cli: Command, own_release: Path
+) -> None:
+    archive = own_release / f"{HANDLE}.tar.gz"
+    old = archive.read_bytes()
+    with serving(own_cli, own_release) as served:
+        connection = _requesting(served)
+        _rewritten(archive, bytes(len(old)))
+        body = received(connection).partition(b"\r\n\r\n")[2]
+        assert len(body) < len(old) and old.startswith(body)
+        connection.close()
+        # Other rights and another name are none of the client's business.
+        archive.write_bytes(old)
+        connection = _requesting(served)
+        archive.chmod(0o600)
+        archive.rename(archive.with_name("elsewhere"))
+        archive.with_name("elsewhere").unlink()
+        content = b""
+        while len(content.partition(b"\r\n\r\n")[2]) < len(old):
+            content += connection.recv(2**20)
+        assert content.partition(b"\r\n\r\n")[2] == old
+        connection.close()
+
+
 @pytest.mark.parametrize("damage", ["damaged", "gone"])
 def test_a_damaged_manifest_is_logged_and_recovers(own_cli: Command, own_release: Path, damage: str) -> None:
     manifest = own_release / "manifest.json"
@@ -208,7 +260,7 @@ def test_missing_files_and_those_that_are_not_regular(own_cli: Command, own_rele
 
 
 @pytest.mark.stops
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_it_cleanly(own_cli: Command, own_release: Path, number: int) -> None:
     with serving(own_cli, own_release) as served:
         stalled, silent = _requesting(served), served.connect()

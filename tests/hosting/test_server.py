@@ -225,7 +225,7 @@ def test_addresses_lead_where_people_and_programs_expect(
     ],
 )
 def test_an_unknown_address_gets_the_handles_that_there_are(served: Served, path: str) -> None:
-    answer = served.raw(f"GET /{path} HTTP/1.1\r\nConnection: close\r\n\r\n".encode())
+    answer = served.raw(f"GET /{path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n".encode())
     assert answer.startswith(b"HTTP/1.1 404 ")
     assert f"  /{HANDLE}\n".encode() in answer
     assert b"no-store" in answer
@@ -239,10 +239,10 @@ def test_other_methods_are_refused(served: Served) -> None:
 
 
 def test_the_body_of_a_request_is_not_another_request(served: Served) -> None:
-    inner = b"GET /index.html HTTP/1.1\r\n\r\n"
+    inner = b"GET /index.html HTTP/1.1\r\nHost: here\r\n\r\n"
     for method in (b"GET", b"POST"):
         for head in (b"Content-Length: %d" % len(inner), b"Transfer-Encoding: chunked", b"Content-Length: x"):
-            answer = served.raw(b"%s /nothing HTTP/1.1\r\n%s\r\n\r\n%s" % (method, head, inner))
+            answer = served.raw(b"%s /nothing HTTP/1.1\r\nHost: here\r\n%s\r\n\r\n%s" % (method, head, inner))
             assert answer.count(b"HTTP/1.1 ") == 1, (method, head)
 
 
@@ -254,8 +254,8 @@ def test_the_body_of_a_request_is_not_another_request(served: Served) -> None:
         (b"GET / HTTP/2.0\r\n\r\n", 505),
         (b"GET /%s HTTP/1.1\r\n\r\n" % (b"a" * 70_000), 414),
         (b"GET / HTTP/1.1\r\n%s\r\n\r\n" % (b"a: b\r\n" * 200), 431),
-        (b"GET *x HTTP/1.1\r\nConnection: close\r\n\r\n", 404),
-        (b"GET http://[ HTTP/1.1\r\nConnection: close\r\n\r\n", 200),
+        (b"GET *x HTTP/1.1\r\nHost: here\r\n\r\n", 400),
+        (b"GET http://[ HTTP/1.1\r\nHost: here\r\n\r\n", 400),
         (b"GET http://elsewhere/%s HTTP/1.0\r\n\r\n" % HANDLE.encode(), 200),
     ],
 )
@@ -275,7 +275,9 @@ def test_one_connection_takes_many_requests(served: Served, release: Path) -> No
 def test_each_response_has_a_printable_line_in_the_log(served: Served) -> None:
     served.raw(b"GET /a\x1b[31mb\xe9\xff?c HTTP/1.0\r\n\r\n")
     line = served.logged("[31mb")
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d 127\.0\.0\.1 GET /a\?\[31mb\?\?\?c 404 \d+\n", line)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d 127\.0\.0\.1 GET /a\?\[31mb\?\?\?c 400 \d+\n", line)
+    served.raw(b"GET /a[32mb\xe9\xff?c HTTP/1.0\r\n\r\n")
+    assert served.logged("[32mb").endswith(" GET /a[32mb???c 404 " + served.logged("[32mb").split()[-1] + "\n")
 
 
 # Ranges and conditions
