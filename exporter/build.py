@@ -92,7 +92,7 @@ def build(
         for each in exported.failed:
             raise each.failure.exception()
         read = exported.checkpoint
-        logging.info("layout %s, %d averages, %d variables left out", read.layout, read.averages, read.left_out)
+        logging.info("layout %s, %d averages, %d variables left out", read.layout, read.averages, read.left_out.count)
         for text in export_warnings(checkpoint_source, read):
             listener.warn(text)
         verification = VerificationOptions(measure=on_verified is not None)

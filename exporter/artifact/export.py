@@ -69,6 +69,7 @@ def _read(checkpoint: Checkpoint) -> ReadCheckpoint:
     mapping = checkpoint.mapping
     return ReadCheckpoint(
         layout=mapping.layout,
+        scope=mapping.scope,
         averages=mapping.averages,
         averaged_statistics=mapping.averaged_statistics,
         unaveraged=mapping.unaveraged,

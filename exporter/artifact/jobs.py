@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from exporter.checkpoint.jobs import LeftOut
 from exporter.checkpoint.source import Source
 from exporter.models.config import ModelConfig, Task
 from exporter.processes.job import Failure, Job, Memory, NoEvent
@@ -37,10 +38,11 @@ class ReadCheckpoint:
     """
 
     layout: str
+    scope: str
     averages: int
     averaged_statistics: int
     unaveraged: int
-    left_out: int
+    left_out: LeftOut
     unexpected: tuple[str, ...]
     synthetic: dict[str, Any] | None
     tensorflow: str
@@ -81,8 +83,8 @@ EXPORT: Job[ExportRequest, ExportResult, ReadCheckpoint | WritingTarget] = Job(
 
 
 def export_warnings(source: Source, read: ReadCheckpoint) -> Iterator[str]:
-    """What the user should know of a checkpoint that was exported: variables that the model does not have, and
-    trained ones without an average where others have one.
+    """What the user should know of a checkpoint that was exported: variables that nothing is known of, and trained ones
+    without an average where others have one.
     """
     name = source.archive or source.prefix.name
     if read.unexpected:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -38,7 +39,9 @@ class CheckpointFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     ``archive`` and ``archive_sha256`` are None where it lay on disk as such; ``files`` has the hash of each file.
     ``layout`` is how its variables are named, ``variables_from_averages`` the number of those whose moving average was
-    taken. ``synthetic`` says how made-up weights were made, and is None for all others.
+    taken. ``scope`` is what all its names lie below, such as ``module/``, and ``left_out`` counts what it holds besides
+    the network, by the fields of `exporter.checkpoint.jobs.LeftOut`. ``synthetic`` says how made-up weights were made,
+    and is None for all others.
     """
 
     archive: str | None
@@ -47,6 +50,8 @@ class CheckpointFacts(msgspec.Struct, frozen=True, kw_only=True):
     layout: str
     synthetic: dict[str, Any] | None
     variables_from_averages: Annotated[int, at_least(0)]
+    scope: str = ""
+    left_out: dict[str, Annotated[int, at_least(0)]] = {}
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -95,6 +100,8 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
                 layout=read.layout,
                 synthetic=read.synthetic,
                 variables_from_averages=read.averages,
+                scope=read.scope,
+                left_out=asdict(read.left_out),
             ),
             verification=None,
         )

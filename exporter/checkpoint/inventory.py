@@ -1,7 +1,8 @@
 """Checks a whole checkpoint against what its model's training leaves; runs in a worker."""
 
+import numpy as np
+
 from exporter.checkpoint.jobs import Inventory, InventoryRequest
-from exporter.checkpoint.names import without_slot
 from exporter.checkpoint.reader import Checkpoint
 from exporter.errors import CheckpointError
 from exporter.models.variables import all_variables, variables
@@ -11,8 +12,8 @@ from exporter.progress import Say
 def inventory(request: InventoryRequest, say: Say) -> Inventory:
     """The job `exporter.checkpoint.jobs.INVENTORY`: reads every variable of a checkpoint.
 
-    Names, shapes and types must be the model's and all values finite, as in `Checkpoint`; what no export reads, such
-    as the auxiliary head and an optimizer's slots, is read here all the same, as its damage would be the archive's.
+    Names, shapes and types must be the model's and all values finite, as in `Checkpoint`. That holds here for what no
+    export reads, too, such as the auxiliary head and an optimizer's slots, as its damage would be the archive's.
 
     Raises:
         CheckpointError: it is not the model's checkpoint, or not a sound one.
@@ -20,17 +21,22 @@ def inventory(request: InventoryRequest, say: Say) -> Inventory:
     config = request.config
     say("checking names, shapes and values of all variables")
     checkpoint = Checkpoint(request.prefix, config, variables(config, "classification"))
-    known = {spec.name: spec.shape for spec in all_variables(config)}
-    for name, shape in checkpoint.shapes.items():
-        wanted = known.get(without_slot(name), shape)
-        if shape != wanted:
-            raise CheckpointError(f"{checkpoint.prefix.name}: {name} has shape {shape}, but {config.name} has {wanted}")
-        if name not in checkpoint.mapping.unexpected:
-            checkpoint.read(name)
+    mapping = checkpoint.mapping
+    for spec in all_variables(config):
+        shape = checkpoint.shapes.get(mapping.scope + spec.name, spec.shape)
+        if shape != spec.shape:
+            raise CheckpointError(
+                f"{checkpoint.prefix.name}: {mapping.scope}{spec.name} has shape {shape}, "
+                f"but {config.name} has {spec.shape}"
+            )
+    for name, value in checkpoint.everything():
+        if np.issubdtype(np.asarray(value).dtype, np.floating):
+            checkpoint.require_finite(name, value)
     return Inventory(
         model=config.name,
         variables=len(checkpoint.shapes),
-        layout=checkpoint.mapping.layout,
-        unexpected=checkpoint.mapping.unexpected,
+        layout=mapping.layout,
+        unexpected=mapping.unexpected,
         synthetic=checkpoint.synthetic,
+        left_out=mapping.left_out,
     )

@@ -13,6 +13,27 @@ LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """How many of the variables in a checkpoint are none of its network's, and never exported.
+
+    Those of the ``auxiliary_head``; values of the last training step where an average takes their place
+    (``last_values``); ``slots`` that optimizers and averages keep for a variable; ``counters``, which are single
+    numbers such as ``global_step``; and the ``unknown`` rest, which lies outside of the network's scopes.
+    """
+
+    auxiliary_head: int = 0
+    last_values: int = 0
+    slots: int = 0
+    counters: int = 0
+    unknown: int = 0
+
+    @property
+    def count(self) -> int:
+        """All of them."""
+        return self.auxiliary_head + self.last_values + self.slots + self.counters + self.unknown
+
+
+@dataclass(frozen=True)
 class SynthesizeRequest:
     """A synthetic checkpoint to write at ``output``, a prefix or a ``.tar.gz``; its weights depend on the seed."""
 
@@ -51,8 +72,8 @@ class InventoryRequest:
 class Inventory:
     """What a sound checkpoint of ``model`` holds; see `exporter.checkpoint.names.NameMapping`.
 
-    ``variables`` is their number, ``unexpected`` has the names of those that the model does not have. ``synthetic``
-    says how it was made, where nasexport made it.
+    ``variables`` is the number of all that it holds, ``left_out`` counts those that are not of the network, and
+    ``unexpected`` has the names of the unknown ones. ``synthetic`` says how it was made, where nasexport made it.
     """
 
     model: str
@@ -60,6 +81,7 @@ class Inventory:
     layout: str
     unexpected: tuple[str, ...]
     synthetic: dict[str, Any] | None
+    left_out: LeftOut = LeftOut()
 
 
 INVENTORY: Job[InventoryRequest, Inventory, NoEvent] = Job(

@@ -5,6 +5,7 @@ gets only those listed here, so the two cannot drift apart unnoticed; tests comp
 the original networks.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil, prod
@@ -14,6 +15,10 @@ from exporter.models.config import ModelConfig, Task
 
 STATISTICS = ("moving_mean", "moving_variance")
 KERNELS = ("weights", "depthwise_weights", "pointwise_weights")
+
+#: Two of the parts of a network, see `part`; all others are features.
+AUXILIARY_HEAD, CLASSIFIER = "aux_#", "final_layer"
+_NUMBER = re.compile(r"\d+")
 
 
 @dataclass(frozen=True)
@@ -60,11 +65,13 @@ def variables(config: ModelConfig, task: Task) -> list[VariableSpec]:
 
 def all_variables(config: ModelConfig) -> list[VariableSpec]:
     """All variables of the training graph, auxiliary head included, in the order the original graph creates them."""
+    roles = {AUXILIARY_HEAD: "auxiliary_head", CLASSIFIER: "classifier"}
+    return [VariableSpec(name, shape, roles.get(part(name), "feature")) for name, shape in _network(config)]
 
-    def role(name: str) -> str:
-        return {"aux": "auxiliary_head", "final": "classifier"}.get(name.split("_", 1)[0], "feature")
 
-    return [VariableSpec(name, shape, role(name)) for name, shape in _network(config)]
+def part(name: str) -> str:
+    """The part of a network that a name lies in: its outermost scope, such as ``cell_#``, with # for its number."""
+    return _NUMBER.sub("#", name.partition("/")[0])
 
 
 def parameters(config: ModelConfig, task: Task) -> int:

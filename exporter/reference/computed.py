@@ -44,13 +44,13 @@ def _outputs(checkpoint: Checkpoint, config: ModelConfig, task: Task, specs: lis
         training = network.build(
             config, task, images, lambda name, _: by_name[name], training=True, momentum=0.0, uniform=tf.ones
         )
-        saver = v1.train.Saver({checkpoint.mapping.names[name]: variable for name, variable in by_name.items()})
+        saver = v1.train.Saver({checkpoint.keys[name]: variable for name, variable in by_name.items()})
         statistics = {
             spec.name: by_name[spec.name] for spec in variables(config, "feature_vector") if not spec.trainable
         }
         feed = {images: VERIFICATION_IMAGES.at(config.image_size)}
         with v1.Session() as session:
-            saver.restore(session, str(checkpoint.prefix))
+            saver.restore(session, checkpoint.path)
             inferred = session.run(inference.end_points, feed)
             trained, _ = session.run([training.end_points, training.updates], feed)
             # With a momentum of zero the moving statistics are now those of the batch.

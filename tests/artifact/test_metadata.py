@@ -51,6 +51,8 @@ def test_it_is_what_it_always_was(tmp_path: Path, config: ModelConfig) -> None:
             "layout": "plain",
             "variables_from_averages": 7,
             "synthetic": None,
+            "scope": "",
+            "left_out": {"auxiliary_head": 12, "last_values": 7, "slots": 3, "counters": 1, "unknown": 0},
         },
         "verification": None,
     }

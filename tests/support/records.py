@@ -28,6 +28,7 @@ SOURCE = CheckpointFacts(
     layout="plain",
     variables_from_averages=7,
     synthetic=None,
+    left_out={"auxiliary_head": 12, "last_values": 7, "slots": 3, "counters": 1, "unknown": 0},
 )
 CHECKS = (
     CheckFacts("variables with other values", 0, 0, "bit for bit", True),

@@ -1,0 +1,144 @@
+"""A checkpoint as TensorFlow's reader sees it: its variables by name, in every format that has been one's."""
+
+import tempfile
+from collections import defaultdict
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf import trackable_object_graph_pb2
+
+from exporter.checkpoint.files import files_of, index_of
+from exporter.errors import CheckpointError
+from exporter.validation import shown
+
+#: What TensorFlow's reader raises for files that are damaged; IndexError for those that are cut short, TypeError and
+#: DecodeError for types and messages that are none.
+READ_ERRORS = (tf.errors.OpError, ValueError, RuntimeError, IndexError, TypeError, DecodeError)
+#: The description that `tf.train.Checkpoint`, Keras and SavedModels of TensorFlow 2 store beside the variables.
+_OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
+#: How far a table of the format before 2016 may be packed; its compressor, Snappy, reaches a third of this.
+_MOST_PACKED = 64
+#: TensorFlow's readers take a path for a pattern.
+_PATTERN = frozenset("*?[]{}\\")
+
+
+class Stored:
+    """The variables in a checkpoint's files, by the names that they had in the graph.
+
+    That is the key in the files, without the ``:0`` of a tensor; in object-based checkpoints it is what the object
+    graph says.
+
+    Attributes:
+        prefix: the path that the user knows.
+        path: the same as TensorFlow's functions take it.
+        keys: where each variable is in the files.
+        shapes, types: of each.
+        object_based: whether it has an object graph.
+        ambiguous: the keys of variables whose name several have; they go by their keys.
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+
+    def __init__(self, prefix: Path):
+        self.prefix = prefix
+        self._links: tempfile.TemporaryDirectory[str] | None = None
+        self.path = self._openable()
+        try:
+            self._reader = tf.compat.v1.train.NewCheckpointReader(self.path)
+            shapes = self._reader.get_variable_to_shape_map()
+            types = self._reader.get_variable_to_dtype_map()
+        except READ_ERRORS as error:
+            raise self.unreadable(error) from error
+        self._require_room(shapes, types)
+        self.object_based = _OBJECT_GRAPH in shapes
+        by_name = self._by_name(list(shapes))
+        self.ambiguous = {name: tuple(sorted(keys)) for name, keys in by_name.items() if len(keys) > 1}
+        self.keys: dict[str, str] = {}
+        for name, keys in by_name.items():
+            self.keys.update({name: keys[0]} if len(keys) == 1 else {key: key for key in keys})
+        self.shapes = {name: tuple(shapes[key]) for name, key in self.keys.items()}
+        self.types = {name: types[key] for name, key in self.keys.items()}
+
+    def _require_room(self, shapes: dict[str, Any], types: dict[str, Any]) -> None:
+        """Refuses shapes of more values than the files can have: memory is taken for them before they are read."""
+        factor = 1 if index_of(self.prefix).is_file() else _MOST_PACKED
+        room = factor * sum(file.stat().st_size for file in files_of(self.prefix))
+        for key, shape in shapes.items():
+            size = prod(shape) * (1 if types[key] == tf.string else max(types[key].size or 1, 1))
+            room -= size
+            if room < 0 or any(dimension < 0 for dimension in shape):
+                problem = ValueError(f"{shown(key)} has the shape {shown(list(shape))}, for which they are too small")
+                raise self.unreadable(problem)
+
+    def read(self, name: str) -> Any:
+        """The value of a variable, an array, or bytes for a string.
+
+        Raises:
+            CheckpointError: it is damaged, as its checksum tells, or cut off.
+        """
+        return self._read(self.keys[name])
+
+    def unreadable(self, error: Exception, key: str = "") -> CheckpointError:
+        """The error for files that TensorFlow's reader fails on; ``key`` is that of what it was to read."""
+        reason = " ".join(str(error).split())
+        for path in (self.prefix, Path(self.path)):  # either may be in a temporary folder
+            reason = reason.replace(str(path), self.prefix.name)
+        name = self.prefix.name
+        what = f"{name}: {shown(key)[1:-1]} cannot be read" if key else f"the checkpoint {name} cannot be opened"
+        return CheckpointError(f"{what}: its files are damaged or cut short, get them again\n({reason[:200]})")
+
+    def _read(self, key: str) -> Any:
+        try:
+            return self._reader.get_tensor(key)
+        except READ_ERRORS as error:
+            raise self.unreadable(error, key) from error
+
+    def _by_name(self, keys: list[str]) -> dict[str, list[str]]:
+        names = self._names_of_objects() if self.object_based else {}
+        found: dict[str, list[str]] = defaultdict(list)
+        for key in sorted(keys):
+            if key != _OBJECT_GRAPH:
+                found[names.get(key, key).removesuffix(":0")].append(key)
+        return found
+
+    def _names_of_objects(self) -> dict[str, str]:
+        """The name that each variable had, by its key."""
+        content = self._read(_OBJECT_GRAPH)
+        try:
+            graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(content)
+        except READ_ERRORS as error:
+            raise self.unreadable(error, _OBJECT_GRAPH) from error
+        return {
+            attribute.checkpoint_key: attribute.full_name
+            for node in graph.nodes
+            for attribute in node.attributes
+            if attribute.full_name
+        }
+
+    def _openable(self) -> str:
+        """The path for TensorFlow: one of links where the real one would be taken for a pattern, or is not UTF-8."""
+        if _is_plain(str(self.prefix)):
+            return str(self.prefix)
+        self._links = tempfile.TemporaryDirectory(prefix="nasexport-")
+        target = Path(self._links.name) / "checkpoint"
+        if not _is_plain(self._links.name):
+            raise CheckpointError(
+                f"{self.prefix} has a character that TensorFlow takes for a pattern, as has {target.parent.parent},\n"
+                f"where a link to it could be: rename it, or set TMPDIR to another folder"
+            )
+        for file in files_of(self.prefix):
+            target.with_name(target.name + file.name[len(self.prefix.name) :]).symlink_to(file.absolute())
+        return str(target)
+
+
+def _is_plain(path: str) -> bool:
+    """Whether TensorFlow takes a path for what it is."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return not _PATTERN & set(path)
