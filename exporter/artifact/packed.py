@@ -7,10 +7,8 @@ from pathlib import Path, PurePosixPath
 from exporter.artifact import folder as artifact
 from exporter.artifact.metadata import METADATA_FILE
 from exporter.errors import ArtifactError, NasexportError
-from exporter.files import archive, temporary
+from exporter.files import archive, signatures, temporary
 from exporter.models import formats
-
-_GZIP_MAGIC = b"\x1f\x8b"
 
 
 @contextlib.contextmanager
@@ -18,8 +16,8 @@ def opened(path: Path) -> Iterator[Path]:
     """The folder of the artifact that ``path`` means, unpacked for the time of the ``with`` block where it is packed.
 
     Args:
-        path: the artifact's folder, or a ``.tar.gz`` of it, by whatever name: the hub served them without one. Its
-            members lie at the root of the archive, or below one folder there.
+        path: the artifact's folder, or a ``.tar.gz`` or other archive of it, by whatever name: the hub served them
+            without one. Its members lie at the root of the archive, or below one folder there.
 
     Raises:
         ArtifactError: the archive is damaged, hostile, or holds no artifact. What the folder is stays unlooked at.
@@ -27,7 +25,7 @@ def opened(path: Path) -> Iterator[Path]:
     if not path.is_file():
         yield path
         return
-    _require_gzip(path)
+    _require_archive(path)
     with temporary.folder() as folder:
         archive.unpack(path, folder, ARTIFACT)
         root = _root(path, folder)
@@ -38,13 +36,13 @@ def opened(path: Path) -> Iterator[Path]:
             raise type(error)(str(error).replace(str(root), str(path))) from error
 
 
-def _require_gzip(path: Path) -> None:
+def _require_archive(path: Path) -> None:
     try:
         with open(path, "rb") as file:
-            magic = file.read(len(_GZIP_MAGIC))
+            kind = signatures.archive_kind(file)
     except OSError as error:
         raise ArtifactError(f"cannot read {path}: {error.strerror}") from error
-    if magic != _GZIP_MAGIC and not archive.is_archive(path):
+    if kind is None and not archive.is_archive(path):
         raise ArtifactError(f"{path} is a file, and no .tar.gz: expected the folder of an artifact, or a .tar.gz of it")
 
 

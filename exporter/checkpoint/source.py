@@ -1,31 +1,35 @@
 """From what a user points at to a checkpoint on disk, and what can be said of where it came from."""
 
 import contextlib
-import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from exporter.checkpoint.files import (
+    are_all,
+    checkpoints_below,
+    data_files_of,
+    files_of,
+    index_of,
+    is_checkpoint_file,
+    is_clutter,
+    is_table,
+    prefix_of,
+)
+from exporter.checkpoint.state_file import named_checkpoint
 from exporter.errors import NOT_DONE, CacheError, CheckpointError
-from exporter.files import archive, temporary
+from exporter.files import archive, hashing, signatures, temporary
 from exporter.files.archive import Contents
-from exporter.files.hashing import sha256
+from exporter.validation import shown as quoted
 
-_DATA_FILE = re.compile(r"(?P<prefix>.+)\.data-\d{5}-of-(?P<shards>\d{5})")
-_STATE_ENTRY = re.compile(r'^\s*model_checkpoint_path:\s*"(?P<path>[^"]*)"', re.MULTILINE)
-
-
-def is_checkpoint_file(name: str) -> bool:
-    """Whether a file name is one that a checkpoint consists of: ``*.index``, ``*.data-*-of-*`` or ``checkpoint``."""
-    return name == "checkpoint" or name.endswith(".index") or ".data-" in name
-
+_EXPECTED = "expected a checkpoint prefix (model.ckpt), one of its files, a folder that holds one, or a .tar.gz"
 
 #: What an archive is unpacked for here.
 CHECKPOINT = Contents(
     noun="checkpoint",
     expected="a model.ckpt.index and its data file",
-    wants=lambda path: is_checkpoint_file(path.name),
+    wants=is_checkpoint_file,
     invalid=CheckpointError,
     disk_error=CacheError,
 )
@@ -53,111 +57,127 @@ class Source:
 
 
 @contextlib.contextmanager
-def opened(path: Path, scratch: Path | None = None) -> Iterator[Source]:
+def opened(path: Path, scratch: Path | None = None, *, copied: bool = False) -> Iterator[Source]:
     """The checkpoint that ``path`` means, unpacked for the time of the ``with`` block where it is an archive.
+
+    The hashes of an archive and its files are those of the bytes that are unpacked.
 
     Args:
         path: a checkpoint prefix, one of its files (``.index``, ``.data-00000-of-00001``, ``checkpoint``), a folder
-            that holds one, or a ``.tar.gz``.
+            that holds one, or an archive, by whatever name: see `exporter.files.archive.unpack`.
         scratch: where to unpack, by default where temporary files go.
+        copied: whether to copy the files of one that is no archive, too, so that the hashes are those of bytes that
+            nobody changes afterwards.
 
     Raises:
         CheckpointError: there is no checkpoint, or not a whole one.
     """
-    if not (archive.is_archive(path) and path.is_file()):
-        yield described(find_prefix(path))
-        return
-    with temporary.folder(scratch) as folder:
-        archive.unpack(path, folder, CHECKPOINT)
-        yield described(find_prefix(folder, shown_as=path), path.name, sha256(path))
+    with contextlib.ExitStack() as stack:
+        with _readable(path):
+            if not _is_archive(path) and not copied:
+                source = described(find_prefix(path))
+            else:
+                folder = stack.enter_context(temporary.folder(scratch))
+                source = _unpacked(path, folder) if _is_archive(path) else _copied(find_prefix(path), folder)
+        yield source
+
+
+def _unpacked(path: Path, folder: Path) -> Source:
+    unpacked = archive.unpack(path, folder, CHECKPOINT)
+    prefix = find_prefix(folder, shown_as=path)
+    files = {file.name: unpacked.files[file.relative_to(folder).as_posix()] for file in files_of(prefix)}
+    return Source(prefix, path.name, unpacked.sha256, files)
+
+
+def _copied(prefix: Path, folder: Path) -> Source:
+    files = {file.name: hashing.copied(file, folder / file.name) for file in files_of(prefix)}
+    return Source(folder / prefix.name, files=files)
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(f"cannot read {error.filename or path}: {error.strerror or error}") from error
+
+
+def _is_archive(path: Path) -> bool:
+    """Whether a path means an archive, by its content; what only has the name of one is refused as one later."""
+    if not path.is_file() or path.name == "checkpoint" or prefix_of(path) != path or is_table(path):
+        return False
+    with open(path, "rb") as file:
+        return signatures.archive_kind(file) is not None or archive.is_archive(path)
 
 
 def find_prefix(path: Path, shown_as: Path | None = None) -> Path:
     """The checkpoint prefix that ``path`` means; see `opened` for what it may be, archives aside.
+
+    Args:
+        shown_as: the archive that the folder ``path`` was unpacked from, whose name messages have.
 
     Raises:
         CheckpointError: there is none, several, or one without all of its files.
     """
     shown = shown_as or path
     if path.is_dir():
-        prefix = _prefix_in_folder(path, shown)
-    elif path.name == "checkpoint" and path.is_file():
-        prefix = _prefix_of_state(path)
-    elif match := _DATA_FILE.fullmatch(path.name):
-        prefix = path.with_name(match["prefix"])
+        prefix = _prefix_in_folder(path, shown, inside=path if shown_as else None)
+    elif path.name == "checkpoint" and path.is_file() and not is_table(path):
+        prefix = named_checkpoint(path, str(path))
     else:
-        prefix = path.with_name(path.name.removesuffix(".index"))
-    index = _index(prefix)
-    data = _data_files(prefix)
-    if not index.is_file():
+        prefix = prefix_of(path)
+    data = data_files_of(prefix)
+    if not index_of(prefix).is_file():
         if data:
-            raise CheckpointError(f"{shown} has a data file but no {index.name} beside it: a checkpoint needs both")
-        raise CheckpointError(_nothing_there(path), status=None if path.exists() else NOT_DONE)
+            raise CheckpointError(
+                f"{shown} has a data file but no {index_of(prefix).name} beside it: a checkpoint needs both"
+            )
+        if not (prefix.is_file() and is_table(prefix)):
+            raise CheckpointError(_nothing_there(path), status=None if path.exists() else NOT_DONE)
+        return prefix
     if not data:
         raise CheckpointError(
-            f"{shown} has {index.name} but no data file ({prefix.name}.data-00000-of-00001) beside it"
+            f"{shown} has {index_of(prefix).name} but no data file ({prefix.name}.data-00000-of-00001) beside it"
         )
-    shards = {match["shards"] for file in data if (match := _DATA_FILE.fullmatch(file.name))}
-    if len(shards) != 1 or len(data) != int(next(iter(shards))):
+    if not are_all(data):
         raise CheckpointError(f"{shown} has {len(data)} data files, not the number that their names call for")
     return prefix
 
 
 def _nothing_there(path: Path) -> str:
-    expected = "expected a checkpoint prefix (model.ckpt), one of its files, a folder that holds one, or a .tar.gz"
     if path.is_file():
-        return f"{path} is a file, but not one of a checkpoint: {expected}"
-    return f"there is no checkpoint at {path}: {expected}"
+        return f"{path} is a file, but not one of a checkpoint: it is {signatures.described(path)};\n{_EXPECTED}"
+    found = checkpoints_below(path.parent) if path.parent.is_dir() else []
+    near = [prefix for prefix in found if prefix.name.startswith(path.name) and prefix.parent == path.parent]
+    hint = f" (there is {_name(Path(near[0].name))})" if near else ""
+    return f"there is no checkpoint at {path}{hint}: {_EXPECTED}"
 
 
-def _prefix_in_folder(folder: Path, shown: Path) -> Path:
-    indices = sorted(folder.rglob("*.index"))
-    if len(indices) == 1:
-        return _without_suffix(indices[0])
-    states = [state for state in folder.rglob("checkpoint") if state.is_file()]
-    if len(indices) > 1 and len(states) == 1:
-        return _prefix_of_state(states[0])
-    if indices:
-        names = ", ".join(str(_without_suffix(index).relative_to(folder)) for index in indices[:4])
-        raise CheckpointError(f"{shown} holds {len(indices)} checkpoints ({names}): name the one that is meant")
-    data = sorted(folder.rglob("*.data-?????-of-?????"))
-    if data:
-        raise CheckpointError(f"{shown} holds {data[0].name} but no .index file: a checkpoint needs both")
+def _prefix_in_folder(folder: Path, shown: Path, inside: Path | None) -> Path:
+    found = checkpoints_below(folder)
+    if len(found) == 1:
+        return found[0]
+    files = [file for file in sorted(folder.rglob("*")) if file.is_file() and not is_clutter(file.relative_to(folder))]
+    states = [file for file in files if file.name == "checkpoint" and file not in found]
+    if len(found) > 1 and len(states) == 1:
+        return named_checkpoint(states[0], f"{shown}: {_name(states[0].relative_to(folder))}", inside)
+    if found:
+        names = ", ".join(_name(prefix.relative_to(folder)) for prefix in found[:4])
+        raise CheckpointError(f"{shown} holds {len(found)} checkpoints ({names}): name the one that is meant")
+    if indices := [file for file in files if file.name.endswith(".index")]:
+        index = indices[0].relative_to(folder)
+        wanted = f"{_name(Path(index.stem))}.data-00000-of-00001"
+        raise CheckpointError(f"{shown} has {_name(index)} but no data file ({wanted}) beside it")
+    if data := [file for file in files if prefix_of(file) != file]:
+        raise CheckpointError(f"{shown} holds {_name(Path(data[0].name))} but no .index file: a checkpoint needs both")
     raise CheckpointError(f"{shown} is a folder without a checkpoint: expected a model.ckpt.index and its data file")
 
 
-def _prefix_of_state(state: Path) -> Path:
-    """The latest checkpoint that a ``checkpoint`` file names; its folder may have moved since it was written."""
-    try:
-        match = _STATE_ENTRY.search(state.read_text(encoding="utf-8"))
-    except UnicodeDecodeError:
-        match = None
-    if not match:
-        raise CheckpointError(f'{state} names no checkpoint: expected a line model_checkpoint_path: "…"')
-    named = Path(match["path"])
-    candidates = [state.parent / named, state.parent / named.name]
-    for prefix in candidates:
-        if _index(prefix).is_file() or _data_files(prefix):
-            return prefix
-    raise CheckpointError(f"{state} names the checkpoint {match['path']}, which is neither there nor beside it")
+def _name(path: Path) -> str:
+    """A name that was found, for a message."""
+    return quoted(str(path))[1:-1]
 
 
 def described(prefix: Path, archive_name: str | None = None, archive_sha256: str | None = None) -> Source:
     """The checkpoint at ``prefix`` with its files' hashes, and the archive that it came out of, if any."""
-    files = {file.name: sha256(file) for file in (_index(prefix), *_data_files(prefix))}
-    return Source(prefix, archive_name, archive_sha256, files)
-
-
-def _index(prefix: Path) -> Path:
-    return prefix.with_name(prefix.name + ".index")
-
-
-def _without_suffix(index: Path) -> Path:
-    return index.with_name(index.name.removesuffix(".index"))
-
-
-def _data_files(prefix: Path) -> list[Path]:
-    if not prefix.parent.is_dir():
-        return []
-    matches = ((file, _DATA_FILE.fullmatch(file.name)) for file in sorted(prefix.parent.iterdir()))
-    return [file for file, match in matches if match and match["prefix"] == prefix.name]
+    return Source(prefix, archive_name, archive_sha256, {file.name: hashing.sha256(file) for file in files_of(prefix)})

@@ -1,8 +1,8 @@
 """Finds in the cache what is wanted of it, its bytes checked before anybody uses them."""
 
-from pathlib import Path
+from pathlib import PurePosixPath
 
-from exporter.checkpoint.source import is_checkpoint_file
+from exporter.checkpoint.files import is_checkpoint_file
 from exporter.fetch.cache import Cache, Entry, UnpackedRecord, read_record
 from exporter.fetch.lock import LockedArchive
 from exporter.files import hashing
@@ -45,7 +45,7 @@ def unpacked_is_sound(cache: Cache, locked: LockedArchive, sha256: str) -> bool:
     if files is None:
         return False
     files = {**files, **locked.files}
-    names = [name for name in files if is_checkpoint_file(Path(name).name)]
+    names = [name for name in files if is_checkpoint_file(PurePosixPath(name))]
     return bool(names) and all(
         (folder / name).is_file() and hashing.sha256(folder / name) == files[name] for name in names
     )

@@ -2,10 +2,10 @@
 
 import contextlib
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from exporter.checkpoint.source import is_checkpoint_file
+from exporter.checkpoint.files import is_checkpoint_file
 from exporter.errors import CacheError
 from exporter.fetch.cache import RECORD, Cache, Entry, UnpackedRecord, read_record
 from exporter.files import staging
@@ -63,7 +63,7 @@ def _fault_of_unpacked(folder: Path) -> str | None:
     if files is None:
         return f"it has no {RECORD}"
     for name, digest in files.items():
-        if is_checkpoint_file(Path(name).name):
+        if is_checkpoint_file(PurePosixPath(name)):
             found = sha256(folder / name) if (folder / name).is_file() else "that of no file"
             if found != digest:
                 return f"the sha256 of {name} is {found}"

@@ -39,7 +39,7 @@ def pin(
     entry = Fetching(config, locked, settings, listener, debug=debug).run()
     with temporary.folder() as folder:
         listener.note(f"unpacking {entry.path.name}")
-        files = unpack(entry.path, folder, locked)
+        files = unpack(entry.path, folder, locked, entry.sha256)
         inventory(config, folder, listener, debug=debug)
     pinned = dataclasses.replace(locked, size=entry.size, sha256=entry.sha256, files=files)
     # Several may be pinned at once, each into the same file.

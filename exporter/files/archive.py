@@ -1,23 +1,27 @@
-"""Unpacks chosen files of a ``.tar.gz``, and refuses whatever an archive may hold to do harm."""
+"""Unpacks chosen files of an archive, and refuses whatever one may hold to do harm."""
 
-import gzip
 import hashlib
-import tarfile
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from exporter.errors import NasexportError
+from exporter.files import signatures
+from exporter.files.decompression import DamagedError, Decompressed, Readable
 from exporter.files.hashing import CHUNK
+from exporter.files.members import Member, tar_members, zip_members
+from exporter.validation import shown
 
 #: The largest published archive unpacks to some 360 MB; a whole training run of that model leaves 1.5 GB.
 MAX_UNPACKED_BYTES = 4 * 2**30
 MAX_MEMBERS = 1000
+#: What file systems take, in bytes, for a path and each part of it.
+_MAX_PATH, _MAX_PART = 1000, 255
 
 
 def is_archive(path: Path) -> bool:
+    """Whether a name is that of a ``.tar.gz``; what a file is, `exporter.files.signatures.archive_kind` tells."""
     return path.name.endswith((".tar.gz", ".tgz"))
 
 
@@ -37,23 +41,35 @@ class Contents:
     disk_error: type[NasexportError]
 
 
-def unpack(archive: Path, folder: Path, contents: Contents) -> dict[str, str]:
+@dataclass(frozen=True)
+class Unpacked:
+    """What was in an archive: the sha256 of every regular file, by its path there, and that of the archive itself.
+
+    The hash of an archive is that of the very bytes that were unpacked.
+    """
+
+    files: dict[str, str]
+    sha256: str
+
+
+def unpack(archive: Path, folder: Path, contents: Contents) -> Unpacked:
     """Unpacks the files of ``archive`` that ``contents`` wants into the existing ``folder``, in their subfolders.
 
-    Other regular files are skipped. Nothing is ever written outside of ``folder``.
-
-    Returns:
-        The sha256 of every regular file in the archive, by its path there.
+    It may be a tar file, as such or compressed with gzip, bzip2 or xz, or a zip file, by whatever name. Other regular
+    files are skipped. Nothing is ever written outside of ``folder``.
 
     Raises:
         NasexportError: ``contents.invalid`` where the archive is damaged or truncated, holds nothing that is wanted,
             or holds what no published archive does: a link, a device, a sparse file, a path that leaves the folder, too
-            many or too large members. ``contents.disk_error`` where it cannot be read, or ``folder`` not be written.
+            many or too large members, or far more than its size. ``contents.disk_error`` where it cannot be read, or
+            ``folder`` not be written.
     """
-    hashes = _read(archive, folder, contents)
-    if not any(contents.wants(PurePosixPath(path)) for path in hashes):
-        raise contents.invalid(f"{archive} holds no {contents.noun}: expected {contents.expected} in it")
-    return hashes
+    unpacked = _read(archive, folder, contents)
+    if not any(contents.wants(PurePosixPath(path)) for path in unpacked.files):
+        raise contents.invalid(
+            f"{archive} holds no {contents.noun}: expected {contents.expected} in it, found {_listed(unpacked.files)}"
+        )
+    return unpacked
 
 
 def hashes(archive: Path, contents: Contents) -> dict[str, str]:
@@ -62,62 +78,119 @@ def hashes(archive: Path, contents: Contents) -> dict[str, str]:
     Raises:
         NasexportError: as `unpack` does.
     """
-    return _read(archive, None, contents)
+    return _read(archive, None, contents).files
 
 
-def _read(archive: Path, folder: Path | None, contents: Contents) -> dict[str, str]:
-    hashes: dict[str, str] = {}
+def _listed(names: dict[str, str]) -> str:
+    """Some of what is there, for a message."""
+    some = ", ".join(shown(name)[1:-1] for name in sorted(names)[:3])
+    return f"{some}{f' and {len(names) - 3} more' if len(names) > 3 else ''}" if names else "no file at all"
+
+
+def _read(archive: Path, folder: Path | None, contents: Contents) -> Unpacked:
+    kind: str | None = None
     try:
-        with gzip.open(archive) as content, tarfile.open(fileobj=content, mode="r|") as members:
-            total = 0
-            for count, member in enumerate(members, 1):
-                total += member.size
-                _refuse_hostile(archive, contents, member, count)
-                _refuse_excess(archive, contents, total)
-                if not member.isreg():
-                    continue
-                path = PurePosixPath(member.name)
-                if folder and contents.wants(path):
-                    target = folder.joinpath(*path.parts)
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    with open(target, "xb") as file:
-                        hashes[str(path)] = _copy(members.extractfile(member), file, member.size)
-                else:
-                    hashes[str(path)] = _copy(members.extractfile(member), None, member.size)
-            # A tar file ends before its gzip file does; the checksum of all that was read comes last.
-            while content.read(CHUNK):
-                total += CHUNK
-                _refuse_excess(archive, contents, total)
+        with open(archive, "rb") as file:
+            kind = signatures.archive_kind(file)
+            if kind is None:
+                raise contents.invalid(
+                    f"{archive} is no archive but {signatures.described(archive)}: expected a .tar.gz, or another "
+                    f"tar or zip file"
+                )
+            file.seek(0)
+            return _read_open(archive, file, kind, folder, contents)
     except FileExistsError as error:
         raise contents.invalid(
             f"{archive} holds {Path(error.filename).name} twice: this is no published archive"
         ) from error
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise contents.disk_error(
-                f"cannot unpack {archive}{f' to {folder}' if folder else ''}: {error.strerror}"
-            ) from error
+    except (DamagedError, EOFError) as error:
         raise contents.invalid(
-            f"{archive} is not a whole .tar.gz archive ({error}): it is damaged or cut short, get it again"
+            f"{archive} is not a whole {kind} archive ({' '.join(str(error).split())[:200]}): "
+            f"it is damaged or cut short, get it again"
         ) from error
-    return hashes
+    except OSError as error:
+        into = f" into {folder.parent}" if folder else ""
+        raise contents.disk_error(f"cannot unpack {archive}{into}: {error.strerror or error}") from error
 
 
-def _refuse_hostile(archive: Path, contents: Contents, member: tarfile.TarInfo, count: int) -> None:
-    path = PurePosixPath(member.name)
+def _read_open(archive: Path, file: IO[bytes], kind: str, folder: Path | None, contents: Contents) -> Unpacked:
+    found: dict[str, str] = {}
+    total = 0
+    hashed = _Hashed(file)
+    content: Readable
+    members: Iterator[Member]
+    if kind == "zip":
+        # Its directory comes last, so that it is not read in one go: what was hashed is read once more.
+        hashed.finish()
+        content, members = hashed, zip_members(file)
+    else:
+        content = hashed if kind == "tar" else Decompressed(hashed, kind)
+        members = tar_members(content)
+    for count, member in enumerate(members, 1):
+        total += member.size
+        _refuse_hostile(archive, contents, member, count)
+        _refuse_excess(archive, contents, total)
+        if member.content is None:
+            continue
+        path = PurePosixPath(member.name)
+        if folder and contents.wants(path):
+            target = folder.joinpath(*path.parts)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with open(target, "xb") as unpacked:
+                found[str(path)] = _copy(member.content, unpacked, member.size)
+        else:
+            found[str(path)] = _copy(member.content, None, member.size)
+    # A tar file ends before its compressed file does; the checksum of all that was read comes last.
+    while rest := content.read(CHUNK):
+        total += len(rest)
+        _refuse_excess(archive, contents, total)
+    return Unpacked(found, hashed.finish())
+
+
+class _Hashed:
+    """A file that is hashed as it is read, from its start to its end."""
+
+    def __init__(self, file: IO[bytes]):
+        self._file, self._digest, self._ended = file, hashlib.sha256(), False
+
+    def read(self, size: int) -> bytes:
+        piece = b"" if self._ended else self._file.read(size)
+        self._ended = not piece
+        self._digest.update(piece)
+        return piece
+
+    def finish(self) -> str:
+        """Reads what is left; the hash of all."""
+        while self.read(CHUNK):
+            pass
+        return self._digest.hexdigest()
+
+
+def _refuse_hostile(archive: Path, contents: Contents, member: Member, count: int) -> None:
+    name = member.name
+    path = PurePosixPath(name)
     problem = None
-    if path.is_absolute() or ".." in path.parts or "\\" in member.name or ":" in member.name:
-        problem = f"has a member with the path {member.name!r}, which leads out of its folder"
-    elif not (member.isreg() or member.isdir()):
-        problem = f"has {member.name!r}, which is a link or a device"
-    elif member.issparse():
-        problem = f"has {member.name!r}, a sparse file of {member.size:,} bytes"
+    if not _is_name(name):
+        problem = f"has a member whose name no file should have, {shown(name)}"
+    elif path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
+        problem = f"has a member with the path {shown(name)}, which leads out of its folder"
+    elif member.problem:
+        problem = f"has {shown(name)}, which is {member.problem}"
     elif count > MAX_MEMBERS:
         problem = f"has more than {MAX_MEMBERS} members"
     if problem:
         raise contents.invalid(
             f"{archive} {problem}: an archive of one {contents.noun} has plain files only; nothing was unpacked"
         )
+
+
+def _is_name(name: str) -> bool:
+    """Whether a file system and UTF-8 take it."""
+    try:
+        parts = [len(part) for part in name.encode().split(b"/")]
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in name and len(name) <= _MAX_PATH and max(parts) <= _MAX_PART
 
 
 def _refuse_excess(archive: Path, contents: Contents, total: int) -> None:
@@ -127,9 +200,8 @@ def _refuse_excess(archive: Path, contents: Contents, total: int) -> None:
         )
 
 
-def _copy(content: IO[bytes] | None, target: IO[bytes] | None, size: int) -> str:
+def _copy(content: Readable, target: IO[bytes] | None, size: int) -> str:
     """Copies ``size`` bytes, or only reads them; their sha256."""
-    assert content is not None
     digest, left = hashlib.sha256(), size
     while left:
         chunk = content.read(min(CHUNK, left))

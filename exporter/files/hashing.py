@@ -26,6 +26,16 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def copied(path: Path, target: Path) -> str:
+    """The sha256 of a file, in hexadecimal, whose bytes are written to ``target`` as they are hashed."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file, open(target, "xb") as copy:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+            copy.write(chunk)
+    return digest.hexdigest()
+
+
 class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One file of a release: its path there, with slashes, its size in bytes, and its sha256 in hexadecimal."""
 

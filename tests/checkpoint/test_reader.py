@@ -2,14 +2,20 @@
 
 import json
 import shutil
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from exporter.checkpoint.jobs import LeftOut
 from exporter.checkpoint.names import AVERAGE, MARKER, map_names
+from exporter.checkpoint.stored import Stored
 from exporter.errors import CheckpointError
 from exporter.models.config import model
 from exporter.models.variables import all_variables, variables
@@ -19,6 +25,8 @@ from tests.support.command import Command, artifact_folder, files_below, refusal
 Tensors = dict[str, Any]
 KERNEL = "cell_0/1x1/weights"
 STATISTIC = "cell_0/beginning_bn/moving_variance"
+DATA = ".data-00000-of-00001"
+SEPARABLE = "cell_0/comb_iter_0/left/separable_5x5_1"
 
 
 @pytest.fixture(scope="module")
@@ -74,14 +82,31 @@ def test_an_artifact_holds_the_values_of_the_checkpoint(tiny: Path, tiny_artifac
             assert values[spec.name].tobytes() == tensors[spec.name].tobytes(), spec.name
 
 
-def test_unexpected_variables_are_left_out_with_a_warning(
+def test_what_is_not_of_the_network_is_left_out_and_counted(
     cli: Command, tiny: Path, tmp_path: Path, tensors: Tensors
 ) -> None:
-    prefix = bundles.write(tmp_path / "model.ckpt", {**tensors, "beta1_power": np.float32(0.9), "mystery": np.ones(3)})
-    artifact, said = _built(cli, tiny, prefix, tmp_path / "out")
-    assert "nasexport: warning: model.ckpt holds 2 variables that the model does not know" in said
-    assert "beta1_power, mystery" in said
+    """Training state in silence, what nothing is known of with a warning; names below a scope, as tensors' names."""
+    more = {
+        "beta1_power": np.float32(0.9),
+        "global_step": np.int64(7),
+        f"{KERNEL}/Adam": tensors[KERNEL],
+        f"{KERNEL}/Adafactor": tensors[KERNEL][0, 0, 0],
+        f"{KERNEL}{AVERAGE}": tensors[KERNEL],
+        "mystery": np.ones(3),
+        "other": np.ones(4),
+        "table": np.array([b"one", b"two"]),
+    }
+    named = {f"{name}:0" if name == MARKER else f"module/{name}:0": value for name, value in (tensors | more).items()}
+    artifact, said = _built(cli, tiny, bundles.write(tmp_path / "model.ckpt", named), tmp_path / "out")
+    assert "nasexport: warning: model.ckpt holds 3 variables that the model does not know" in said
+    assert "module/mystery, module/other, module/table" in said
+    assert "warning: model.ckpt has averages for some trained variables" in said
+    assert said.count("warning") == 2
     assert not {"beta1_power", "mystery"} & set(bundles.values_of(artifact))
+    facts = _metadata(artifact)["source"]
+    counts = {"auxiliary_head": 12, "last_values": 1, "slots": 2, "counters": 2, "unknown": 3}
+    assert (facts["scope"], facts["left_out"]) == ("module/", counts)
+    assert facts["synthetic"] == {"layout": "plain", "model": "tiny_nasnet", "seed": 0}
 
 
 def _without(tensors: Tensors, name: str) -> Tensors:
@@ -110,6 +135,26 @@ WRONG: dict[str, tuple[Callable[[Tensors], Tensors], tuple[str, ...]]] = {
         lambda held: {**held, KERNEL + AVERAGE: np.full_like(held[KERNEL], np.nan)},
         (KERNEL + AVERAGE, "not finite"),
     ),
+    "biases that change the network": (
+        lambda held: {**held, f"{SEPARABLE}/biases": np.ones(8, np.float32)},
+        (f"{SEPARABLE}/biases", "tiny_nasnet", "another network"),
+    ),
+    "a cell too many": (
+        lambda held: {**held, "cell_3/1x1/weights": held[KERNEL], "cell_3/1x1/biases": held[KERNEL]},
+        ("cell_3/1x1/biases and 1 more", "another network"),
+    ),
+    "two networks": (
+        lambda held: held | {f"teacher/{name}": value for name, value in held.items()},
+        ("2 times", "at its root and below 'teacher/'"),
+    ),
+    "the same name twice": (
+        lambda held: {**held, f"{KERNEL}:0": held[KERNEL]},
+        (f"{KERNEL} 2 times", f"{KERNEL}:0"),
+    ),
+    "averages elsewhere": (
+        lambda held: {**held, f"train/{KERNEL}{AVERAGE}": held[KERNEL]},
+        (f"train/{KERNEL}{AVERAGE}", "below another scope"),
+    ),
     "nothing": (lambda held: {"nothing": np.zeros(3)}, ("lacks conv0/weights", "no model that nasexport knows")),
     "damaged marker": (lambda held: {**held, MARKER: np.array(b"{not JSON")}, (MARKER,)),
 }
@@ -126,22 +171,120 @@ def test_a_wrong_checkpoint_is_refused(own_cli: Command, tiny: Path, tensors: Te
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "flipped"])
-@pytest.mark.parametrize("suffix", [".data-00000-of-00001", ".index"])
+@pytest.mark.parametrize(
+    ("suffix", "damaged"), [(DATA, KERNEL), (DATA, "aux_1/aux_logits/FC/weights"), (".index", KERNEL)]
+)
 def test_a_damaged_checkpoint_is_refused(
-    own_cli: Command, tiny: Path, tiny_checkpoint: Path, tensors: Tensors, suffix: str, damage: str
+    own_cli: Command, tiny: Path, tiny_checkpoint: Path, tensors: Tensors, suffix: str, damaged: str, damage: str
 ) -> None:
     folder = own_cli.folder / "checkpoint"
     shutil.copytree(tiny_checkpoint.parent, folder)
     file = folder / f"model.ckpt{suffix}"
     content = bytearray(file.read_bytes())
-    # What nobody asks for (the auxiliary head) may be damaged, so the bit is one of a kernel that is exported.
-    position = len(content) // 2 if suffix == ".index" else content.index(tensors[KERNEL].tobytes())
+    # What is not exported is damaged, too: a bit of the auxiliary head.
+    position = len(content) // 2 if suffix == ".index" else content.index(tensors[damaged].tobytes())
     content[position] ^= 0x10
     file.write_bytes({"cut": file.read_bytes()[:position], "empty": b"", "flipped": bytes(content)}[damage])
     message = refusal(own_cli("build", tiny, "--checkpoint", folder, "--no-verify", "--output", "out"))
     assert "model.ckpt" in message
     assert "damaged or cut short" in message
     assert files_below(own_cli.cwd) == []
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, bytes], Tensors]:
+    """A checkpoint of a few values of each kind, its files, and what it holds."""
+    tensors = {
+        "conv0/weights": np.arange(54, dtype=np.float32).reshape(3, 3, 3, 2),
+        "global_step": np.int64(7),
+        "half": np.ones(3, np.float16),
+        "names": np.array([b"one", b"", b"three" * 20]),
+        "none": np.zeros((0, 3), np.float32),
+        "aux_1/FC/weights": np.full((7, 5), 0.5, np.float64),
+        "true": np.array([True, False]),
+    }
+    prefix = bundles.write(tmp_path_factory.mktemp("small") / "model.ckpt", tensors)
+    return prefix, {file.name: file.read_bytes() for file in prefix.parent.iterdir()}, tensors
+
+
+def test_a_shape_that_the_files_cannot_have_takes_no_memory(tmp_path: Path) -> None:
+    prefix = bundles.write(tmp_path / "model.ckpt", {"large": np.zeros((1000, 1000), np.float32)})
+    data = bundles.data_file(prefix)
+    data.write_bytes(data.read_bytes()[:1000])
+    with pytest.raises(CheckpointError) as caught:
+        Stored(prefix)
+    assert "'large' has the shape [1000, 1000], for which they are too small" in str(caught.value)
+
+
+def _require_short(message: str) -> None:
+    assert 1 <= len(message.splitlines()) <= 2 and len(message.encode()) < 1000
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_a_changed_byte_is_noticed_wherever_it_is(
+    tmp_path_factory: pytest.TempPathFactory, small: tuple[Path, dict[str, bytes], Tensors], data: st.DataObject
+) -> None:
+    _, files, tensors = small
+    name = data.draw(st.sampled_from(sorted(files)))
+    position = data.draw(st.integers(0, len(files[name]) - 1))
+    changed = bytearray(files[name])
+    changed[position] ^= data.draw(st.integers(1, 255))
+    folder = tmp_path_factory.mktemp("changed")
+    for each, content in files.items():
+        (folder / each).write_bytes(changed if each == name else content)
+    try:
+        stored = Stored(folder / "model.ckpt")
+        found = {key: stored.read(key) for key in stored.keys}
+    except CheckpointError as error:
+        _require_short(str(error))
+        return
+    # Of the index, 13 bytes that no reader looks at come before the last block, and some at its end say where they are.
+    assert name.endswith(".index") and len(changed) - position < 150
+    assert found.keys() == tensors.keys()
+    assert all(np.array_equal(found[key], value) for key, value in tensors.items())
+
+
+@pytest.mark.parametrize("format_", ["V1", "V1 in an archive", "object-based", "folder of patterns"])
+def test_other_formats_and_places_give_the_same_values(
+    own_cli: Command, tiny: Path, tiny_artifacts: Path, tensors: Tensors, format_: str
+) -> None:
+    artifact = artifact_folder(tiny_artifacts, "tiny_nasnet", "feature_vector", 4)
+    folder = own_cli.cwd / "run [1] \\x*"
+    folder.mkdir()
+    prefix = folder / "mo[d]el.ckpt"
+    if format_ == "object-based":
+        prefix = artifact / "variables" / "variables"
+    elif format_ == "folder of patterns":
+        shutil.copytree(
+            bundles.write(own_cli.folder / "made" / "model.ckpt", tensors).parent, folder, dirs_exist_ok=True
+        )
+        for file in list(folder.iterdir()):
+            file.rename(folder / file.name.replace("model", "mo[d]el"))
+    else:
+        names = sorted(tensors)
+        values = [tf.convert_to_tensor(tensors[name]) for name in names]
+        tf.raw_ops.Save(filename=str(own_cli.folder / "model.ckpt"), tensor_names=names, data=values)
+        (own_cli.folder / "model.ckpt").rename(prefix)
+        if format_ == "V1 in an archive":
+            with tarfile.open(own_cli.cwd / "old.tar.gz", "w:gz") as tar:
+                tar.add(prefix, arcname="old.ckpt")
+            prefix = own_cli.cwd / "old.tar.gz"
+    built, said = _built(own_cli, tiny, prefix, own_cli.cwd / "out")
+    assert "warning" not in said
+    expected, found = bundles.values_of(artifact), bundles.values_of(built)
+    assert found.keys() == expected.keys()
+    assert all(np.array_equal(found[name], value) for name, value in expected.items())
+    if format_ == "V1":  # TensorFlow's own Saver reads it, too
+        record = ("reference", "record", tiny, "--output", "record.npz", "--checkpoint", prefix)
+        assert succeeded(own_cli(*record)).stdout == "record.npz\n"
+
+
+def test_an_object_based_checkpoint_of_another_network_is_named(own_cli: Command, tiny: Path) -> None:
+    made = tf.train.Checkpoint(layer=tf.Variable(np.ones((3, 4), np.float32), name="dense/kernel"), step=tf.Variable(1))
+    prefix = made.write(str(own_cli.folder / "model.ckpt"))
+    message = refusal(own_cli("build", tiny, "--checkpoint", prefix))
+    assert "lacks conv0/weights" in message and "object-based" in message and "dense/kernel" in message
 
 
 @pytest.mark.full
@@ -171,7 +314,7 @@ def test_averages_win_one_by_one() -> None:
     config = model("nasnet_mobile")
     specs = variables(config, "classification")
     shapes = {**_shapes("nasnet_mobile"), KERNEL + AVERAGE: (1, 1, 264, 44), STATISTIC + AVERAGE: (44,)}
-    mapping = map_names(config, specs, {**shapes, f"{KERNEL}/Momentum": (1,), "global_step": (), "other": ()})
+    mapping = map_names(config, specs, {**shapes, f"{KERNEL}/Momentum": (1,), "global_step": (), "other": (3,)})
     assert mapping.names[KERNEL] == KERNEL + AVERAGE
     assert mapping.names[STATISTIC] == STATISTIC + AVERAGE
     assert mapping.names["conv0/weights"] == "conv0/weights"
@@ -179,4 +322,5 @@ def test_averages_win_one_by_one() -> None:
     assert mapping.unaveraged == sum(spec.trainable for spec in specs) - 1
     assert mapping.unexpected == ("other",)
     # The auxiliary head's twelve, two plain values with an average, one slot, one counter.
-    assert mapping.left_out == 12 + 2 + 1 + 1
+    assert mapping.left_out == LeftOut(auxiliary_head=12, last_values=2, slots=1, counters=1, unknown=1)
+    assert mapping.left_out.count == 12 + 2 + 1 + 1 + 1

@@ -4,11 +4,13 @@ import hashlib
 import shutil
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from exporter.checkpoint import source
 from exporter.errors import CheckpointError
+from exporter.files import archive
 from tests.support.command import Command, files_below, refusal, succeeded
 
 DATA = "model.ckpt.data-00000-of-00001"
@@ -156,6 +158,73 @@ def test_an_archive_is_unpacked_for_as_long_as_it_is_open(tmp_path: Path) -> Non
         assert set(opened.files) == {"model.ckpt.index", DATA}
         assert str(tmp_path) not in str(opened.provenance())
     assert not opened.prefix.parent.exists()
+
+
+def test_the_hash_of_an_archive_is_that_of_what_was_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another file takes its place meanwhile."""
+    _checkpoint(tmp_path / "inside")
+    path, other = tmp_path / "published.tar.gz", tmp_path / "other.tar.gz"
+    for archive_ in (path, other):
+        with tarfile.open(archive_, "w:gz") as tar:
+            tar.add(tmp_path / "inside", arcname=".")
+        (tmp_path / "inside" / DATA).write_bytes(b"other data")
+    before = hashlib.sha256(path.read_bytes()).hexdigest()
+    copy = archive._copy
+
+    def replacing(*args: Any) -> str:
+        if other.exists():
+            other.replace(path)
+        return copy(*args)
+
+    monkeypatch.setattr(archive, "_copy", replacing)
+    with source.opened(path) as opened:
+        assert opened.prefix.with_name(DATA).read_bytes() == b"data 0"
+        assert opened.archive_sha256 == before
+        assert opened.files[DATA] == hashlib.sha256(b"data 0").hexdigest()
+
+
+@pytest.mark.parametrize(
+    "name", ["model.ckpt", "mo[d]el.ckpt", "m o.ckpt-7", "größe", "a\\b", "x*y?", "{z}", "~", "a\nb"]
+)
+@pytest.mark.parametrize("folder", ["plain", "[a]", "b c", "d\\e", "**"])
+def test_characters_of_patterns_are_names(tmp_path: Path, folder: str, name: str) -> None:
+    prefix = _checkpoint(tmp_path / folder, name)
+    _checkpoint(tmp_path / "a", "model.ckpt")
+    for pointed_at in ("", ".index", ".data-00000-of-00001", ".meta"):
+        assert source.find_prefix(tmp_path / folder / f"{name}{pointed_at}") == prefix
+    assert source.find_prefix(tmp_path / folder) == prefix
+    (tmp_path / folder / f"{name}.data-00000-of-00001").unlink()
+    assert "no data file" in _refused(tmp_path / folder)
+
+
+def test_what_is_no_checkpoint_does_not_count_as_one(tmp_path: Path) -> None:
+    prefix = _checkpoint(tmp_path / "run")
+    for clutter in ("._model.ckpt.index", "images.index", ".DS_Store", "model.ckpt.meta", "graph.pbtxt"):
+        (tmp_path / "run" / clutter).write_bytes(b"x")
+    _checkpoint(tmp_path / "__MACOSX" / "run")
+    assert source.find_prefix(tmp_path) == prefix
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'model_checkpoint_path: "C:\\\\train\\\\model.ckpt"',
+        'model_checkpoint_path: "C:\\train\\model.ckpt"',
+        "model_checkpoint_path: '\\\\\\\\server\\\\runs\\\\model.ckpt'",
+        'model_checkpoint_path: "D:/train/model.ckpt"',
+        'model_checkpoint_path: "\\155odel.ckpt"',
+    ],
+)
+def test_a_state_file_of_another_system_is_read(tmp_path: Path, line: str) -> None:
+    prefix = _checkpoint(tmp_path)
+    _checkpoint(tmp_path, "model.ckpt-2")
+    (tmp_path / "checkpoint").write_text(f'{line}\nall_model_checkpoint_paths: "model.ckpt-2"\n', encoding="utf-8")
+    assert source.find_prefix(tmp_path) == prefix
+
+
+def test_what_is_meant_is_suggested(tmp_path: Path) -> None:
+    _checkpoint(tmp_path, "model.ckpt-500000")
+    assert "(there is model.ckpt-500000)" in _refused(tmp_path / "model.ckpt")
 
 
 @pytest.mark.parametrize("kind", ["prefix", "index", "data", "state", "folder", "archive"])

@@ -158,10 +158,14 @@ def test_a_huge_size_is_refused_before_anything_of_it_is_written(tmp_path: Path,
 def test_an_archive_without_a_checkpoint_is_refused(tmp_path: Path, inside: Path) -> None:
     path = _archive(tmp_path / "a.tar.gz", lambda tar: _add(tar, "README.md"))
     assert "holds no checkpoint" in _refused(path, inside)
+    assert "found README.md" in _refused(path, inside)
 
 
-def _not_gzip(whole: bytes) -> bytes:
-    return gzip.decompress(whole)
+def test_a_plain_tar_file_by_the_name_of_another_is_unpacked(tmp_path: Path, inside: Path) -> None:
+    path = _archive(tmp_path / "a.tar.gz", _whole)
+    path.write_bytes(gzip.decompress(path.read_bytes()))
+    archive.unpack(path, inside, CHECKPOINT)
+    assert {name: (inside / name).read_bytes() for name in CONTENT} == CONTENT
 
 
 DAMAGED: dict[str, Callable[[bytes], bytes]] = {
@@ -171,7 +175,6 @@ DAMAGED: dict[str, Callable[[bytes], bytes]] = {
     "half": lambda whole: whole[: len(whole) // 2],
     "no checksum": lambda whole: whole[:-8],
     "last byte missing": lambda whole: whole[:-1],
-    "not gzip": _not_gzip,
     "text": lambda whole: b"<html><body>404 Not Found</body></html>",
     "gzip of no tar": lambda whole: gzip.compress(b"hello" * 500),
     "gzip of nothing": lambda whole: gzip.compress(b""),
