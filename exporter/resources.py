@@ -12,8 +12,3 @@ def resource(name: str) -> Path:
     """
     inside = _PACKAGE / name
     return inside if inside.exists() else _PACKAGE.parent / name
-
-
-def is_installed() -> bool:
-    """Whether the package lies apart from its source, with its own copies of these files."""
-    return (_PACKAGE / "checkpoints.lock").exists()

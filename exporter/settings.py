@@ -17,15 +17,18 @@ CONFIG_VARIABLE = "NASEXPORT_CONFIG"
 #: The bounds of ``timeout``, in seconds, and the most of ``retries``.
 SHORTEST_TIMEOUT, LONGEST_TIMEOUT = 0.1, 86_400
 MOST_RETRIES = 1000
+#: The name of the lock file, in the package and in projects.
+LOCK_FILE = "checkpoints.lock"
 
 
 @dataclass(frozen=True)
 class Settings:
     """How to fetch archives. The command line fills it from its options, the environment and the configuration file.
 
-    ``cache_dir`` and ``lock_file`` are None for the platform's cache folder and the lock file that ships with the
-    package. ``mirrors`` are http, https or file URLs, or folders, tried in this order before the published address.
-    ``timeout`` is the time in seconds to wait for a server's first byte, in all, and then for its next ones;
+    ``cache_dir`` and ``lock_file`` are None for the platform's cache folder and the project's lock file, or the one
+    that ships with the package where there is none. ``mirrors`` are http, https or file URLs, or folders, tried in this
+    order before the published address. ``timeout`` is the time in seconds to wait for a server's first byte, in all,
+    and then for its next ones;
     ``retries`` the number of times that a transfer is retried. With ``frozen``, files that are not pinned are refused;
     with ``offline``, downloads are.
     """
@@ -46,7 +49,17 @@ class Settings:
     @property
     def lock(self) -> Path:
         """The lock file."""
-        return self.lock_file or resource("checkpoints.lock")
+        return self.lock_file or project_lock_file() or resource(LOCK_FILE)
+
+
+def project_lock_file() -> Path | None:
+    """``checkpoints.lock`` in the current folder or the nearest one above it that has one; None where none has."""
+    try:
+        here = Path.cwd()
+    except OSError:  # it was removed
+        return None
+    places = (folder / LOCK_FILE for folder in (here, *here.parents))
+    return next((place for place in places if os.path.isfile(place)), None)  # noqa: PTH113 - never raises
 
 
 _Seconds = (

@@ -27,7 +27,7 @@ from exporter.fetch.addresses import without_password
 from exporter.fetch.cache import Cache, Entry
 from exporter.fetch.cache_maintenance import size_below
 from exporter.fetch.lock import locked_archives
-from exporter.fetch.published import cached
+from exporter.fetch.published import cached, synthetic_archives
 from exporter.files import staging
 from exporter.models.config import model
 from exporter.processes import run
@@ -59,20 +59,25 @@ def fetch(debug: bool, names: tuple[str, ...], every: bool, settings: Settings, 
         for config in configs:
             listener.step(config.name)
             entries.append(fetch(config, settings, listener, debug=debug))
+    made_up = synthetic_archives(settings)
+    for entry in entries:
+        if entry.sha256 in made_up:
+            warn(f"{entry.name} is SYNTHETIC: it has made-up weights, and is not the published checkpoint")
     if as_json:
-        print_json([_entry_row(entry) for entry in entries])
+        print_json([_entry_row(entry, made_up) for entry in entries])
     else:
         for entry in entries:
             print_path(entry.path)
 
 
-def _entry_row(entry: Entry) -> dict[str, Any]:
+def _entry_row(entry: Entry, synthetic: set[str]) -> dict[str, Any]:
     return {
         "name": entry.name,
         "sha256": entry.sha256,
         "size": entry.size,
         "path": str(entry.path),
         **to_plain(entry.record),
+        "synthetic": entry.sha256 in synthetic,
     }
 
 
@@ -80,11 +85,23 @@ def _entry_row(entry: Entry) -> dict[str, Any]:
 @_models
 @_all
 @click.option("--update", is_flag=True, help="Also replace existing pins.")
+@click.option("--allow-synthetic", is_flag=True, help="Also pin synthetic archives, and mark them as such.")
 @fetching_options
 @json_option
 @click.pass_obj
-def lock(debug: bool, names: tuple[str, ...], every: bool, update: bool, settings: Settings, as_json: bool) -> None:
-    """Fetch archives, check their contents, and pin their sizes and hashes in checkpoints.lock."""
+def lock(
+    debug: bool,
+    names: tuple[str, ...],
+    every: bool,
+    update: bool,
+    allow_synthetic: bool,
+    settings: Settings,
+    as_json: bool,
+) -> None:
+    """Fetch archives, check their contents, and pin their sizes and hashes in checkpoints.lock.
+
+    That file is the one in the current folder or the nearest above it, or the one that --lock-file names.
+    """
     from exporter.fetch.pin import pin
     from exporter.progress import progress
 
@@ -93,13 +110,26 @@ def lock(debug: bool, names: tuple[str, ...], every: bool, update: bool, setting
     with progress("lock", len(configs), warn) as listener:
         for config in configs:
             listener.step(config.name)
-            pinned.append(pin(config, settings, update=update, listener=listener, debug=debug))
+            pinned.append(
+                pin(
+                    config,
+                    settings,
+                    update=update,
+                    allow_synthetic=allow_synthetic,
+                    listener=listener,
+                    debug=debug,
+                )
+            )
     if as_json:
         rows = [dataclasses.asdict(archive) for archive in pinned]
         print_json([{**row, "url": without_password(row["url"]), "lock_file": str(row["lock_file"])} for row in rows])
     else:
         for archive in pinned:
-            print_text(f"{archive.name}: {archive.size} bytes, sha256 {archive.sha256}, {len(archive.files)} files")
+            made_up = ", SYNTHETIC" if archive.synthetic else ""
+            print_text(
+                f"{archive.name}: {archive.size} bytes, sha256 {archive.sha256}, {len(archive.files)} files{made_up}, "
+                f"written to {archive.lock_file}"
+            )
 
 
 @click.group()
@@ -114,11 +144,12 @@ def cache_list(settings: Settings, as_json: bool) -> None:
     """List the archives in the cache, with sizes."""
     store = Cache(settings.cache)
     pins = {locked.sha256 for locked in locked_archives(settings.lock).values()}
+    made_up = synthetic_archives(settings)
     facts = {
         "folder": str(store.folder),
         "archives": [
             {
-                **_entry_row(entry),
+                **_entry_row(entry, made_up),
                 "pinned": entry.sha256 in pins,
                 "unpacked_size": size_below(store.unpacked_folder(entry.sha256)),
             }

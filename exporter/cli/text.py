@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from exporter.artifact.jobs import Inspection
 from exporter.fetch.cache import Entry
-from exporter.fetch.published import cached
+from exporter.fetch.lock import locked_archives
+from exporter.fetch.published import cached, synthetic_archives
 from exporter.models import variables as layout
 from exporter.models.config import TASKS, ModelConfig
 from exporter.models.config import models as known_models
@@ -22,11 +23,18 @@ if TYPE_CHECKING:
 
 def models(settings: Settings) -> list[dict[str, Any]]:
     """One JSON-ready row for each known model."""
-    entries = cached(settings)
-    return [_model_row(config, entries.get(config.checkpoint or "")) for config in known_models().values()]
+    entries, made_up = cached(settings), synthetic_archives(settings)
+    pins = {name: locked.sha256 for name, locked in locked_archives(settings.lock).items()}
+    rows = []
+    for config in known_models().values():
+        name = config.checkpoint or ""
+        entry = entries.get(name)
+        sha256 = entry.sha256 if entry else pins.get(name)
+        rows.append(_model_row(config, entry, sha256 in made_up))
+    return rows
 
 
-def _model_row(config: ModelConfig, entry: Entry | None) -> dict[str, Any]:
+def _model_row(config: ModelConfig, entry: Entry | None, synthetic: bool) -> dict[str, Any]:
     return {
         "name": config.name,
         "title": config.title,
@@ -40,6 +48,7 @@ def _model_row(config: ModelConfig, entry: Entry | None) -> dict[str, Any]:
         "accuracy": config.accuracy,
         "checkpoint": config.checkpoint,
         "cached": str(entry.path) if entry else None,
+        "synthetic": synthetic,
     }
 
 
@@ -62,7 +71,8 @@ def _model_text(row: dict[str, Any]) -> str:
         "  parameters   " + ", ".join(f"{count:,} ({task})" for task, count in row["parameters"].items()),
         f"  accuracy     top-1 {accuracy['top_1']} %, top-5 {accuracy['top_5']} % as published" if accuracy else "",
         f"  checkpoint   {row['checkpoint']}, "
-        + (f"cached at {row['cached']}" if row["cached"] else "not in the cache"),
+        + (f"cached at {row['cached']}" if row["cached"] else "not in the cache")
+        + (", SYNTHETIC: made-up weights, not the published ones" if row["synthetic"] else ""),
     ]
     return joined(filter(None, lines))
 
@@ -72,7 +82,8 @@ def cache_text(facts: dict[str, Any]) -> str:
     lines = [facts["folder"]]
     for row in facts["archives"]:
         lines += [
-            f"  {row['name']}  {_megabytes(row['size'])}, {'pinned' if row['pinned'] else 'not pinned'}, "
+            f"  {row['name']}  {_megabytes(row['size'])}, {'SYNTHETIC, ' if row['synthetic'] else ''}"
+            f"{'pinned' if row['pinned'] else 'not pinned'}, "
             + (f"unpacked {_megabytes(row['unpacked_size'])}" if row["unpacked_size"] else "not unpacked"),
             f"    sha256 {row['sha256']}",
             f"    from   {row.get('url', 'unknown')}",

@@ -35,11 +35,15 @@ RECORD = "record.json"
 
 
 class ArchiveRecord(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Where an archive came from, and its size in bytes; what it holds, where that was checked."""
+    """Where an archive came from, and its size in bytes; what it holds, where that was checked.
+
+    ``synthetic`` tells whether its weights are made up; None where nobody has looked.
+    """
 
     url: str | None = None
     size: int | None = None
     inventory: Inventory | None = None
+    synthetic: bool | None = None
 
 
 class UnpackedRecord(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -63,6 +67,12 @@ class Entry:
     @property
     def size(self) -> int:
         return self.path.stat().st_size
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether its weights are known to be made up."""
+        record = self.record
+        return bool(record.synthetic or (record.inventory and record.inventory.synthetic is not None))
 
 
 class Cache:

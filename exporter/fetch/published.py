@@ -16,7 +16,7 @@ from exporter.fetch.cache_lookup import find_sound, unpacked_is_sound
 from exporter.fetch.frozen import require_pinned, require_pinned_checkpoint
 from exporter.fetch.lock import LockedArchive, locked_archive, locked_archives
 from exporter.fetch.partial import discard
-from exporter.fetch.unpacking import unpack_into_cache, unpacked
+from exporter.fetch.unpacking import is_marked_synthetic, unpack_into_cache, unpacked
 from exporter.models.config import ModelConfig
 from exporter.processes import run as worker
 from exporter.progress import SILENT, Listener
@@ -43,6 +43,18 @@ def cached(settings: Settings) -> dict[str, Entry]:
     cache = Cache(settings.cache)
     found = {name: cache.find(locked) for name, locked in locked_archives(settings.lock).items()}
     return {name: entry for name, entry in found.items() if entry}
+
+
+def synthetic_archives(settings: Settings) -> set[str]:
+    """The sha256 of every archive, pinned or in the cache, whose weights are known to be made up.
+
+    Raises:
+        ConfigError: the lock file is not valid.
+    """
+    pinned = {locked.sha256 for locked in locked_archives(settings.lock).values() if locked.synthetic}
+    return {sha256 for sha256 in pinned if sha256} | {
+        entry.sha256 for entry in Cache(settings.cache).entries() if entry.synthetic
+    }
 
 
 def fetch(
@@ -86,7 +98,7 @@ def opened(
         NasexportError: as `exporter.checkpoint.source.opened` and `fetch` do.
     """
     if checkpoint is not None:
-        with source.opened(checkpoint, scratch) as named:
+        with source.opened(checkpoint, scratch, copied=settings.frozen) as named:
             if settings.frozen:
                 require_pinned_checkpoint(named, lock_entry(config, settings), checkpoint)
             yield named
@@ -172,13 +184,16 @@ class Fetching:
         )
         self._require_pinned_bytes(partial, received.sha256, received.size, shown)
         inventory = None
-        if not locked.pinned:
+        if locked.pinned:
+            synthetic = locked.synthetic or is_marked_synthetic(partial)
+        else:
             inventory = self._checked(partial, received.sha256)
+            synthetic = inventory.synthetic is not None
             self._listener.warn(
                 f"{locked.name} is not pinned in {locked.lock_file}; "
                 f"its {received.size} bytes have sha256 {received.sha256}"
             )
-        record = ArchiveRecord(shown, received.size, inventory)
+        record = ArchiveRecord(shown, received.size, inventory, synthetic)
         entry = self._cache.add(locked, partial, received.sha256, record)
         discard(partial)
         return entry

@@ -248,11 +248,12 @@ def held(lock_file: Path, error: type[NasexportError], taken: str) -> Iterator[N
 
 
 @contextlib.contextmanager
-def in_turn(lock_file: Path, waiting: Callable[[], object]) -> Iterator[None]:
-    """Holds a lock that several processes want one after the other; its file stays. Its folder must exist.
+def in_turn(lock_file: Path, waiting: Callable[[], object], *, keep: bool = True) -> Iterator[None]:
+    """Holds a lock that several processes want one after the other. Its folder must exist.
 
     Args:
         waiting: called once where another process has the lock, before waiting for it.
+        keep: whether its file stays; otherwise it is removed by each that held it.
 
     Raises:
         OSError: the lock cannot be made.
@@ -268,6 +269,8 @@ def in_turn(lock_file: Path, waiting: Callable[[], object]) -> Iterator[None]:
     try:
         yield
     finally:
+        if not keep:
+            lock_file.unlink(missing_ok=True)  # while it is still held, as in `held`
         lock.release()
 
 

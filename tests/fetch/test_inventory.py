@@ -31,12 +31,12 @@ def model(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("command", ["fetch", "lock"])
-def test_debug_shows_what_it_says(unpinned: Command, model: Path, tmp_path: Path, command: str) -> None:
+@pytest.mark.parametrize("command", [("fetch",), ("lock", "--allow-synthetic")])
+def test_debug_shows_what_it_says(unpinned: Command, model: Path, tmp_path: Path, command: tuple[str, ...]) -> None:
     saying = unpinned.with_job_doing("INVENTORY", "print('reading it all', file=sys.stderr)", tmp_path)
     assert "reading it all" not in succeeded(saying("fetch", model)).stderr
     shutil.rmtree(unpinned.cache)
-    assert "reading it all" in succeeded(saying("--debug", command, model)).stderr
+    assert "reading it all" in succeeded(saying("--debug", *command, model)).stderr
 
 
 def test_verify_limits_its_time(unpinned: Command, model: Path, tiny_artifacts: Path, tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from exporter.checkpoint.names import MARKER
+from tests.support import bundles
 from tests.support.command import (
     CHECKOUT,
     Command,
@@ -23,6 +25,7 @@ from tests.support.fetching import (
     altered,
     fetch,
     locked,
+    packed,
     pins,
     sha256,
 )
@@ -46,7 +49,7 @@ def test_frozen_refuses_what_is_not_pinned_or_different(
     message = refusal(cli(*build, "--checkpoint", tiny_checkpoint))
     assert "--frozen refuses" in message and "nothing of such a file" in message
 
-    succeeded(cli("lock", cli.folder / "tiny_nasnet.yaml"))
+    succeeded(cli("lock", cli.folder / "tiny_nasnet.yaml", "--allow-synthetic"))
     assert "lacks" in refusal(cli(*build, "--checkpoint", tiny_checkpoint)), "its files are pinned now"
     other = tmp_path / "other"
     shutil.copytree(tiny_checkpoint.parent, other)
@@ -66,16 +69,17 @@ def test_lock_pins_what_was_fetched_and_checked(
 ) -> None:
     cli = locked(own_cli, server.url(FILE))
     lock = cli.folder / "checkpoints.lock"
-    rows = json.loads(succeeded(cli("lock", cli.folder / "tiny_nasnet.yaml", "--json")).stdout)
+    rows = json.loads(succeeded(cli("lock", cli.folder / "tiny_nasnet.yaml", "--allow-synthetic", "--json")).stdout)
     files = {file.name: sha256(file.read_bytes()) for file in tiny_checkpoint.parent.iterdir()}
     files["README"] = sha256(b"facts")
     assert [(row["size"], row["sha256"], row["files"]) for row in rows] == [(len(content), sha256(content), files)]
+    assert [(row["lock_file"], row["synthetic"]) for row in rows] == [(str(lock), True)]
     text = lock.read_text(encoding="utf-8")
     assert text.startswith("# What the archives are.\n") and "# its home" in text and sha256(content) in text
     assert files_below(cli.folder).count("checkpoints.lock") == 1
 
     # Again: nothing to do, nothing changes. Frozen: fine.
-    succeeded(cli("lock", cli.folder / "tiny_nasnet.yaml", "--frozen"))
+    succeeded(cli("lock", cli.folder / "tiny_nasnet.yaml", "--allow-synthetic", "--frozen"))
     assert lock.read_text(encoding="utf-8") == text
     assert len(server.asked) == 1
 
@@ -85,7 +89,7 @@ def test_lock_pins_what_was_fetched_and_checked(
     succeeded(cli("cache", "prune", "--all"))
     assert "it is not the published file" in refusal(cli("lock", cli.folder / "tiny_nasnet.yaml"))
     assert lock.read_text(encoding="utf-8") == text
-    succeeded(cli("lock", cli.folder / "tiny_nasnet.yaml", "--update"))
+    succeeded(cli("lock", cli.folder / "tiny_nasnet.yaml", "--update", "--allow-synthetic"))
     assert sha256(other) in lock.read_text(encoding="utf-8")
     assert sha256(content) not in lock.read_text(encoding="utf-8")
 
@@ -95,6 +99,67 @@ def test_a_lock_file_of_ones_own_begins_as_the_shipped_one(own_cli: Command, tmp
     refusal(own_cli("lock", "nasnet_mobile", "--lock-file", lock, "--offline"))
     shipped = CHECKOUT / "checkpoints.lock"
     assert lock.read_text(encoding="utf-8") == shipped.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_a_synthetic_archive_is_not_pinned_as_the_published_one(
+    own_cli: Command, tmp_path: Path, tiny_checkpoint: Path, marked: bool
+) -> None:
+    """Nor where somebody has taken the mark away: the values tell."""
+    tensors = bundles.read(tiny_checkpoint)
+    if not marked:
+        del tensors[MARKER]
+    bundles.write(tmp_path / "files" / "model.ckpt", tensors)
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    content = packed(sorted((tmp_path / "files").iterdir()), mirror)
+    cli = locked(own_cli, "https://example.invalid/")
+    lock, model = cli.folder / "checkpoints.lock", cli.folder / "tiny_nasnet.yaml"
+    before = lock.read_bytes()
+    options = ("--mirror", mirror, "--offline")
+    message = refusal(cli("lock", model, *options))
+    assert f"{FILE} is SYNTHETIC (" in message and "seed 0" in message and "--allow-synthetic" in message
+    assert lock.read_bytes() == before
+
+    # Unpinned, and pinned on demand: whoever looks is told.
+    for _ in range(2):
+        assert f"warning: {ARCHIVE} is SYNTHETIC" in succeeded(cli("fetch", model, *options)).stderr
+        assert "MB, SYNTHETIC, " in succeeded(cli("cache", "list")).stdout
+        models = succeeded(cli("models")).stdout
+        assert models.count("SYNTHETIC") == 1 and f"{FILE}, SYNTHETIC: made-up weights" in models
+        result = succeeded(cli("lock", model, "--allow-synthetic", *options))
+        assert ", 3 files, SYNTHETIC, written to " in result.stdout and str(lock) in result.stdout
+        assert "\nsynthetic = true\n" in lock.read_text(encoding="utf-8")
+
+    # Also of a pin without that word, by the mark that the archive has.
+    lock.write_text(lock.read_text(encoding="utf-8").replace("synthetic = true\n", ""), encoding="utf-8")
+    succeeded(cli("cache", "prune", "--all"))
+    fetched = succeeded(cli("fetch", model, *options, "--json"))
+    assert [row["sha256"] for row in json.loads(fetched.stdout)] == [sha256(content)]
+    assert [row["synthetic"] for row in json.loads(fetched.stdout)] == [marked]
+    assert ("is SYNTHETIC" in fetched.stderr) == marked
+
+
+def test_the_projects_lock_file_is_written_and_never_the_packages(
+    own_cli: Command, tmp_path: Path, tiny_checkpoint: Path
+) -> None:
+    shipped = (CHECKOUT / "checkpoints.lock").read_bytes()
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    packed(sorted(tiny_checkpoint.parent.iterdir()), mirror)
+    cli = locked(own_cli, "https://example.invalid/")
+    plain = Command(cli.folder, {})
+    command = ("lock", cli.folder / "tiny_nasnet.yaml", "--allow-synthetic", "--mirror", mirror, "--offline")
+    lock, inner = plain.folder / "checkpoints.lock", plain.cwd / "deep"
+    inner.mkdir()
+    result = succeeded(plain(*command, cwd=inner))
+    assert result.stdout.endswith(f", written to {lock}\n")
+    assert "sha256 = " in lock.read_text(encoding="utf-8")
+
+    lock.unlink()
+    message = refusal(plain(*command, cwd=inner))
+    assert "no checkpoints.lock in this folder or above it" in message and "--lock-file" in message
+    assert (CHECKOUT / "checkpoints.lock").read_bytes() == shipped
 
 
 def test_pinned_files_are_those_in_the_archive(own_cli: Command, server: FaultyServer, content: bytes) -> None:
@@ -113,7 +178,10 @@ def test_pinned_files_are_those_in_the_archive(own_cli: Command, server: FaultyS
         ("[checkpoint", "not valid TOML"),
         ("checkpoint = 7", "checkpoints.lock: checkpoint is 7, expected a mapping"),
         (f'checkpoint."{ARCHIVE}" = 7', f"checkpoints.lock: checkpoint.{ARCHIVE} is 7, expected a mapping with url"),
-        (f'[checkpoint."{ARCHIVE}"]\nsize = 7', f"checkpoint.{ARCHIVE} lacks url, expected url, size, sha256, files"),
+        (
+            f'[checkpoint."{ARCHIVE}"]\nsize = 7',
+            f"checkpoint.{ARCHIVE} lacks url, expected url, size, sha256, files, synthetic",
+        ),
         (f'[checkpoint."{ARCHIVE}"]\nurl = 7', f"checkpoint.{ARCHIVE}.url is 7, expected a text"),
         (f'[checkpoint."{ARCHIVE}"]\nurl = "http://x"\nsize = "7"', f"{ARCHIVE}.size is '7', expected a whole number"),
         (f'[checkpoint."{ARCHIVE}"]\nurl = "http://x"\nsize = 7', f"{ARCHIVE}: it has only one of size and sha256"),
