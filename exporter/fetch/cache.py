@@ -16,6 +16,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ from exporter.progress import SILENT, Listener
 from exporter.validation import to_plain
 
 RECORD = "record.json"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class ArchiveRecord(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -88,8 +90,11 @@ class Cache:
         sha256 = locked.sha256
         if sha256 is None:
             try:
-                sha256 = (self.names / locked.name).read_text(encoding="utf-8").strip()
+                with open(self.names / locked.name, "rb") as file:
+                    sha256 = file.read(100).decode("ascii").strip()
             except (OSError, UnicodeDecodeError):
+                return None
+            if not _SHA256.fullmatch(sha256):  # it becomes part of a path
                 return None
         path = self.archives / sha256 / locked.file_name
         return Entry(locked.name, sha256, path, read_record(path.parent, ArchiveRecord)) if path.is_file() else None

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import trustme
 
+from exporter.fetch.http_client import CERTIFICATES
 from tests.support import faulty_server as faults
 from tests.support.command import (
     Command,
@@ -443,6 +444,63 @@ def test_a_redirect_never_leaves_https(
         cli = locked(Command(tmp_path / "other", cli.variables), server.url(FILE), **pins(content))
         server.script = [faults.redirect(secure.url(FILE))]
         require_whole(cli, fetch(cli), content)
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_certificates_come_from_the_environment(
+    own_cli: Command, authority: trustme.CA, content: bytes, tmp_path: Path, variable: str
+) -> None:
+    bundle = tmp_path / "ca.pem"
+    with serving(_https(authority, content)) as secure:
+        variables = {**dict.fromkeys(CERTIFICATES, ""), variable: str(bundle)}
+        cli = locked(own_cli, secure.url(FILE), **pins(content)).with_variables(**variables)
+        result = fetch(cli)
+        message = refusal(result)
+        assert f"{variable} names {bundle} (No such file or directory)" in message and "cache" not in message
+        authority.cert_pem.write_to_path(str(bundle))
+        require_whole(cli, fetch(cli), content)
+
+
+def test_a_silent_mirror_costs_one_timeout(own_cli: Command, server: FaultyServer, content: bytes) -> None:
+    cli = locked(own_cli, server.url(FILE), **pins(content))
+    with faults.sending(b"") as mirror:
+        mirror.stays_open = True
+        began = time.monotonic()
+        result = fetch(cli, "--mirror", mirror.url(), "--retries", 50)
+        require_whole(cli, result, content)
+        assert "sent nothing for 0.5 s" in result.stderr and len(mirror.asked) == 1
+        assert time.monotonic() - began < 20
+
+
+def test_a_proxy_that_refuses_is_named(own_cli: Command, content: bytes) -> None:
+    with faults.sending(b"") as gone:
+        pass
+    cli = locked(own_cli, f"https://checkpoints.invalid/{FILE}", **pins(content))
+    cli = cli.with_variables(https_proxy=f"http://user:s3cr3t-word@127.0.0.1:{gone.port}")
+    result = fetch(cli)
+    assert f"Connection refused, through the proxy http://127.0.0.1:{gone.port} of the environment" in refusal(result)
+    assert "s3cr3t" not in result.stderr
+
+
+def test_a_password_is_neither_shown_nor_kept(own_cli: Command, server: FaultyServer, content: bytes) -> None:
+    cli = locked(own_cli, server.url(FILE), **pins(content))
+    home = cli.folder / "home"
+    home.mkdir(exist_ok=True)
+    (home / ".netrc").write_text("machine 127.0.0.1 login n3trc-user password n3trc-word\n", encoding="utf-8")
+    mirror = ("--mirror", server.url("deep/").replace("//", "//us3r:s3cr3t-word@"))
+    server.script = [faults.cut(20000), faults.status(404), faults.status(404)]
+    results = [cli("-v", "fetch", cli.folder / "tiny_nasnet.yaml", *IMPATIENT, *mirror) for _ in range(2)]
+    refusal(results[0])
+    require_whole(cli, results[1], content)
+    results += [fetch(cli, *mirror, "--json"), cli("cache", "list"), cli("cache", "list", "--json")]
+    secrets = ("us3r", "s3cr3t", "n3trc")
+    assert not any(secret in result.stdout + result.stderr for secret in secrets for result in results)
+    for folder in (cli.cache, cli.temporary, cli.cwd):
+        for name in files_below(folder):
+            path = folder / name
+            held = name.encode() + (path.read_bytes() if path.is_file() else b"")
+            assert not any(secret.encode() in held for secret in secrets), path
+    assert [bool(request.headers.get("Authorization")) for request in server.asked] == [True, True, False, True]
 
 
 def test_fetch_needs_to_know_what(own_cli: Command, tiny: Path) -> None:
