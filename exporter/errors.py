@@ -96,6 +96,20 @@ class ReleaseError(NasexportError):
     usual_status = WRONG
 
 
+class OtherReleaseError(ReleaseError):
+    """A release that another nasexport made, which alone can say whether all of it is right."""
+
+    usual_status = 3
+
+
+class SigningError(NasexportError):
+    """A release that cannot be signed, or a signature that cannot be checked: a key, an identity or a library is
+    missing, or a service does not answer.
+    """
+
+    usual_status = 3
+
+
 class ServingError(NasexportError):
     """An address that a server cannot listen on."""
 
@@ -116,6 +130,8 @@ _CLASSES: dict[str, type[NasexportError]] = {
         ImageError,
         EvaluationError,
         ReleaseError,
+        OtherReleaseError,
+        SigningError,
         ServingError,
     )
 }

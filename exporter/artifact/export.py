@@ -13,9 +13,12 @@ from exporter.artifact.jobs import (
     ExportTarget,
     FailedTarget,
     ReadCheckpoint,
+    ReadRequest,
+    ReadResult,
     WritingTarget,
 )
 from exporter.checkpoint.reader import Checkpoint
+from exporter.errors import CheckpointError
 from exporter.models import formats
 from exporter.models.config import TASKS, ModelConfig, Task
 from exporter.models.formats import Format, FormatSpec
@@ -63,6 +66,25 @@ def export(request: ExportRequest, say: Say, send: Send) -> ExportResult:
     for task in tasks:
         failed += _write(config, task, held, [target for target in targets if target.task == task], say, send)
     return ExportResult(read, tuple(failed))
+
+
+def read(request: ReadRequest, say: Say) -> ReadResult:
+    """The job `exporter.artifact.jobs.READ`.
+
+    Raises:
+        CheckpointError: it is not the model's checkpoint for any task.
+    """
+    say("looking at the checkpoint")
+    found: list[ReadCheckpoint] = []
+    problem: CheckpointError | None = None
+    for task in TASKS:
+        try:
+            found.append(_read(Checkpoint(request.prefix, request.config, variables(request.config, task))))
+        except CheckpointError as error:
+            problem = problem or error
+    if problem and not found:
+        raise problem
+    return ReadResult(tuple(found))
 
 
 def _read(checkpoint: Checkpoint) -> ReadCheckpoint:

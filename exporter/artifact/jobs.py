@@ -82,6 +82,29 @@ EXPORT: Job[ExportRequest, ExportResult, ReadCheckpoint | WritingTarget] = Job(
 )
 
 
+@dataclass(frozen=True)
+class ReadRequest:
+    """The checkpoint at ``prefix`` to be looked at as an export would, without its values being read."""
+
+    config: ModelConfig
+    prefix: Path
+
+
+@dataclass(frozen=True)
+class ReadResult:
+    """What an export of each task finds in the checkpoint, and one of both; tasks that it cannot make are left out."""
+
+    found: tuple[ReadCheckpoint, ...]
+
+
+READ: Job[ReadRequest, ReadResult, NoEvent] = Job(
+    reference="exporter.artifact.jobs:READ",
+    function="exporter.artifact.export:read",
+    request=ReadRequest,
+    result=ReadResult,
+)
+
+
 def export_warnings(source: Source, read: ReadCheckpoint) -> Iterator[str]:
     """What the user should know of a checkpoint that was exported: variables that nothing is known of, and trained ones
     without an average where others have one.

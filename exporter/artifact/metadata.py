@@ -112,9 +112,13 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write_metadata(folder: Path, metadata: Metadata) -> None:
-    """Writes ``nasexport.json`` beside a model: no time stamps, no paths, the same bytes for the same facts."""
-    text = json.dumps(to_plain(metadata), indent=2, sort_keys=True, ensure_ascii=False)
-    (folder / METADATA_FILE).write_text(text + "\n", encoding="utf-8")
+    """Writes ``nasexport.json`` beside a model."""
+    (folder / METADATA_FILE).write_bytes(encoded(metadata))
+
+
+def encoded(metadata: Metadata) -> bytes:
+    """The content of ``nasexport.json``: no time stamps, no paths, the same bytes for the same facts."""
+    return (json.dumps(to_plain(metadata), indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
 def read_metadata(folder: Path) -> Metadata | None:

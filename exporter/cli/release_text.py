@@ -36,8 +36,8 @@ def outcome(release: Path, result: Outcome) -> str:
     return joined(lines)
 
 
-def verification(release: Path, checks: Sequence[Check], reports: Sequence[Report]) -> str:
-    """The checks of the files, a line for each artifact with its failed checks, and the verdict."""
+def verification(release: Path, checks: Sequence[Check], reports: Sequence[Report], signed: str) -> str:
+    """The checks of the files, a line for each artifact with its failed checks, who signed it, and the verdict."""
     lines = [str(check) for check in checks]
     for report in reports:
         failed = [check for check in report.checks if not check.passed]
@@ -47,7 +47,7 @@ def verification(release: Path, checks: Sequence[Check], reports: Sequence[Repor
     verdict = (
         f"{failures} FAILED" if failures else "all checks passed" if reports else "all files passed; no model was run"
     )
-    return joined([*lines, f"{release}: {verdict}"])
+    return joined([*lines, signed, f"{release}: {verdict}"])
 
 
 def _counted(states: Iterable[str]) -> str:

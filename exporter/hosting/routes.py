@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from urllib.parse import parse_qsl, unquote
 
+from exporter.release import signatures
 from exporter.release.manifest import INDEX_FILE, MANIFEST_FILE, PROVENANCE_FILE, SUMS_FILE, Record
 
 METHODS = ("GET", "HEAD")
@@ -61,9 +62,9 @@ class Reply:
 
 
 def listing(records: Iterable[Record]) -> Listing:
-    """The listing of a release with these records: their files, and the files that every release has."""
+    """The listing of a release with these records: their files, and those of the whole, signatures among them."""
     by_handle = {record.handle: record for record in records}
-    files = [ListedFile(path) for path in (MANIFEST_FILE, SUMS_FILE, PROVENANCE_FILE, INDEX_FILE)]
+    files = [ListedFile(path) for path in (MANIFEST_FILE, SUMS_FILE, PROVENANCE_FILE, INDEX_FILE, *signatures.KINDS)]
     for record in by_handle.values():
         files.append(ListedFile(record.place.record))
         files += [ListedFile(file.path, file.sha256) for file in record.all_files]

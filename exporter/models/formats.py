@@ -25,6 +25,8 @@ TRAINING_DECAY = 0.9997
 #: What marks a folder as a TF1 Hub module, beside its ``saved_model.pb``.
 HUB_MODULE_FILE = "tfhub_module.pb"
 _SAVED_MODEL_FILE = "saved_model.pb"
+#: What a SavedModel has beside its graph.
+_VALUES = ("assets/", "variables/variables.data-00000-of-00001", "variables/variables.index")
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class FormatSpec:
         files: names of the files that a folder has if it is an artifact of this format, the model itself first.
         more_files: names of other files that it may have.
         folders: names of folders that it may have, with files in them.
+        writes: paths of all that ``writer`` writes, folders without files in them with a slash at the end.
         has_objects: whether its SavedModel has an object graph, where that tells it from a format of the same files.
         inspect: describes a folder, as `exporter.artifact.saved_model_inspection.describe` does.
         writer: an `exporter.artifact.export.Writer`; None for a format that cannot be written.
@@ -79,6 +82,7 @@ class FormatSpec:
     files: tuple[str, ...]
     more_files: tuple[str, ...]
     folders: tuple[str, ...]
+    writes: tuple[str, ...]
     has_objects: bool | None
     inspect: str
     writer: str | None
@@ -135,6 +139,7 @@ HUB = FormatSpec(
     files=(_SAVED_MODEL_FILE, HUB_MODULE_FILE),
     more_files=(),
     folders=("variables", "assets"),
+    writes=(_SAVED_MODEL_FILE, HUB_MODULE_FILE, *_VALUES),
     has_objects=None,
     inspect="exporter.artifact.saved_model_inspection:describe",
     writer="exporter.artifact.hub_module:Writer",
@@ -175,6 +180,7 @@ SAVED_MODEL_2 = FormatSpec(
     files=(_SAVED_MODEL_FILE,),
     more_files=("fingerprint.pb", "keras_metadata.pb"),
     folders=("variables", "assets"),
+    writes=(_SAVED_MODEL_FILE, *_VALUES),
     has_objects=True,
     inspect="exporter.artifact.saved_model_inspection:describe",
     writer="exporter.artifact.saved_model:Writer",
@@ -193,6 +199,7 @@ SAVED_MODEL_1 = dataclasses.replace(
     title="TF1 SavedModel",
     versions=(),
     default_version=None,
+    writes=(),
     has_objects=False,
     writer=None,
     page=None,

@@ -11,7 +11,7 @@ Beside the arrays of `exporter.reference.result.Reference.condensed` there is ``
 import hashlib
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -51,13 +51,26 @@ def key(files: Mapping[str, str]) -> str:
 
 def folders(settings: Settings) -> list[Path]:
     """Where references are looked for: those that ship, then the cache."""
-    return [resource("configs") / "references", settings.cache / "references"]
+    return [_shipped_folder(), settings.cache / "references"]
 
 
 def find(files: Mapping[str, str], settings: Settings) -> Path | None:
     """The reference of the checkpoint with these files, if there is one."""
-    paths = [folder / f"{key(files)}.npz" for folder in folders(settings)]
+    return _found(files, folders(settings))
+
+
+def shipped(files: Mapping[str, str]) -> Path | None:
+    """The same where it ships with the package."""
+    return _found(files, [_shipped_folder()])
+
+
+def _found(files: Mapping[str, str], folders: Iterable[Path]) -> Path | None:
+    paths = (folder / f"{key(files)}.npz" for folder in folders)
     return next((path for path in paths if path.is_file()), None)
+
+
+def _shipped_folder() -> Path:
+    return resource("configs") / "references"
 
 
 def save(path: Path, arrays: Arrays, facts: dict[str, Any]) -> None:

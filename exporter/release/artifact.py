@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import os
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 from exporter.artifact.jobs import ReadCheckpoint
@@ -13,11 +12,10 @@ from exporter.checkpoint.source import Source
 from exporter.files import staging
 from exporter.files.hashing import File
 from exporter.files.packing import pack_release
-from exporter.models.config import TASKS, handle
 from exporter.progress import Say
 from exporter.release import identity, model_page
 from exporter.release.manifest import CheckFacts, Place, Record, encoded
-from exporter.release.plan import Planned, Target
+from exporter.release.plan import Planned
 from exporter.report import page as verification_page
 from exporter.report.section import Section
 from exporter.verification.results import Expected, require_passed
@@ -60,7 +58,19 @@ def complete(
     say("packing")
     files, archive = staged.pack()
     checks = tuple(CheckFacts(**check.to_dict()) for check in checked.checks)
-    page = _page(target, metadata, checks, sum(file.size for file in files), archive)
+    page = model_page.page(
+        model_page.PageFacts(
+            config=target.config,
+            task=target.task,
+            version=target.version,
+            tool=metadata.tool,
+            options=metadata.options,
+            source=metadata.source,
+            checks=checks,
+            size=sum(file.size for file in files),
+            archive=archive,
+        )
+    )
     record = Record(
         handle=target.place.handle,
         model=target.config.name,
@@ -119,20 +129,3 @@ class _Staged:
         for path in (self._place.folder, self._place.archive, self._place.page, self._place.page_html):
             self._move(path)
         staging.write(self._release / self._place.record, encoded(record.to_dict()))
-
-
-def _page(target: Target, metadata: Metadata, checks: Sequence[CheckFacts], size: int, archive: File) -> str:
-    """The model page. It links all versions of the model, even where this part of a release has only some of them."""
-    facts = model_page.PageFacts(
-        config=target.config,
-        task=target.task,
-        version=target.version,
-        tool=metadata.tool,
-        options=metadata.options,
-        source=metadata.source,
-        checks=checks,
-        size=size,
-        archive=archive,
-    )
-    handles = {handle(target.config, task, version) for task in TASKS for version in target.config.versions}
-    return model_page.markdown(facts, handles)

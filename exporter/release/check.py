@@ -1,90 +1,96 @@
-"""Checks a finished release from its files alone: hashes, records, archives, and the files derived from them."""
+"""Checks a finished release from its files alone.
 
-import json
-from collections.abc import Iterator
+Every name is accounted for, and no link is followed; every hash is right; every record agrees with its handle and with
+itself; and all that follows from the records is derived again and compared byte for byte: what artifacts say of
+themselves, archives, pages, manifest, index, provenance and sums.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from exporter.artifact import packed
-from exporter.artifact.metadata import read_metadata
-from exporter.errors import ArtifactError, NasexportError, ReleaseError
-from exporter.files import archive
-from exporter.files.hashing import sha256
-from exporter.release import finalize, identity
-from exporter.release.manifest import INDEX_FILE, MANIFEST_FILE, PROVENANCE_FILE, SUMS_FILE, Record, read_manifest
-from exporter.release.plan import problems
+import exporter
+from exporter.errors import NasexportError, OtherReleaseError, ReleaseError
+from exporter.files.packing import packed_release
+from exporter.release import claims, derived, finalize, identity, names, signatures
+from exporter.release.manifest import MANIFEST_FILE, PROVENANCE_FILE, Record, read_records
+from exporter.release.plan import damages
+from exporter.validation import shown
 from exporter.verification.results import Check, count
+
+#: The check that a new signature mends.
+SIGNATURES = "signatures of something else"
 
 
 def check(release: Path) -> list[Check]:
     """Runs all checks of a release; returns those that passed and those that failed.
 
+    Where a name is wrong, no file is read, and this check is the only one.
+
     Raises:
         ReleaseError: its manifest is missing or damaged.
+        OtherReleaseError: it is sound as far as this nasexport can say, but another one made it.
     """
-    records = list(read_manifest(release).values())
-    return [
-        _counted("files that are missing, damaged or too many", _bytes(release, records)),
-        _counted(f"lines of {SUMS_FILE} that are wrong", _sums(release, records)),
-        _counted("subjects of the provenance that are wrong", _provenance(release, records)),
-        _counted("records that contradict the manifest", _records(release, records)),
+    if (release / MANIFEST_FILE).is_symlink():
+        raise ReleaseError(f"{release / MANIFEST_FILE} is a link, expected a file")
+    tool, records = read_records(release)
+    wrong = list(names.problems(release, records, finalize.FILES, signatures.KINDS))
+    files = "files that are missing, damaged or too many"
+    if wrong:
+        return [_counted(files, wrong)]
+
+    def each(problems: Callable[[Path, Record], Iterator[str]]) -> Iterator[str]:
+        return (problem for record in records for problem in problems(release, record))
+
+    other = _others(tool, records)
+    checks = [
+        _counted(files, each(damages)),
+        _counted("records that contradict themselves", _contradictions(records)),
+        _counted("records that contradict the manifest", each(derived.record_problems)),
+        _counted("artifacts that say something else of themselves", each(derived.metadata_problems)),
         _counted("archives that are not their folders", _archives(release, records)),
-        _counted("identities that are not those of their inputs", _identities(records)),
-        _counted("artifacts that say something else of themselves", _metadata(release, records)),
+        _counted(SIGNATURES, _signatures(release)),
     ]
+    if other is None:
+        checks += [
+            _counted("pages that their records do not give", each(derived.page_problems)),
+            _counted("files of the release that its records do not give", _single_files(release, tool, records)),
+        ]
+    elif all(check.passed for check in checks):
+        raise OtherReleaseError(
+            f"{other}, this is {_named(exporter.__version__, identity.code())}:\n"
+            "only the one that made a release can derive its pages again; verify it with that"
+        )
+    return checks
 
 
-def _counted(name: str, found: Iterator[str]) -> Check:
+def _counted(name: str, found: Iterable[str]) -> Check:
     wrong = list(found)
     return count(name, len(wrong), f"first: {wrong[0]}" if wrong else "")
 
 
-def _bytes(release: Path, records: list[Record]) -> Iterator[str]:
+def _contradictions(records: list[Record]) -> Iterator[str]:
     for record in records:
-        yield from problems(release, record)
-    known = {file.path for record in records for file in record.all_files}
-    known |= {record.place.record for record in records} | set(finalize.FILES)
-    for path in sorted(release.rglob("*")):
-        name = path.relative_to(release).as_posix()
-        inside_artifact = any(name.startswith(f"{record.place.folder}/") for record in records)
-        if not path.is_dir() and name not in known and not inside_artifact:
-            yield f"{name} does not belong there"
+        yield from claims.problems(record)
+    yield from claims.contradictions(records)
 
 
-def _sums(release: Path, records: list[Record]) -> Iterator[str]:
-    hashes = {file.path: file.sha256 for record in records for file in record.all_files}
-    for name in [*(record.place.record for record in records), MANIFEST_FILE, INDEX_FILE, PROVENANCE_FILE]:
-        hashes[name] = sha256(release / name) if (release / name).is_file() else "that of a file"
-    try:
-        lines = (release / SUMS_FILE).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        yield f"{SUMS_FILE} cannot be read: {error}"
-        return
-    wanted = {f"{digest}  {path}" for path, digest in hashes.items()}
-    yield from sorted(wanted ^ set(lines))
+def _others(tool: str, records: list[Record]) -> str | None:
+    """What was made by another nasexport, None where nothing was."""
+    if tool != exporter.__version__:
+        return f"the release was made by nasexport {shown(tool)}"
+    for record in records:
+        try:
+            inputs = claims.inputs_of(record)
+        except ReleaseError:
+            continue
+        if not inputs.is_of_this_code:
+            return f"{record.handle} was made by {_named(inputs.nasexport, inputs.code)}"
+    return None
 
 
-def _provenance(release: Path, records: list[Record]) -> Iterator[str]:
-    """The names of subjects that are missing, unexpected, or have another hash."""
-    try:
-        statement = json.loads((release / PROVENANCE_FILE).read_text(encoding="utf-8"))
-        found = {subject["name"]: subject["digest"]["sha256"] for subject in statement["subject"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        yield f"{PROVENANCE_FILE} cannot be read: {error}"
-        return
-    wanted = {record.archive.path: record.archive.sha256 for record in records}
-    wanted[MANIFEST_FILE] = sha256(release / MANIFEST_FILE)
-    yield from sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
-
-
-def _records(release: Path, records: list[Record]) -> Iterator[str]:
-    try:
-        beside = {record.handle: record for record in finalize.records(release)}
-    except ReleaseError as error:
-        yield str(error)
-        return
-    listed = {record.handle: record for record in records}
-    yield from (handle for handle in sorted({*beside, *listed}) if beside.get(handle) != listed.get(handle))
+def _named(version: str, code: str) -> str:
+    return f"nasexport {version} with code {code[:12]}"
 
 
 def _archives(release: Path, records: list[Record]) -> Iterator[str]:
@@ -93,25 +99,29 @@ def _archives(release: Path, records: list[Record]) -> Iterator[str]:
 
 
 def _archive(release: Path, record: Record) -> str:
+    """Whether an archive is what its folder gives when it is packed: the same bytes, with nothing hidden in it."""
+    place = record.place
     try:
-        found = archive.hashes(release / record.archive.path, packed.ARTIFACT)
-    except NasexportError as error:
-        return str(error)
-    wanted = {str(PurePosixPath(file.path).relative_to(record.place.folder)): file.sha256 for file in record.files}
-    return "" if found == wanted else f"{record.archive.path} holds other files than {record.place.folder}"
+        _, packed = packed_release(release / place.folder, place.folder, place.archive)
+    except (OSError, ValueError) as error:
+        return f"{place.folder} cannot be packed: {error}"
+    return "" if packed == record.archive else f"{place.archive} is not what {place.folder} gives when it is packed"
 
 
-def _identities(records: list[Record]) -> Iterator[str]:
-    yield from (record.handle for record in records if identity.identity(record.inputs) != record.identity)
+def _signatures(release: Path) -> Iterator[str]:
+    try:
+        provenance = (release / PROVENANCE_FILE).read_bytes()
+    except OSError as error:
+        yield f"{PROVENANCE_FILE} cannot be read: {error.strerror}"
+        return
+    yield from signatures.problems(release, provenance)
 
 
-def _metadata(release: Path, records: list[Record]) -> Iterator[str]:
-    for record in records:
-        try:
-            found = read_metadata(release / record.place.folder)
-        except ArtifactError as error:
-            yield str(error)
-            continue
-        wanted = (record.handle, record.source, record.options)
-        if found is None or (found.handle, found.source, found.options) != wanted:
-            yield record.handle
+def _single_files(release: Path, tool: str, records: list[Record]) -> Iterator[str]:
+    try:
+        contents = finalize.contents(sorted(records, key=lambda record: record.handle), tool)
+    except (NasexportError, KeyError) as error:
+        yield f"{MANIFEST_FILE} gives no release: {error}"
+        return
+    for name, content in contents.items():
+        yield from derived.difference(release, name, content)

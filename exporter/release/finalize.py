@@ -4,14 +4,14 @@ All are derived from the records of the artifacts, so the same artifacts always 
 """
 
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import exporter
 from exporter.errors import ReleaseError
 from exporter.files import staging
 from exporter.models.config import ModelConfig, models
-from exporter.release import index_page, provenance
+from exporter.release import index_page, provenance, signatures
 from exporter.release.manifest import (
     INDEX_FILE,
     MANIFEST_FILE,
@@ -47,11 +47,14 @@ def records(release: Path) -> Iterator[Record]:
             yield record
 
 
-def close(release: Path, known: Collection[str] = ()) -> None:
+def close(release: Path, known: Collection[str] = ()) -> list[str]:
     """Writes `FILES`, each atomically, the manifest last.
 
     Args:
         known: the handles of artifacts whose bytes the caller has just read or written.
+
+    Returns:
+        The signatures that were removed, as the release is no longer what they were made of.
 
     Raises:
         ReleaseError: an artifact in the folder is damaged, or the files cannot be written.
@@ -62,20 +65,42 @@ def close(release: Path, known: Collection[str] = ()) -> None:
             raise ReleaseError(
                 f"{record.handle} in {release} is damaged: {problem}\nrelease it again, or remove it with its record"
             )
-    written = contents(found)
+    written = contents(found, exporter.__version__)
     try:
+        stale = signatures.remove_stale(release, written[PROVENANCE_FILE])
         for name in FILES:
             staging.write(release / name, written[name])
     except OSError as error:
         raise ReleaseError(f"cannot write {error.filename or release}: {error.strerror}") from error
+    return stale
 
 
-def contents(found: list[Record]) -> dict[str, bytes]:
-    """The content of each of `FILES`, from all records in the order of their handles."""
-    contents = {MANIFEST_FILE: encoded(manifest(found, exporter.__version__))}
-    contents[INDEX_FILE] = index_page.page(found, _configs(found), exporter.__version__).encode()
-    contents[PROVENANCE_FILE] = encoded(provenance.statement(found, _sha256(contents[MANIFEST_FILE])))
-    contents[SUMS_FILE] = _sums(found, contents)
+def stale_signatures(stale: Sequence[str]) -> str:
+    """What users are told of the signatures that `close` removed."""
+    kinds = " and ".join(signatures.KINDS[name] for name in stale)
+    return f"the signature by {kinds} was removed, as the release has changed: sign it again with `release sign`"
+
+
+def contents(found: list[Record], tool: str) -> dict[str, bytes]:
+    """The content of each of `FILES`.
+
+    Args:
+        found: all records, in the order of their handles.
+        tool: nasexport's version.
+
+    Raises:
+        ConfigError: a record has no configuration of a network.
+    """
+    contents = {MANIFEST_FILE: encoded(manifest(found, tool))}
+    contents[INDEX_FILE] = index_page.page(found, _configs(found), tool).encode()
+    hashes = {name: _sha256(content) for name, content in contents.items()}
+    for record in found:
+        hashes |= {file.path: file.sha256 for file in record.all_files}
+        hashes[record.place.record] = _sha256(encoded(record.to_dict()))
+    contents[PROVENANCE_FILE] = provenance.statement(found, hashes, tool)
+    hashes[PROVENANCE_FILE] = _sha256(contents[PROVENANCE_FILE])
+    # As sha256sum writes them.
+    contents[SUMS_FILE] = "".join(f"{sha256}  {path}\n" for path, sha256 in sorted(hashes.items())).encode()
     return contents
 
 
@@ -84,15 +109,6 @@ def _configs(found: list[Record]) -> dict[str, ModelConfig]:
     configs = {record.model: ModelConfig.from_dict(record.inputs["config"]) for record in found}
     order = [*models(), *sorted(configs)]
     return dict(sorted(configs.items(), key=lambda pair: order.index(pair[0])))
-
-
-def _sums(found: list[Record], contents: dict[str, bytes]) -> bytes:
-    """The hashes of all files but this one, as ``sha256sum`` writes them."""
-    hashes = {name: _sha256(content) for name, content in contents.items()}
-    for record in found:
-        hashes |= {file.path: file.sha256 for file in record.all_files}
-        hashes[record.place.record] = _sha256(encoded(record.to_dict()))
-    return "".join(f"{sha256}  {path}\n" for path, sha256 in sorted(hashes.items())).encode()
 
 
 def _sha256(content: bytes) -> str:

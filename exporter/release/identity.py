@@ -4,16 +4,22 @@ import functools
 import hashlib
 import importlib.metadata
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 import exporter
+from exporter.artifact.metadata import ArtifactOptions
 from exporter.checkpoint.source import Source
 from exporter.errors import NasexportError
+from exporter.files.hashing import Sha256
 from exporter.models.config import ModelConfig, Task
 from exporter.reference import recorded as references
 from exporter.resources import resource
 from exporter.settings import Settings
+from exporter.validation import Refusal, at_least, convert
 
 #: The folders of code that write an artifact, its verification and its pages. Fetching is left out: the hash of the
 #: checkpoint is an input, how it was fetched is not.
@@ -22,6 +28,41 @@ _MODULES = ("release/artifact.py", "release/manifest.py", "release/model_page.py
 #: Packages that influence what is written.
 _PACKAGES = ("tensorflow", "tensorflow-hub", "tf-slim", "tf-keras", "numpy", "protobuf", "jinja2", "markdown-it-py")
 _PACKAGE_FOLDER = Path(exporter.__file__).parent
+
+
+class CheckpointFiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A checkpoint by its bytes, as `exporter.checkpoint.source.Source.provenance` gives it."""
+
+    archive: str | None
+    archive_sha256: Sha256 | None
+    files: dict[str, Sha256]
+
+
+class Inputs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `inputs` gives, as records have it; ``reference`` is the sha256 of the recorded reference, if any."""
+
+    nasexport: str
+    code: Sha256
+    packages: dict[str, Annotated[str, msgspec.Meta(pattern=r"\A[0-9][0-9A-Za-z.+!-]*\Z", description="a version")]]
+    config: ModelConfig
+    task: Task
+    version: Annotated[int, at_least(0)]
+    options: ArtifactOptions
+    checkpoint: CheckpointFiles
+    reference: Sha256 | None
+
+    @classmethod
+    def of(cls, facts: dict[str, Any], refusal: Refusal) -> "Inputs":
+        """Those of a record; raises the error of ``refusal`` where they are not what `inputs` gives."""
+        found = convert(facts, cls, refusal)
+        if set(found.packages) != set(_PACKAGES):
+            raise refusal(f"packages has {', '.join(sorted(found.packages))}, expected {', '.join(sorted(_PACKAGES))}")
+        return found
+
+    @property
+    def is_of_this_code(self) -> bool:
+        """Whether this nasexport would write the same, page by page."""
+        return (self.nasexport, self.code) == (exporter.__version__, code())
 
 
 def inputs(
@@ -33,13 +74,24 @@ def inputs(
         "nasexport": exporter.__version__,
         "code": code(),
         "packages": packages(),
-        "config": config.to_dict(),
+        "config": as_json(config),
         "task": task,
         "version": version,
         "options": {"batch_norm_momentum": momentum},
         "checkpoint": source.provenance(),
         "reference": recorded and hashlib.sha256(recorded.read_bytes()).hexdigest(),
     }
+
+
+def as_json(value: Any) -> Any:
+    """A typed value as reading it from JSON would give it: numbers as keys are text there, and sorted as such."""
+    return msgspec.json.decode(msgspec.json.encode(value))
+
+
+def shipped_reference(files: Mapping[str, str]) -> str | None:
+    """The sha256 of the recorded reference that ships for a checkpoint with these files, if one does."""
+    path = references.shipped(files)
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path else None
 
 
 def identity(facts: dict[str, Any]) -> str:

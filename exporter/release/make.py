@@ -108,7 +108,8 @@ def make(
         outcome.made.sort(key=lambda made: order.index(made.handle))
         if not outcome.failed:
             listener.step("writing the manifest")
-            finalize.close(release, {made.handle for made in outcome.made})
+            if stale := finalize.close(release, {made.handle for made in outcome.made}):
+                listener.warn(finalize.stale_signatures(stale))
     outcome.seconds = time.monotonic() - began
     return outcome
 

@@ -21,7 +21,7 @@ from exporter.models.formats import Format, written
 from exporter.validation import MOST_JSON, at_least, convert, parse_json, read, require_schema, shown, to_plain
 
 SCHEMA: Literal[1] = 1
-_HANDLE = "^google/imagenet/[A-Za-z0-9_]+/(classification|feature_vector)/[1-9][0-9]*$"
+_HANDLE = r"\Agoogle/imagenet/[A-Za-z0-9_]+/(classification|feature_vector)/[1-9][0-9]*\Z"
 T = TypeVar("T")
 
 MANIFEST_FILE = "manifest.json"
@@ -154,11 +154,24 @@ def read_manifest(release: Path) -> dict[str, Record]:
     Raises:
         ReleaseError: the manifest is missing or damaged.
     """
+    return {record.handle: record for record in read_records(release)[1]}
+
+
+def read_records(release: Path) -> tuple[str, list[Record]]:
+    """The version of nasexport that made a release, and its records.
+
+    Raises:
+        ReleaseError: as above, or the manifest has two records of one handle.
+    """
     path = release / MANIFEST_FILE
     if not path.is_file():
         problem = f"{release} has no {MANIFEST_FILE}: expected a folder that `nasexport release` finished"
         raise ReleaseError(problem, status=None if release.is_dir() else NOT_DONE)
-    return {record.handle: record for record in _read(path, _Manifest).artifacts}
+    found = _read(path, _Manifest)
+    handles = [record.handle for record in found.artifacts]
+    if twice := next((handle for handle in handles if handles.count(handle) > 1), None):
+        raise ReleaseError(f"{path} is damaged: {twice} is in it twice")
+    return found.nasexport, list(found.artifacts)
 
 
 def read_record(release: Path, place: Place) -> Record | None:

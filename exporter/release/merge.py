@@ -8,7 +8,7 @@ from pathlib import Path
 from exporter.errors import ReleaseError
 from exporter.files import staging
 from exporter.progress import SILENT, Listener
-from exporter.release import artifact, finalize
+from exporter.release import artifact, finalize, signatures
 from exporter.release.folder import held
 from exporter.release.manifest import Record, encoded, read_manifest
 from exporter.release.plan import problems
@@ -38,7 +38,10 @@ def merge(parts: Sequence[Path], release: Path, *, listener: Listener = SILENT) 
             if handle not in present:
                 listener.step(f"joining {handle}")
                 _copy(part, release, record)
-        finalize.close(release)
+        if stale := finalize.close(release):
+            listener.warn(finalize.stale_signatures(stale))
+        elif any(signatures.present(part) for part in parts) and not signatures.present(release):
+            listener.warn("the signatures of the parts are none of the whole: sign it with `release sign`")
     return sorted(chosen)
 
 

@@ -114,6 +114,12 @@ class PageFacts:
         return Place(handle(self.config, self.task, self.version))
 
 
+def page(facts: PageFacts) -> str:
+    """The page in Markdown as a release has it. It links all versions of the model, even where the release has few."""
+    config = facts.config
+    return markdown(facts, {handle(config, task, version) for task in TASKS for version in config.versions})
+
+
 def markdown(facts: PageFacts, released: Collection[str]) -> str:
     """The page in Markdown, in the form of the published ones: CommonMark with tables.
 

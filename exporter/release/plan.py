@@ -13,7 +13,7 @@ from exporter.files.hashing import File, sha256
 from exporter.models import variables
 from exporter.models.config import TASKS, ModelConfig, Task, handle
 from exporter.models.formats import Format
-from exporter.release import identity
+from exporter.release import identity, names
 from exporter.release.manifest import Place, Record, read_record
 from exporter.settings import Settings
 
@@ -152,17 +152,20 @@ def _changes(before: dict[str, Any], now: dict[str, Any]) -> str:
 
 
 def problems(release: Path, record: Record, *, read: bool = True) -> Iterator[str]:
-    """What is wrong with the files of an artifact: missing files, unexpected files, wrong sizes and hashes.
+    """What is wrong with the files of an artifact: missing files, unexpected files, links, wrong sizes and hashes.
 
     Args:
         read: whether to hash the files; without it, only names and sizes are checked.
+
+    Raises:
+        ReleaseError: its folder cannot be read.
     """
-    listed = {file.path for file in record.files}
-    folder = release / record.place.folder
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(release).as_posix()
-        if not path.is_dir() and name not in listed:
-            yield f"{name} does not belong there"
+    yield from names.artifact_problems(release, record)
+    yield from damages(release, record, read=read)
+
+
+def damages(release: Path, record: Record, *, read: bool = True) -> Iterator[str]:
+    """The same without names: the listed files that are missing, or have another size or hash."""
     with ThreadPoolExecutor(2) as threads:
         yield from filter(
             None, threads.map(_problem, itertools.repeat(release), record.all_files, itertools.repeat(read))
@@ -171,7 +174,9 @@ def problems(release: Path, record: Record, *, read: bool = True) -> Iterator[st
 
 def _problem(release: Path, file: File, read: bool) -> str:
     path = release / file.path
-    if path.is_symlink() or not path.is_file():
+    if path.is_symlink():
+        return f"{file.path} is a link, expected a file"
+    if not path.is_file():
         return f"{file.path} is missing"
     if path.stat().st_size != file.size:
         return f"{file.path} has {path.stat().st_size:,} bytes, not {file.size:,}"

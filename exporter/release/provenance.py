@@ -1,59 +1,150 @@
 """A provenance statement for a release: in-toto's Statement v1 with SLSA's provenance v1 as its predicate.
 
-It says which inputs the artifacts were made from. It is not signed, and contains no time and no machine. The publisher
-of a release signs it.
+It says which inputs the artifacts were made from, and names every other file of the release with its hash. It contains
+no time and no machine. It is what a signature of a release is over, see `exporter.release.signatures`.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
-import exporter
-from exporter.release.manifest import MANIFEST_FILE, Record
+import msgspec
+
+from exporter.files.hashing import Sha256
+from exporter.release.manifest import Record, encoded
 from exporter.validation import to_plain
 
-STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
-PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
+STATEMENT_TYPE: Literal["https://in-toto.io/Statement/v1"] = "https://in-toto.io/Statement/v1"
+PREDICATE_TYPE: Literal["https://slsa.dev/provenance/v1"] = "https://slsa.dev/provenance/v1"
 #: The kind of build; see ``docs/release.md``.
-BUILD_TYPE = "urn:nasexport:release:1"
-BUILDER = "urn:nasexport:command-line"
+BUILD_TYPE: Literal["urn:nasexport:release:1"] = "urn:nasexport:release:1"
+BUILDER: Literal["urn:nasexport:command-line"] = "urn:nasexport:command-line"
 
 
-def statement(records: Sequence[Record], manifest_sha256: str) -> dict[str, Any]:
-    """The statement about the archives of a release and its manifest, which has the hashes of the other files."""
-    files = [(record.archive.path, record.archive.sha256) for record in records] + [(MANIFEST_FILE, manifest_sha256)]
-    return {
-        "_type": STATEMENT_TYPE,
-        "subject": [{"name": name, "digest": {"sha256": sha256}} for name, sha256 in sorted(files)],
-        "predicateType": PREDICATE_TYPE,
-        "predicate": {
-            "buildDefinition": {
-                "buildType": BUILD_TYPE,
-                "externalParameters": {
-                    "artifacts": [{"handle": record.handle, "options": to_plain(record.options)} for record in records]
-                },
-                "internalParameters": {"code": sorted({record.inputs["code"] for record in records})},
-                "resolvedDependencies": [*_checkpoints(records), *_packages(records)],
-            },
-            "runDetails": {"builder": {"id": BUILDER, "version": {"nasexport": exporter.__version__}}},
-        },
-    }
+class _Fields(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """The fields of in-toto and SLSA, which are written ``inCamelCase``."""
 
 
-def _checkpoints(records: Sequence[Record]) -> list[dict[str, Any]]:
+class Digest(_Fields, frozen=True):
+    sha256: Sha256
+
+
+class Subject(_Fields, frozen=True):
+    """A file of the release."""
+
+    name: str
+    digest: Digest
+
+
+class CheckpointNotes(_Fields, frozen=True):
+    """Which model a checkpoint is of, and how its weights were made up, where they were."""
+
+    model: str
+    synthetic: dict[str, Any] | None
+
+
+class Checkpoint(_Fields, frozen=True):
+    """A file that weights came out of: an archive, or one of a checkpoint that came without."""
+
+    name: str
+    digest: Digest
+    annotations: CheckpointNotes
+
+
+class Package(_Fields, frozen=True):
+    """A Python package, as a purl."""
+
+    uri: str
+
+
+class ArtifactParameters(_Fields, frozen=True):
+    handle: str
+    options: dict[str, int | float]
+
+
+class ExternalParameters(_Fields, frozen=True):
+    artifacts: tuple[ArtifactParameters, ...]
+
+
+class InternalParameters(_Fields, frozen=True):
+    """``code`` has the hashes of nasexport's code."""
+
+    code: tuple[Sha256, ...]
+
+
+class BuildDefinition(_Fields, frozen=True):
+    build_type: Literal["urn:nasexport:release:1"]
+    external_parameters: ExternalParameters
+    internal_parameters: InternalParameters
+    resolved_dependencies: tuple[Checkpoint | Package, ...]
+
+
+class Builder(_Fields, frozen=True):
+    """``version`` has that of nasexport."""
+
+    id: Literal["urn:nasexport:command-line"]
+    version: dict[str, str]
+
+
+class RunDetails(_Fields, frozen=True):
+    builder: Builder
+
+
+class Predicate(_Fields, frozen=True):
+    build_definition: BuildDefinition
+    run_details: RunDetails
+
+
+class Statement(_Fields, frozen=True):
+    """The content of ``provenance.json``."""
+
+    type: Literal["https://in-toto.io/Statement/v1"] = msgspec.field(name="_type")
+    subject: tuple[Subject, ...]
+    predicate_type: Literal["https://slsa.dev/provenance/v1"]
+    predicate: Predicate
+
+
+def statement(records: Sequence[Record], hashes: Mapping[str, str], tool: str) -> bytes:
+    """The statement about a release.
+
+    Args:
+        records: of all its artifacts, in the order of their handles.
+        hashes: the sha256 of each of its files, by path, but for those that depend on the statement.
+        tool: nasexport's version.
+    """
+    return encoded(to_plain(_statement(records, hashes, tool)))
+
+
+def _statement(records: Sequence[Record], hashes: Mapping[str, str], tool: str) -> Statement:
+    return Statement(
+        type=STATEMENT_TYPE,
+        subject=tuple(Subject(name, Digest(sha256)) for name, sha256 in sorted(hashes.items())),
+        predicate_type=PREDICATE_TYPE,
+        predicate=Predicate(
+            BuildDefinition(
+                build_type=BUILD_TYPE,
+                external_parameters=ExternalParameters(
+                    tuple(ArtifactParameters(record.handle, to_plain(record.options)) for record in records)
+                ),
+                internal_parameters=InternalParameters(tuple(sorted({record.inputs["code"] for record in records}))),
+                resolved_dependencies=(*_checkpoints(records), *_packages(records)),
+            ),
+            RunDetails(Builder(BUILDER, {"nasexport": tool})),
+        ),
+    )
+
+
+def _checkpoints(records: Iterable[Record]) -> list[Checkpoint]:
     """The checkpoint archives; the files of a checkpoint that came without an archive."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[tuple[str, str, str], Checkpoint] = {}
     for record in records:
         source = record.source
         hashes = {source.archive: source.archive_sha256} if source.archive and source.archive_sha256 else source.files
+        notes = CheckpointNotes(record.model, source.synthetic)
         for name, sha256 in hashes.items():
-            found[sha256] = {
-                "name": name,
-                "digest": {"sha256": sha256},
-                "annotations": {"model": record.model, "synthetic": source.synthetic},
-            }
-    return sorted(found.values(), key=lambda resource: (resource["annotations"]["model"], resource["name"]))
+            found[record.model, name, sha256] = Checkpoint(name, Digest(sha256), notes)
+    return [found[key] for key in sorted(found)]
 
 
-def _packages(records: Sequence[Record]) -> list[dict[str, Any]]:
+def _packages(records: Iterable[Record]) -> list[Package]:
     packages = {(name, version) for record in records for name, version in record.inputs["packages"].items()}
-    return [{"uri": f"pkg:pypi/{name}@{version}"} for name, version in sorted(packages)]
+    return [Package(f"pkg:pypi/{name}@{version}") for name, version in sorted(packages)]

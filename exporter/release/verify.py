@@ -2,23 +2,30 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from exporter.artifact.jobs import EXPORT, READ, ReadCheckpoint, ReadRequest
+from exporter.artifact.metadata import CheckpointFacts, Metadata, Verdict
+from exporter.checkpoint.source import Source
 from exporter.errors import NasexportError
 from exporter.fetch import published
-from exporter.models.config import largest_task
+from exporter.models.config import ModelConfig, largest_task
 from exporter.probe.jobs import PROBE
+from exporter.processes import run as worker
 from exporter.processes import scheduler
 from exporter.processes.memory import expected_memory, free_memory
 from exporter.processes.scheduler import ScheduledTask
 from exporter.progress import SILENT, Listener
 from exporter.reference.jobs import REFERENCE
-from exporter.release.manifest import read_manifest
+from exporter.release import rebuild
+from exporter.release.derived import metadata_of
+from exporter.release.manifest import Record, read_manifest
 from exporter.settings import Settings
-from exporter.verification.results import Expected, Report
+from exporter.validation import shown, to_plain
+from exporter.verification.results import Check, Expected, Report, count
 from exporter.verification.verifier import Verifier
-from exporter.verification.verify import expected_of, require_checkpoint
+from exporter.verification.verify import require_checkpoint
 
 
 def verify(
@@ -28,60 +35,134 @@ def verify(
     *,
     jobs: int = 2,
     memory: int | None = None,
+    again: bool = False,
     listener: Listener = SILENT,
     debug: bool = False,
 ) -> list[Report]:
     """Returns a report for each artifact, in the order of their handles.
 
+    An artifact must be what its handle names and its record says: the network of that model, made from the very
+    checkpoint that it is verified with, and held against the same checks as now. That the files of the release agree
+    with each other is for `exporter.release.check` to say, before.
+
     Args:
         checkpoints: checkpoints by the name of their model; those of the other models are fetched.
         jobs: the largest number of processes at a time.
         memory: the memory that they may need together, in bytes; by default nine tenths of what is free now.
+        again: whether to export each artifact once more, too, and compare the bytes.
 
     Raises:
+        OtherReleaseError: an artifact is to be exported once more, and was written by other packages.
         ArtifactError: an artifact was made from a synthetic checkpoint, and ``checkpoints`` lacks it.
         NasexportError: a checkpoint is not available, or its reference cannot be computed.
     """
-    wanted = {handle: expected_of(release / handle) for handle in sorted(read_manifest(release))}
+    records = dict(sorted(read_manifest(release).items()))
+    if again:
+        rebuild.require_same_packages(records)
+    said = {handle: metadata_of(release, record) for handle, record in records.items()}
     reports: dict[str, Report] = {}
     tasks = []
     with contextlib.ExitStack() as stack:
-        for name in dict.fromkeys(expected.config.name for expected, _ in wanted.values()):
-            members = {handle: pair[0] for handle, pair in wanted.items() if pair[0].config.name == name}
-            for handle in members:
-                require_checkpoint(release / handle, wanted[handle][1], checkpoints.get(name))
-            config = next(iter(members.values())).config
+        for name in dict.fromkeys(metadata.model.name for metadata in said.values()):
+            members = {handle: metadata for handle, metadata in said.items() if metadata.model.name == name}
+            for handle, metadata in members.items():
+                require_checkpoint(release / handle, metadata, checkpoints.get(name))
+            config = next(iter(members.values())).model
             source = stack.enter_context(
                 published.opened(config, checkpoints.get(name), settings, listener, debug=debug)
             )
-            largest = largest_task({expected.task for expected in members.values()})
+            largest = largest_task({metadata.task for metadata in members.values()})
             verifier = stack.enter_context(Verifier(config, source, largest, settings, debug=debug))
-            tasks.append(_model_task(release, members, verifier, reports, listener))
+            if again:
+                stack.enter_context(worker.shared_import(EXPORT))
+            rebuilt = records if again else None
+            model = _ModelTask(release, config, members, source, verifier, rebuilt, reports, listener, debug)
+            tasks.append(model.task())
         scheduler.run(tasks, jobs, memory if memory is not None else free_memory())
-    return [reports[handle] for handle in wanted]
+    return [reports[handle] for handle in said]
 
 
-def _model_task(
-    release: Path,
-    members: Mapping[str, Expected],
-    verifier: Verifier,
-    reports: dict[str, Report],
-    listener: Listener,
-) -> ScheduledTask:
-    """The task that computes a model's reference; when done, it adds a task for each of the artifacts."""
-    config = next(iter(members.values())).config
+class _ModelTask:
+    """What is to be verified of one model.
 
-    def artifact_task(handle: str, expected: Expected) -> ScheduledTask:
+    ``members`` are what its artifacts say of themselves, by handle; ``rebuilt`` the records of those that are to be
+    exported once more, None where none is.
+    """
+
+    def __init__(
+        self,
+        release: Path,
+        config: ModelConfig,
+        members: Mapping[str, Metadata],
+        source: Source,
+        verifier: Verifier,
+        rebuilt: Mapping[str, Record] | None,
+        reports: dict[str, Report],
+        listener: Listener,
+        debug: bool,
+    ):
+        self._release, self._config, self._members, self._source = release, config, members, source
+        self._verifier, self._rebuilt = verifier, rebuilt
+        self._reports, self._listener, self._debug = reports, listener, debug
+        self._found: tuple[ReadCheckpoint, ...] = ()
+
+    def task(self) -> ScheduledTask:
+        """Reads the checkpoint and computes the reference; when done, it adds a task for each of the artifacts."""
+
+        def prepare() -> None:
+            request = ReadRequest(self._config, self._source.prefix)
+            self._found = worker.run(READ, request, self._listener.note, self._debug).result.found
+            self._verifier.prepare()
+
+        def artifacts() -> list[ScheduledTask]:
+            return [self._artifact_task(handle, metadata) for handle, metadata in self._members.items()]
+
+        return ScheduledTask(expected_memory(REFERENCE, self._config), prepare, artifacts, _raise)
+
+    def _artifact_task(self, handle: str, metadata: Metadata) -> ScheduledTask:
+        momentum = float(metadata.options.batch_norm_momentum)
+        expected = Expected(self._config, metadata.task, metadata.version, momentum)
+
         def run() -> None:
-            found = verifier.verify(release / handle, expected, lambda said: listener.step(f"{handle}: {said}"))
-            reports[handle] = dataclasses.replace(found, path=handle)
+            say = lambda text: self._listener.step(f"{handle}: {text}")  # noqa: E731
+            found = self._verifier.verify(self._release / handle, expected, say)
+            options = (metadata.task, metadata.version, momentum)
+            right = [Metadata.of(self._config, *options, self._source, read).source for read in self._found]
+            more = [_source_check(metadata, right), _verdict_check(metadata, found.verdict())]
+            if self._rebuilt:
+                record = self._rebuilt[handle]
+                more.append(rebuild.check(self._release, record, metadata, self._source, say, self._debug))
+            self._reports[handle] = dataclasses.replace(found, path=handle, checks=(*found.checks, *more))
 
-        return ScheduledTask(expected_memory(PROBE, config), run, failed=_raise)
+        jobs = (PROBE, EXPORT) if self._rebuilt else (PROBE,)
+        return ScheduledTask(max(expected_memory(job, self._config) for job in jobs), run, failed=_raise)
 
-    def artifact_tasks() -> list[ScheduledTask]:
-        return [artifact_task(handle, expected) for handle, expected in members.items()]
 
-    return ScheduledTask(expected_memory(REFERENCE, config), verifier.prepare, artifact_tasks, _raise)
+def _source_check(metadata: Metadata, right: Sequence[CheckpointFacts]) -> Check:
+    """Whether an artifact says that it was made from the checkpoint that it is verified with.
+
+    Args:
+        right: what may be said of that: how many averages an export takes depends on the tasks that it is of.
+    """
+    wrong = min((list(_differences(metadata.source, own)) for own in right), key=len)
+    return count("facts about its checkpoint that are not those of this one", len(wrong), "; ".join(wrong[:2]))
+
+
+def _differences(said: CheckpointFacts, own: CheckpointFacts) -> Iterator[str]:
+    right = to_plain(own)
+    for name, value in to_plain(said).items():
+        if value != right[name]:
+            yield f"{name} is {shown(value)}, of this checkpoint {shown(right[name])}"
+
+
+def _verdict_check(metadata: Metadata, verdict: Sequence[Verdict]) -> Check:
+    """Whether an artifact says that it passed the checks that it is held against now."""
+    said = list(metadata.verification or ())
+    wrong = [f"{shown(each.name)} of its own" for each in said if each not in verdict]
+    wrong += [f"{shown(each.name)} is missing" for each in verdict if each not in said]
+    if not wrong and said != list(verdict):
+        wrong = ["they come in another order"]
+    return count("checks it says it passed that are not these", len(wrong), f"first: {wrong[0]}" if wrong else "")
 
 
 def _raise(error: NasexportError) -> tuple[()]:

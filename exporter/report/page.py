@@ -5,8 +5,9 @@ give.
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import exporter
 from exporter.errors import ArtifactError, NasexportError
@@ -58,11 +59,15 @@ def write(path: Path, sections: Sequence[Section]) -> None:
 
 def page(sections: Sequence[Section]) -> str:
     """The HTML page of one or more sections, in their order."""
-    values = [template_values(f"a{index}", section) for index, section in enumerate(sections, 1)]
+    return rendered([template_values(f"a{index}", section) for index, section in enumerate(sections, 1)])
+
+
+def rendered(sections: Sequence[Mapping[str, Any]]) -> str:
+    """The HTML page of sections that are values for the template already."""
     return templates.html(
         TEMPLATE,
-        sections=values,
-        failed=[section for section in values if not section["passed"]],
+        sections=sections,
+        failed=[section for section in sections if not section["passed"]],
         plot_style=svg.STYLE,
         version=exporter.__version__,
         number=templates.number,

@@ -242,6 +242,14 @@ def test_a_damaged_manifest_is_logged_and_recovers(own_cli: Command, own_release
         assert requests.get(served.url).ok
 
 
+def test_signatures_are_served_where_there_are_any(own_cli: Command, own_release: Path) -> None:
+    with serving(own_cli, own_release) as served:
+        address = f"{served.url}/provenance.dsse.json"
+        assert requests.get(address).status_code == 404
+        (own_release / "provenance.dsse.json").write_text("{}")
+        assert requests.get(address).text == "{}"
+
+
 def test_missing_files_and_those_that_are_not_regular(own_cli: Command, own_release: Path) -> None:
     (own_release / "index.html").unlink()
     (own_release / "provenance.json").unlink()

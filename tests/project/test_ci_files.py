@@ -248,15 +248,18 @@ def test_what_is_no_release_is_left_alone(tmp_path: Path) -> None:
     assert _ci("unpacked").returncode == 2
 
 
-def test_files_of_a_github_release(finished: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("signatures", [[], ["provenance.dsse.json", "provenance.sigstore.json"]])
+def test_files_of_a_github_release(finished: Path, tmp_path: Path, signatures: list[str]) -> None:
     """They have what the folder has, by the recipe of ``docs/release.md``."""
+    for name in signatures:
+        (finished / name).write_text("{}")
     before = {path: (finished / path).read_bytes() for path in files_below(finished) if (finished / path).is_file()}
     _ci("unpacked", "remove", finished)
     assets = tmp_path / "assets"
     result = _ci("assets", finished, assets)
     assert result.returncode == 0, result.stderr
     archives = ["nasnet_large-feature_vector-3.tar.gz", "pnasnet_large-classification-4.tar.gz"]
-    whole = ["SHA256SUMS", "index.html", "manifest.json", "provenance.json"]
+    whole = ["SHA256SUMS", "index.html", "manifest.json", "provenance.json", *signatures]
     assert files_below(assets) == sorted([*archives, *whole, "archives.sha256", "pages.tar.gz"])
     lines = [f"{hashlib.sha256((assets / name).read_bytes()).hexdigest()}  {name}" for name in archives]
     assert (assets / "archives.sha256").read_text(encoding="utf-8").splitlines() == lines

@@ -14,6 +14,7 @@ import pytest
 from exporter.release import identity
 from exporter.release.manifest import MANIFEST_FILE, Place, read_manifest
 from tests.support.command import Command, Result, files_below, refusal, succeeded
+from tests.support.forgery import edited, records_below, rehash
 from tests.support.shared import Store
 from tests.support.small_release import HANDLES, flip_a_bit, hashes, planned, with_other_identity
 
@@ -50,7 +51,8 @@ def test_provenance_names_what_went_in(released: tuple[Path, Result], inputs: li
     assert statement["predicateType"] == "https://slsa.dev/provenance/v1"
     subjects = {subject["name"]: subject["digest"]["sha256"] for subject in statement["subject"]}
     found = hashes(released[0])
-    assert subjects == {name: found[name] for name in [*(f"{handle}.tar.gz" for handle in HANDLES), MANIFEST_FILE]}
+    assert {*(f"{handle}.tar.gz" for handle in HANDLES), MANIFEST_FILE, "index.html"} <= set(subjects)
+    assert subjects == {name: found[name] for name in set(found) - {"SHA256SUMS", "provenance.json"}}
     dependencies = statement["predicate"]["buildDefinition"]["resolvedDependencies"]
     archives = [Path(str(inputs[index]).partition("=")[2]) for index in (3, 7)]
     assert [(one["name"], one["digest"]["sha256"]) for one in dependencies if "name" in one] == [
@@ -89,7 +91,10 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object], str, str]] = {
     "no record": (".json", Path.unlink, "missing", ""),
     "half a record": (".json", lambda path: os.truncate(path, 500), "damaged", "4.json is damaged"),
     "a record of another TensorFlow": (".json", with_other_identity, "stale", "other packages"),
-    "a link in the place of a file": (".html", _to_link, "damaged", "4.html is missing"),
+    "a link in the place of a file": (".html", _to_link, "damaged", "4.html is a link"),
+    "a link in the place of a folder": ("/variables", _to_link, "damaged", "4/variables is a link, expected a folder"),
+    "no folder for assets": ("/assets", Path.rmdir, "damaged", "4/assets is missing, a folder"),
+    "one empty folder more": ("/more", Path.mkdir, "damaged", "4/more does not belong there"),
 }
 
 
@@ -102,6 +107,7 @@ def test_what_is_not_sound_is_seen(own_cli: Command, inputs: list[object], copie
     (row,) = (row for row in plan["artifacts"] if row["state"] != "done")
     assert (row["handle"], row["state"]) == (handle, state)
     assert reason in row["reason"]
+    assert state != "stale" or row["reason"] == reason
     assert plan["matrix"] == {
         "include": [{"name": "small_nasnet-saved_model_2", "models": "small_nasnet", "versions": "4"}]
     }
@@ -113,14 +119,14 @@ def test_what_is_not_sound_is_seen(own_cli: Command, inputs: list[object], copie
 
 FORGERIES: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "a file beside": ("google/imagenet/virus.exe", Path.touch, "virus.exe does not belong there"),
-    "other sums": ("SHA256SUMS", flip_a_bit, "lines of SHA256SUMS"),
-    "no sums": ("SHA256SUMS", Path.unlink, "SHA256SUMS cannot be read"),
-    "another index": ("index.html", flip_a_bit, "lines of SHA256SUMS"),
+    "other sums": ("SHA256SUMS", flip_a_bit, "SHA256SUMS, line"),
+    "no sums": ("SHA256SUMS", Path.unlink, "SHA256SUMS is missing"),
+    "another index": ("index.html", flip_a_bit, "index.html, line"),
     "another provenance": ("provenance.json", flip_a_bit, "provenance.json"),
     "another subject": (
         "provenance.json",
         lambda path: path.write_text(path.read_text().replace('"name": "google', '"name": "elgoog', 1)),
-        "subjects of the provenance",
+        "provenance.json, line",
     ),
 }
 
@@ -188,6 +194,37 @@ def test_the_same_part_twice_is_joined_once(
 ) -> None:
     succeeded(own_cli("release", "merge", released[0], copied, "--output", tmp_path / "joined"))
     assert hashes(tmp_path / "joined") == hashes(released[0])
+
+
+def test_a_part_that_leads_elsewhere_is_not_joined(own_cli: Command, copied: Path, tmp_path: Path) -> None:
+    _to_link(copied / "google/imagenet/small_pnasnet/classification/2/variables")
+    message = refusal(own_cli("release", "merge", copied, "--output", tmp_path / "joined"))
+    assert "2/variables is a link, expected a folder" in message
+    assert not (tmp_path / "joined").exists()
+
+
+@pytest.mark.parametrize("path", ["google", "google/imagenet", "google/imagenet/small_nasnet/classification/4"])
+def test_no_folder_above_an_artifact_is_a_link(own_cli: Command, inputs: list[object], copied: Path, path: str) -> None:
+    shutil.move(copied / path, copied.with_name("elsewhere"))
+    (copied / path).symlink_to(copied.with_name("elsewhere"))
+    result = own_cli("release", "verify", copied, "--files-only")
+    assert result.returncode == 1
+    assert f"{path} is a link, expected a folder" in result.stdout
+    plan = planned(own_cli, *inputs, "--output", copied)
+    assert {row["state"] for row in plan["artifacts"]} >= {"damaged"}
+
+
+def test_a_release_of_other_code_is_not_called_wrong(own_cli: Command, copied: Path) -> None:
+    """Its pages may well be those that its own nasexport gives: only that one can tell."""
+    for path in records_below(copied):
+        with edited(path) as record:
+            record["inputs"]["code"] = "0" * 64
+    rehash(copied)
+    message = refusal(own_cli("release", "verify", copied, "--files-only"), 3)
+    assert "was made by nasexport" in message and "with code 000000000000" in message
+    # What is wrong with any release is told all the same.
+    (copied / "more").touch()
+    assert own_cli("release", "verify", copied, "--files-only").returncode == 1
 
 
 def test_a_damaged_part_is_not_joined(own_cli: Command, copied: Path, tmp_path: Path) -> None:

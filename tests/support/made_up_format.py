@@ -27,6 +27,7 @@ SPEC = FormatSpec(
     files=(FILE,),
     more_files=("notes.txt",),
     folders=("more",),
+    writes=(FILE,),
     has_objects=None,
     inspect=f"{_HERE}:inspect",
     writer=f"{_HERE}:Writer",

@@ -1,0 +1,417 @@
+"""Releases that a forger made: whatever can be computed anew was, and still none of them is taken for right."""
+
+import json
+import os
+import shutil
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from exporter.errors import NasexportError
+from exporter.models.config import models
+from exporter.release import finalize, report_page
+from exporter.release.artifact import remove
+from exporter.release.check import check
+from exporter.release.derived import metadata_of
+from exporter.release.identity import as_json
+from exporter.release.manifest import Place, read_manifest
+from tests.support.command import Command, Result, refusal
+from tests.support.forgery import edited, exchange, records_below, rederive, rehash, repack
+from tests.support.odd_values import ANYTHING, changed, places
+from tests.support.small_release import HANDLES, hashes
+
+NASNET = Place("google/imagenet/small_nasnet/classification/4")
+SISTER = Place("google/imagenet/small_nasnet/feature_vector/4")
+HUB = Place("google/imagenet/small_pnasnet/classification/1")
+LARGE = Place("google/imagenet/nasnet_large/classification/4")
+
+
+def _swap(release: Path) -> None:
+    """Each task's artifact under the handle of the other, which it says is its own."""
+    exchange(release / NASNET.folder, release / SISTER.folder)
+    for place in (NASNET, SISTER):
+        with edited(release / place.folder / "nasexport.json") as said:
+            said["handle"] = place.handle
+        repack(release, place.handle)
+    rehash(release)
+
+
+def _swap_with_metadata(release: Path) -> None:
+    exchange(release / NASNET.folder, release / SISTER.folder)
+    for place in (NASNET, SISTER):
+        rederive(release, place.handle)
+
+
+def _tiny_as_large(release: Path) -> None:
+    """A network of one cell under nasnet_large's handle, with nasnet_large's configuration."""
+    for name in ("folder", "archive", "page", "page_html", "report", "record"):
+        target = release / getattr(LARGE, name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(release / getattr(NASNET, name), target)
+    text = (release / LARGE.report).read_text().replace("small_nasnet", "nasnet_large")
+    (release / LARGE.report).write_text(text)
+    with edited(release / LARGE.record) as record:
+        record["handle"], record["model"] = LARGE.handle, "nasnet_large"
+        record["inputs"]["config"] = as_json(models()["nasnet_large"])
+        for file in record["files"]:
+            file["path"] = file["path"].replace("small_nasnet", "nasnet_large")
+        for name in ("archive", "page", "page_html", "report"):
+            record[name]["path"] = record[name]["path"].replace("small_nasnet", "nasnet_large")
+    rederive(release, LARGE.handle)
+
+
+def _in_record(change: Callable[[dict], object], anew: bool = False) -> Callable[[Path], None]:
+    """Changes a record; ``anew`` is whether all that follows from it is made anew, or its hash alone."""
+
+    def forge(release: Path) -> None:
+        with edited(release / NASNET.record) as record:
+            change(record)
+        rederive(release, NASNET.handle) if anew else rehash(release)
+
+    return forge
+
+
+def _in_text(path: str, old: str, new: str) -> Callable[[Path], None]:
+    def forge(release: Path) -> None:
+        text = (release / path).read_text(encoding="utf-8")
+        assert old in text
+        (release / path).write_text(text.replace(old, new, 1), encoding="utf-8")
+        if path.startswith("google/"):
+            rehash(release)
+
+    return forge
+
+
+def _link_to_variables(release: Path) -> None:
+    outside = release.parent / "outside"
+    shutil.move(release / NASNET.folder / "variables", outside)
+    (release / NASNET.folder / "variables").symlink_to(outside)
+
+
+def _link_to_page(release: Path) -> None:
+    outside = release.parent / "outside.html"
+    shutil.move(release / NASNET.page_html, outside)
+    (release / NASNET.page_html).symlink_to(outside)
+
+
+def _link_inside(release: Path) -> None:
+    (release / "latest").symlink_to("google")
+
+
+def _without_assets(release: Path) -> None:
+    (release / NASNET.folder / "assets").rmdir()
+    repack(release, NASNET.handle)
+    rehash(release)
+
+
+def _one_file_more(release: Path) -> None:
+    """A program beside the model, in the record and in the archive, too."""
+    (release / NASNET.folder / "assets" / "run.py").write_text("print('hello')\n")
+    rederive(release, NASNET.handle)
+
+
+def _hidden_in_archive(release: Path) -> None:
+    """The same files, and an empty folder more, as the last member."""
+    folder = release / NASNET.folder
+    with tarfile.open(release / NASNET.archive, "w:gz") as archive:
+        for path in sorted(folder.rglob("*")):
+            archive.add(path, path.relative_to(folder).as_posix(), recursive=False)
+        archive.addfile(tarfile.TarInfo("..."))
+    rehash(release)
+
+
+def _bytes_after_archive(release: Path) -> None:
+    with open(release / NASNET.archive, "ab") as file:
+        file.write(b"\0" * 512)
+    rehash(release)
+
+
+def _pipe(release: Path) -> None:
+    """Who opened it would wait for ever."""
+    (release / NASNET.page).unlink()
+    os.mkfifo(release / NASNET.page)
+
+
+def _shorter_sums(release: Path) -> None:
+    path = release / "SHA256SUMS"
+    os.truncate(path, path.stat().st_size - 1)
+
+
+def _other_packages(release: Path) -> None:
+    path = release / "provenance.json"
+    with edited(path) as statement:
+        statement["predicate"]["runDetails"]["builder"]["id"] = "https://github.com/actions/runner"
+
+
+def _published_source(record: dict) -> None:
+    for source in (record["source"], record["inputs"]["checkpoint"]):
+        source["archive"] = "nasnet-a_large_04_10_2017.tar.gz"
+    record["source"]["synthetic"] = None
+
+
+#: What is forged, and what tells it: the files alone.
+FORGERIES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "tasks that have changed places": (_swap, "nasexport.json, line"),
+    "a tiny network as nasnet_large": (_tiny_as_large, "expected the 355,"),
+    "a record of another model": (_in_record(lambda record: record.update(model="small_pnasnet")), "model is small_pn"),
+    "a record of another version": (_in_record(lambda record: record.update(version=5)), "it says that it is small_na"),
+    "a record of another task": (_in_record(lambda record: record.update(task="feature_vector")), "it says that it is"),
+    "a record of another format": (_in_record(lambda record: record.update(format="hub")), "format is hub, expected"),
+    "a check that failed": (_in_record(lambda record: record["checks"][5].update(figure=1, passed=False)), "not pass"),
+    "a failed check called passed": (_in_record(lambda record: record["checks"][5].update(figure=1)), "the contrary"),
+    "one check less": (_in_record(lambda record: record["checks"].pop()), "nasexport.json, line"),
+    "a source in the record alone": (_in_record(_published_source), "nasexport.json, line"),
+    "another batch norm momentum": (
+        _in_record(lambda record: record["options"].update(batch_norm_momentum=0.5)),
+        "batch_norm_momentum is 0.5, expected 0.99",
+    ),
+    "a script on the index page": (_in_text("index.html", "</body>", "<script>x</script></body>"), "index.html, line"),
+    "a word on a model page": (_in_text(NASNET.page, "SYNTHETIC", "PUBLISHED"), "4.md, line"),
+    "a link on a model page": (
+        _in_text(NASNET.page_html, "https://arxiv.org", "https://arxiv.example"),
+        "4.html, line",
+    ),
+    "a script in a plot": (_in_text(NASNET.report, "</svg>\n</figure>", "<script/></svg>\n</figure>"), "4.report.html"),
+    "a figure in a report": (_in_text(NASNET.report, ">1.01e-07<", ">1.01e-09<"), "4.report.html, line"),
+    "another builder": (_other_packages, "provenance.json, line"),
+    "sums that are a byte shorter": (_shorter_sums, "SHA256SUMS, line"),
+    "a folder that leads outside": (_link_to_variables, "4/variables is a link, expected a folder"),
+    "a page that lies outside": (_link_to_page, "4.html is a link, expected a file"),
+    "a link to a folder of its own": (_link_inside, "latest does not belong there: it is a link"),
+    "an empty folder": (lambda release: (release / "google/imagenet/more").mkdir(), "more does not belong there"),
+    "no assets": (_without_assets, "4/assets is missing, a folder"),
+    "a pipe for a page": (
+        _pipe,
+        "4.md is a device, a pipe or a socket, expected a file",
+    ),
+    "a program in the artifact": (_one_file_more, "it lists 'google/imagenet/small_nasnet/classification/4/assets/run"),
+    "an archive with a member more": (_hidden_in_archive, "is not what google/imagenet/small_nasnet/classification/4"),
+    "bytes after an archive": (_bytes_after_archive, "is not what google/imagenet/small_nasnet/classification/4 gives"),
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_a_forgery_is_told_by_the_files(own_cli: Command, copied: Path, forgery: str) -> None:
+    forge, told = FORGERIES[forgery]
+    forge(copied)
+    result = own_cli("release", "verify", copied, "--files-only")
+    assert result.returncode == 1, result.stderr
+    assert told in result.stdout
+    assert "FAILED" in result.stdout.splitlines()[-1]
+    assert "Traceback" not in result.stderr
+
+
+def _forged_facts(record: dict) -> None:
+    """Weights that are said to be the published ones, and a check that lets more pass."""
+    _published_source(record)
+    record["checks"][5].update(figure=0.5, tolerance=1.0)
+
+
+def _one_check_less(record: dict) -> None:
+    del record["checks"][3]
+
+
+def _rederived_report(release: Path, handle: str) -> None:
+    """The report of an artifact as its record gives it now."""
+    record = read_manifest(release)[handle]
+    path = release / record.place.report
+    found = path.read_text(encoding="utf-8")
+    path.write_text(report_page.expected(record, metadata_of(release, record), found), encoding="utf-8")
+    rehash(release)
+
+
+def _with_artifacts(release: Path, handles: set[str]) -> None:
+    """Leaves these artifacts alone in a release."""
+    finalize.open_again(release)
+    for handle in set(HANDLES) - handles:
+        remove(release, Place(handle))
+    for pattern in ("google/imagenet/*/*", "google/imagenet/*"):
+        for folder in [path for path in release.glob(pattern) if not [*path.iterdir()]]:
+            folder.rmdir()
+    finalize.close(release)
+
+
+def test_a_forgery_without_contradictions_is_told_by_the_checkpoint(
+    own_cli: Command, inputs: list[object], copied: Path
+) -> None:
+    """All at once: two artifacts that have changed places; a source and a tolerance that are not true; a check less,
+    and a graph with a field that no reader knows, which does the same and is not the one that was made.
+    """
+    later, feature = (Place(f"google/imagenet/small_nasnet/{task}/5") for task in ("classification", "feature_vector"))
+    handles = {place.handle for place in (NASNET, SISTER, later, feature)}
+    _with_artifacts(copied, handles)
+    with open(copied / feature.folder / "saved_model.pb", "ab") as file:
+        file.write(b"\xfa\x7f\x04more")
+    for place, change in ((later, _forged_facts), (feature, _one_check_less)):
+        with edited(copied / place.record) as record:
+            change(record)
+    _swap_with_metadata(copied)
+    for place in (later, feature):
+        rederive(copied, place.handle)
+    for handle in handles:
+        _rederived_report(copied, handle)
+    assert [str(each) for each in check(copied) if not each.passed] == []
+    result = own_cli("release", "verify", copied, *inputs[2:4], "--rebuild", "--json")
+    assert result.returncode == 1, result.stderr
+    reports = json.loads(result.stdout)["artifacts"]
+    failed = {
+        row["path"]: {each["name"]: each["detail"] for each in row["checks"] if not each["passed"]} for row in reports
+    }
+    facts = "facts about its checkpoint that are not those of this one"
+    verdicts = "checks it says it passed that are not these"
+    rebuilt = "files that an export does not give"
+    assert set(failed[later.handle]) == {facts, verdicts}
+    assert "archive is 'nasnet-a_large" in failed[later.handle][facts]
+    assert "synthetic is None, of this checkpoint {" in failed[later.handle][facts]
+    assert "'output, relative difference' of its own" in failed[later.handle][verdicts]
+    assert set(failed[feature.handle]) == {verdicts, rebuilt}
+    assert "'variables with other values' is missing" in failed[feature.handle][verdicts]
+    assert failed[feature.handle][rebuilt] == "saved_model.pb"
+    for place in (NASNET, SISTER):
+        assert {"variables named differently", rebuilt} <= set(failed[place.handle])
+
+
+def test_other_packages_give_other_bytes(own_cli: Command, inputs: list[object], copied: Path) -> None:
+    with edited(copied / HUB.record) as record:
+        record["inputs"]["packages"]["numpy"] = "1.26.0"
+    rehash(copied)
+    options = [inputs[index] for index in (2, 3, 6, 7)]
+    message = refusal(own_cli("release", "verify", copied, *options, "--rebuild"), 3)
+    assert "small_pnasnet/classification/1 was written with numpy 1.26.0, not" in message
+    result = own_cli("release", "verify", copied, "--files-only", "--rebuild")
+    assert result.returncode == 2 and "--files-only rules out" in result.stderr
+
+
+@pytest.fixture(scope="module")
+def two(released: tuple[Path, Result], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A release of two artifacts, one of each format, which no test may change."""
+    release = shutil.copytree(released[0], tmp_path_factory.mktemp("two") / "release")
+    _with_artifacts(release, {NASNET.handle, HUB.handle})
+    assert all(each.passed for each in check(release))
+    return release
+
+
+def _is_refused(release: Path) -> bool:
+    try:
+        return not all(each.passed for each in check(release))
+    except NasexportError:
+        return True
+
+
+@pytest.fixture
+def copy(two: Path, tmp_path: Path) -> Callable[[], Path]:
+    def make() -> Path:
+        shutil.rmtree(tmp_path / "copy", ignore_errors=True)
+        return shutil.copytree(two, tmp_path / "copy")
+
+    return make
+
+
+#: Nothing in a release bears them out; a signature does.
+_UNPROVEN = ("packages",)
+_FREE = settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+
+
+@_FREE
+@given(data=st.data())
+def test_no_field_can_be_changed(copy: Callable[[], Path], two: Path, data: st.DataObject) -> None:
+    """In any JSON of the release, with all hashes made anew."""
+    release = copy()
+    paths = [*records_below(release), *release.glob("google/imagenet/*/*/*/nasexport.json")]
+    paths += [release / "manifest.json", release / "provenance.json"]
+    path = data.draw(st.sampled_from(paths))
+    value = json.loads(path.read_text(encoding="utf-8"))
+    place = data.draw(st.sampled_from([place for place in places(value) if place]))
+    assume(not any(name in place for name in _UNPROVEN))
+    change = data.draw(st.sampled_from(["replace", "remove", "add"]))
+    new = data.draw(ANYTHING | st.sampled_from([0, 1, 4, 5, "x", "hub", True, False, None]))
+
+    def apply(parent: object, key: object) -> None:
+        if change == "remove":
+            del parent[key]  # type: ignore[attr-defined]
+        elif change == "replace":
+            parent[key] = new  # type: ignore[index]
+        elif isinstance(parent, dict):
+            parent["more"] = new
+        else:
+            parent.append(new)  # type: ignore[attr-defined]
+
+    wrong = changed(value, place, apply)
+    assume(wrong != value)
+    path.write_text(json.dumps(wrong, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+    if path.name not in ("manifest.json", "provenance.json") and data.draw(st.booleans(), "hashes anew"):
+        rehash(release)
+    assume(hashes(release) != hashes(two))
+    assert _is_refused(release)
+
+
+@_FREE
+@given(data=st.data())
+def test_no_byte_can_be_changed(copy: Callable[[], Path], two: Path, data: st.DataObject) -> None:
+    release = copy()
+    path = data.draw(st.sampled_from(sorted(path for path in release.rglob("*") if path.is_file())))
+    content = bytearray(path.read_bytes())
+    at = data.draw(st.integers(0, len(content) - 1))
+    change = data.draw(st.sampled_from(["flip", "cut", "append", "insert", "empty"]))
+    if change == "flip":
+        content[at] ^= data.draw(st.integers(1, 255))
+    elif change == "cut":
+        del content[at:]
+    elif change == "empty":
+        content.clear()
+    else:
+        added = data.draw(st.binary(min_size=1, max_size=20) | st.just(b"<script>"))
+        content = content[:at] + added + content[at:] if change == "insert" else content + added
+    path.write_bytes(content)
+    # The numbers in the plots of a report are what no file bears out.
+    anew = path.name.endswith((".md", ".html", ".tar.gz", "nasexport.json")) and not (
+        change == "flip" and path.name.endswith(".report.html")
+    )
+    if anew and path.parent != release:
+        rehash(release)
+    assume(hashes(release) != hashes(two))
+    assert _is_refused(release)
+
+
+@_FREE
+@given(data=st.data())
+def test_no_name_can_be_changed(copy: Callable[[], Path], data: st.DataObject) -> None:
+    release = copy()
+    below = sorted(release.rglob("*"))
+    folder = data.draw(st.sampled_from([release, *(path for path in below if path.is_dir())]))
+    victim = data.draw(st.sampled_from(below))
+    name = data.draw(st.text("abc.1 \n\x1b-é", min_size=1, max_size=8).filter(lambda text: text not in (".", "..")))
+    new = folder / name
+    assume(not new.exists())
+    change = data.draw(st.sampled_from(["file", "folder", "link", "rename", "remove", "to link", "to folder", "copy"]))
+    if change == "file":
+        new.touch()
+    elif change == "folder":
+        new.mkdir()
+    elif change == "link":
+        new.symlink_to(victim)
+    elif change == "rename":
+        assume(victim not in (new, *new.parents))
+        victim.rename(new)
+    elif change == "copy":
+        assume(victim.is_file())
+        shutil.copy(victim, new)
+    elif change == "to link":
+        aside = release.parent / f"aside-{release.name}"
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        shutil.move(victim, aside / "moved")
+        victim.symlink_to(aside / "moved")
+    elif victim.is_dir():
+        shutil.rmtree(victim)
+    else:
+        victim.unlink()
+        if change == "to folder":
+            victim.mkdir()
+    assert _is_refused(release)
