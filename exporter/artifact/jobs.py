@@ -7,6 +7,7 @@ from typing import Any
 
 from exporter.checkpoint.jobs import LeftOut
 from exporter.checkpoint.source import Source
+from exporter.graph.refusal import Refusal
 from exporter.models.config import ModelConfig, Task
 from exporter.processes.job import Failure, Job, Memory, NoEvent
 
@@ -166,6 +167,7 @@ class Inspection:
 
     ``signatures`` are by tag set (tags joined by commas) and name, ``functions`` has how often each function of a TF2
     object was traced, ``findings`` say what TensorFlow 1.15 would not read (``oldest_tensorflow`` is None then).
+    ``refused`` is what can do more than compute: with any of it, an artifact is loaded with ``--trust`` only.
     ``handle``, ``written_by``, ``source``, ``options`` and ``verified`` are of ``nasexport.json``, None without it.
     """
 
@@ -185,6 +187,7 @@ class Inspection:
     source: dict[str, Any] | None
     options: dict[str, Any] | None
     verified: bool | None
+    refused: tuple[Refusal, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -8,13 +8,13 @@ from typing import Any
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
-from tensorflow.core.protobuf import saved_model_pb2
 
+from exporter.artifact import variables_file
 from exporter.artifact.folder import format_of
 from exporter.artifact.hub_messages import ATTACHMENTS, attached_image_size
 from exporter.artifact.jobs import Inspection, SignatureFacts, TensorFacts, VariableFacts, VariablesFacts
-from exporter.errors import ArtifactError
-from exporter.graph import compatibility
+from exporter.artifact.model_file import parsed
+from exporter.graph import compatibility, trust
 from exporter.models.formats import Format
 
 
@@ -24,18 +24,8 @@ def describe(folder: Path) -> Inspection:
     Raises:
         ArtifactError: it is damaged.
     """
-    try:
-        saved_model = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
-        if not saved_model.meta_graphs:
-            raise DecodeError("it holds no MetaGraph")
-        variables = _variables(folder, saved_model)
-    except DecodeError as error:
-        raise ArtifactError(
-            f"{folder / 'saved_model.pb'} is damaged: it is not a SavedModel's protocol buffer"
-        ) from error
-    except (tf.errors.OpError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ArtifactError(f"{folder / 'variables'} is damaged or missing: {reason}") from error
+    saved_model = parsed(folder)
+    variables = _variables(folder, saved_model)
     findings = compatibility.check(saved_model)
     trainable = [variable for variable in variables if variable.trainable]
     return Inspection(
@@ -63,6 +53,7 @@ def describe(folder: Path) -> Inspection:
         source=None,
         options=None,
         verified=None,
+        refused=tuple(trust.refusals(saved_model)),
     )
 
 
@@ -123,11 +114,14 @@ def _variables(folder: Path, saved_model: Any) -> list[VariableFacts]:
     ]
     if found or not (folder / "variables").is_dir():
         return found
-    reader = tf.train.load_checkpoint(str(folder / "variables" / "variables"))
-    types = reader.get_variable_to_dtype_map()
+    held = variables_file.reader(folder)
+    try:
+        types, shapes = held.get_variable_to_dtype_map(), held.get_variable_to_shape_map()
+    except variables_file.UNREADABLE as error:
+        raise variables_file.unreadable(folder, error) from error
     return [
         VariableFacts(name=name, dtype=types[name].name, shape=tuple(shape), trainable=None)
-        for name, shape in sorted(reader.get_variable_to_shape_map().items())
+        for name, shape in sorted(shapes.items())
     ]
 
 

@@ -19,6 +19,7 @@ from exporter.cli.options import (
     print_json,
     print_path,
     print_text,
+    trust_option,
     warn,
 )
 from exporter.cli.values import MOST_VERSION, Number
@@ -50,6 +51,7 @@ _MOST_PIXELS = 10_000
     show_default=True,
     help="Time limit for each process, in seconds.",
 )
+@trust_option
 @page_option
 @fetching_options
 @json_option
@@ -63,6 +65,7 @@ def verify(
     against: tuple[Kind, ...],
     reference: Path | None,
     time_limit: float,
+    trust: bool,
     page_file: Path | None,
     settings: Settings,
     as_json: bool,
@@ -82,7 +85,7 @@ def verify(
     if version is not None and name is None:
         raise click.UsageError("--version can be used with --model only")
     named = model(name) if name else None
-    options = VerificationOptions(named, version, against, reference, time_limit, page_file is not None)
+    options = VerificationOptions(named, version, against, reference, time_limit, page_file is not None, trust)
     with page.writing(page_file) as sections:
         with progress("verify", None, warn) as listener:
             reports = verification.verify(paths, checkpoint, settings, options, listener=listener, debug=debug)
@@ -177,10 +180,18 @@ def _aspects(_context: click.Context, _parameter: click.Parameter, values: Seque
 @click.option(
     "--image-size", type=click.IntRange(1, _MOST_PIXELS), help="Size of the images for both. [default: their own]"
 )
+@trust_option
 @json_option
 @click.pass_obj
 def diff(
-    debug: bool, a: Path, b: Path, aspects: Sequence[str], tolerance: float, image_size: int | None, as_json: bool
+    debug: bool,
+    a: Path,
+    b: Path,
+    aspects: Sequence[str],
+    tolerance: float,
+    image_size: int | None,
+    trust: bool,
+    as_json: bool,
 ) -> None:
     """Compare two artifacts with each other; exit 1 if anything differs.
 
@@ -196,7 +207,7 @@ def diff(
 
     with progress("diff", None, warn) as listener:
         found = difference.compare(
-            a, b, aspects, tolerance=tolerance, image_size=image_size, say=listener.step, debug=debug
+            a, b, aspects, tolerance=tolerance, image_size=image_size, trust=trust, say=listener.step, debug=debug
         )
     if as_json:
         print_json(found.to_dict())

@@ -17,6 +17,7 @@ from exporter.cli.options import (
     print_json,
     print_text,
     tell,
+    trust_option,
     warn,
 )
 from exporter.models.classes import described
@@ -39,9 +40,12 @@ _MEANINGLESS = "the artifact has SYNTHETIC weights, not published ones: its pred
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=path_type)
 @click.option("--top", type=click.IntRange(1, 10**6), default=5, show_default=True, help="Number of classes to print.")
 @_model_option
+@trust_option
 @json_option
 @click.pass_obj
-def predict(debug: bool, path: Path, images: Sequence[Path], top: int, model_name: str | None, as_json: bool) -> None:
+def predict(
+    debug: bool, path: Path, images: Sequence[Path], top: int, model_name: str | None, trust: bool, as_json: bool
+) -> None:
     """Print the most likely ImageNet classes of images, with their probabilities.
 
     PATH is the folder of a classification artifact, IMAGE a JPEG or PNG file. Images are preprocessed as in the
@@ -54,7 +58,7 @@ def predict(debug: bool, path: Path, images: Sequence[Path], top: int, model_nam
     from exporter.processes import run as worker
     from exporter.progress import progress
 
-    classifier = Classifier.of(path, _named(model_name))
+    classifier = Classifier.of(path, _named(model_name), trust)
     for image in images:
         require_image(image)
     request = PredictRequest(classifier.to_load(), tuple(map(Image, images)), top)
@@ -104,6 +108,7 @@ def _prediction_text(image: dict[str, Any]) -> str:
 )
 @click.option("--restart", is_flag=True, help="Start again, whatever the state.")
 @_model_option
+@trust_option
 @page_option
 @cache_options
 @json_option
@@ -119,6 +124,7 @@ def evaluate(
     state: Path | None,
     restart: bool,
     model_name: str | None,
+    trust: bool,
     page_file: Path | None,
     settings: Settings,
     as_json: bool,
@@ -145,7 +151,7 @@ def evaluate(
     from exporter.report import page
     from exporter.report.section import evaluation_section
 
-    classifier = Classifier.of(path, _named(model_name))
+    classifier = Classifier.of(path, _named(model_name), trust)
     dataset = listed(folder, labels, classifier.classes, limit)
     for text in dataset.warnings:
         warn(text)

@@ -30,6 +30,11 @@ def page_option(command: Command) -> Command:
     return click.option("--report", "page_file", metavar="FILE.html", type=path_type, help=text)(command)
 
 
+def trust_option(command: Command) -> Command:
+    text = "Load artifacts even if they can do more than compute, such as write files."
+    return click.option("--trust", is_flag=True, help=text)(command)
+
+
 def tell(text: str) -> None:
     """Prints a message for people: bounded, and fit for a terminal whatever it quotes."""
     click.echo(terminal.message(text), err=True)

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from exporter.verification.results import Report
 
 
+#: Operations that `inspect` shows to people of those that are refused.
+_SHOWN_REFUSED = 5
+
+
 def models(settings: Settings) -> list[dict[str, Any]]:
     """One JSON-ready row for each known model."""
     entries, made_up = cached(settings), synthetic_archives(settings)
@@ -138,6 +142,7 @@ def inspection_text(found: Inspection) -> str:
         f"  variables    {variables.count}, {variables.trainable} trainable; {variables.parameters:,} parameters",
         f"  size         {found.bytes:,} bytes",
         f"  readers      {_readers_text(found)}",
+        *_refused_lines(found),
         f"  written by   {_writer_text(found)}",
         *_source_lines(found.source),
     ]
@@ -160,6 +165,14 @@ def _signature_lines(found: Inspection) -> list[str]:
 
 def _shape_text(shape: tuple[int | None, ...] | None) -> str:
     return "[…]" if shape is None else "[" + ", ".join("?" if size is None else str(size) for size in shape) + "]"
+
+
+def _refused_lines(found: Inspection) -> list[str]:
+    """What keeps an artifact from being loaded without ``--trust``; all of it is in JSON."""
+    lines = [f"  refused      {refusal}" for refusal in found.refused[:_SHOWN_REFUSED]]
+    if more := len(found.refused) - len(lines):
+        lines.append(f"  refused      {more:,} more operations")
+    return lines
 
 
 def _readers_text(found: Inspection) -> str:

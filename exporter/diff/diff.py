@@ -62,6 +62,7 @@ def compare(
     *,
     tolerance: float = TOLERANCE,
     image_size: int | None = None,
+    trust: bool = False,
     say: Say = lambda _: None,
     debug: bool = False,
 ) -> Difference:
@@ -71,9 +72,11 @@ def compare(
         aspects: which of `ASPECTS` to compare.
         tolerance: the largest difference of outputs that is none, as a part of the largest magnitude in ``a``.
         image_size: height and width of the images to run both on. By default, what each says of itself.
+        trust: whether they may do more than compute.
 
     Raises:
-        ArtifactError: one of them is no artifact, is damaged, or cannot be used as its format promises.
+        ArtifactError: one of them is no artifact, is damaged, could do more than compute, or cannot be used as its
+            format promises.
     """
     with packed.opened(a) as folder_a, packed.opened(b) as folder_b:
         for folder in (folder_a, folder_b):
@@ -90,26 +93,46 @@ def compare(
                 for side, size in zip("AB", sizes, strict=True)
                 if size is None
             ]
-            with _running((folder_a, folder_b), files, sizes, say, debug) as (side_a, side_b):
-                for aspect in probed:
-                    comparisons += PROBED[aspect](side_a, side_b, tolerance)
-                if "training" in aspects and side_a.found.momentum_settable != side_b.found.momentum_settable:
-                    notes.append(
-                        f"{'B' if side_a.found.momentum_settable else 'A'} keeps its own momentum in training:"
-                        " how far one step moves the averages was not compared"
-                    )
+            with _running((folder_a, folder_b), files, sizes, trust, say, debug) as sides:
+                comparisons += _of_runs(probed, sides, tolerance)
+                notes += _momentum_notes(probed, sides)
     return Difference(str(a), str(b), tolerance, tuple(comparisons), tuple(notes))
+
+
+def _of_runs(aspects: Sequence[str], sides: tuple[Side, Side], tolerance: float) -> Iterator[Comparison]:
+    """What both do, compared; nothing is known of what a TF1 Hub module without one of its tag sets does."""
+    not_run = [name for name, side in zip("AB", sides, strict=True) if not side.found.is_complete]
+    for aspect in aspects:
+        if not_run:
+            detail = f"{' and '.join(not_run)} not run, for want of one of the tag sets {{}} and {{train}}"
+            yield Comparison(aspect, aspect, False, detail)
+        else:
+            yield from PROBED[aspect](*sides, tolerance)
+
+
+def _momentum_notes(aspects: Sequence[str], sides: tuple[Side, Side]) -> Iterator[str]:
+    if "training" not in aspects or not all(side.found.is_complete for side in sides):
+        return
+    settable_a, settable_b = (side.found.momentum_settable for side in sides)
+    if settable_a != settable_b:
+        side = "B" if settable_a else "A"
+        yield f"{side} keeps its own momentum in training: how far one step moves the averages was not compared"
 
 
 @contextlib.contextmanager
 def _running(
-    folders: tuple[Path, Path], files: ComparedFiles, sizes: tuple[int | None, int | None], say: Say, debug: bool
+    folders: tuple[Path, Path],
+    files: ComparedFiles,
+    sizes: tuple[int | None, int | None],
+    trust: bool,
+    say: Say,
+    debug: bool,
 ) -> Iterator[tuple[Side, Side]]:
     """What both do, one after the other; the arrays stay on disk for the time of the ``with`` block."""
-    with temporary.folder() as folder:
-        outputs = (folder / "a", folder / "b")
-        for artifact, size, output in zip(folders, sizes, outputs, strict=True):
-            _probe(artifact, size or USUAL_IMAGE_SIZE, output, say, debug)
+    with temporary.folder() as scratch:
+        outputs = (scratch / "a", scratch / "b")
+        for folder, size, output in zip(folders, sizes, outputs, strict=True):
+            _probe(ProbeRequest(folder, size or USUAL_IMAGE_SIZE, output, trust=trust), say, debug)
         a, b = (
             Side(ProbeResult(ArrayStore(output), prefix))
             for output, prefix in zip(outputs, files.prefixes, strict=True)
@@ -117,9 +140,9 @@ def _running(
         yield a, b
 
 
-def _probe(folder: Path, size: int, output: Path, say: Say, debug: bool) -> None:
+def _probe(request: ProbeRequest, say: Say, debug: bool) -> None:
     try:
-        run.run(PROBE, ProbeRequest(folder, size, output), say, debug)
+        run.run(PROBE, request, say, debug)
     except ArtifactError as error:
         hint = "what needs no loading can be compared with --only " + ",".join(FILE_ASPECTS)
         raise ArtifactError(f"{error}\n{hint}" if "\n" not in str(error) else str(error)) from error

@@ -1,13 +1,14 @@
 """The worker job that compares two artifacts by their files: what each is, and every value of their variables."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
+from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
-from exporter.artifact import inspection, variable_names
+from exporter.artifact import inspection, variable_names, variables_file
 from exporter.artifact.jobs import InspectRequest
 from exporter.diff.jobs import (
     ComparedFiles,
@@ -16,13 +17,11 @@ from exporter.diff.jobs import (
     ValueDifference,
     VariableDifferences,
 )
-from exporter.errors import ArtifactError
 from exporter.files.json_values import finite_or_none
 from exporter.progress import Say
+from exporter.validation import shown
 from exporter.verification.differences import differences
 
-#: What TensorFlow's reader of checkpoints raises; of a file that was cut, that an index is out of range.
-_UNREADABLE = (tf.errors.OpError, ValueError, RuntimeError, IndexError)
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
 
@@ -47,42 +46,48 @@ class _Bundle:
     """The variables of a SavedModel by name; ``keys`` has where in its files each is."""
 
     def __init__(self, folder: Path, count: int):
-        self._path = folder / "variables"
+        self._folder = folder
         self.keys: dict[str, str] = {}
-        if not count and not self._path.is_dir():
+        if not count and not (folder / "variables").is_dir():
             return
+        self._reader = variables_file.reader(folder)
         try:
-            self._reader = tf.train.load_checkpoint(str(self._path / "variables"))
-            self.keys = _keys(self._reader)
-        except _UNREADABLE as error:
-            raise self._damaged(error) from error
+            self._types = self._reader.get_variable_to_dtype_map()
+            self._shapes = self._reader.get_variable_to_shape_map()
+            self.keys = _keys(self._reader, self._shapes)
+        except (*variables_file.UNREADABLE, DecodeError) as error:
+            raise variables_file.unreadable(folder, error) from error
 
     def read(self, name: str) -> np.ndarray:
         try:
             return np.asarray(self._reader.get_tensor(self.keys[name]))
-        except _UNREADABLE as error:
-            raise self._damaged(error) from error
+        except variables_file.UNREADABLE as error:
+            raise variables_file.unreadable(self._folder, error) from error
 
     def kind(self, name: str) -> str:
         """Type and shape, for example ``float32 [3, 3, 8, 1]``."""
         key = self.keys[name]
-        dtype = self._reader.get_variable_to_dtype_map()[key].name
-        return f"{dtype} {list(self._reader.get_variable_to_shape_map()[key])}"
-
-    def _damaged(self, error: Exception) -> ArtifactError:
-        return ArtifactError(f"{self._path} is damaged or missing: {' '.join(str(error).split())[:200]}")
+        return f"{self._types[key].name} {list(self._shapes[key])}"
 
 
-def _keys(reader: Any) -> dict[str, str]:
-    """Names and keys: one and the same in a TF1 graph's checkpoint, told by the object graph in that of TF2 objects."""
-    keys = sorted(reader.get_variable_to_shape_map())
-    if _OBJECT_GRAPH not in keys:
-        return {key: key for key in keys}
+def _keys(reader: Any, stored: Collection[str]) -> dict[str, str]:
+    """Names and keys: one and the same in a TF1 graph's checkpoint, told by the object graph in that of TF2 objects.
+
+    Args:
+        stored: the keys that the file has.
+
+    Raises:
+        ValueError: the object graph has a key that the file does not have.
+    """
+    if _OBJECT_GRAPH not in stored:
+        return {key: key for key in sorted(stored)}
     graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(reader.get_tensor(_OBJECT_GRAPH))
     named: dict[str, set[str]] = {}
     for node in graph.nodes:
         for attribute in node.attributes:
             if attribute.name == "VARIABLE_VALUE":
+                if attribute.checkpoint_key not in stored:
+                    raise ValueError(f"its objects have a value {shown(attribute.checkpoint_key)} that is not there")
                 named.setdefault(attribute.full_name, set()).add(attribute.checkpoint_key)
     return {
         # Objects may share a name; their places in the object graph tell them apart.

@@ -19,18 +19,21 @@ class Classifier:
 
     ``config`` is None for an artifact that nasexport did not write, if no model was named for it. It is then assumed to
     have 1001 classes, and the worker finds its image size. ``synthetic`` describes synthetic weights, None for others.
+    ``trust`` is whether it may do more than compute.
     """
 
     path: Path
     config: ModelConfig | None
     synthetic: dict[str, Any] | None
+    trust: bool = False
 
     @classmethod
-    def of(cls, path: Path, named: ModelConfig | None = None) -> "Classifier":
+    def of(cls, path: Path, named: ModelConfig | None = None, trust: bool = False) -> "Classifier":
         """Reads the description of an artifact from its files.
 
         Args:
             named: the model of an artifact that nasexport did not write.
+            trust: whether it may do more than compute.
 
         Raises:
             ArtifactError: the artifact is missing or damaged, or is a feature vector.
@@ -38,7 +41,7 @@ class Classifier:
         """
         folder.require_artifact(path)
         if read_metadata(path) is None:
-            return cls(path, named, None)
+            return cls(path, named, None, trust)
         expected, metadata = verify.expected_of(path)
         if expected.task != "classification":
             raise ArtifactError(
@@ -47,7 +50,7 @@ class Classifier:
             )
         if named not in (None, expected.config):
             raise ConfigError(f"{path} is of {expected.config.name}: leave out --model, or name that model")
-        return cls(path, expected.config, metadata.source.synthetic if metadata else None)
+        return cls(path, expected.config, metadata.source.synthetic if metadata else None, trust)
 
     @property
     def classes(self) -> int:
@@ -55,7 +58,8 @@ class Classifier:
 
     def to_load(self) -> ModelToLoad:
         """The part of a worker's request that says what to load."""
-        return ModelToLoad(self.path, self.config.image_size if self.config else None, self.classes)
+        image_size = self.config.image_size if self.config else None
+        return ModelToLoad(self.path, image_size, self.classes, self.trust)
 
     def facts(self) -> dict[str, Any]:
         """The fields that describe it in the JSON output of every command."""

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from google.protobuf.message import DecodeError
-from tensorflow.core.protobuf import saved_model_pb2
 
 from exporter.artifact import hub_messages
+from exporter.artifact.model_file import parsed
 from exporter.errors import ArtifactError
 from exporter.evaluation.saved_model import Loaded, hub_load, static_size
 from exporter.models.signatures import IMAGE_INPUT
@@ -22,7 +22,7 @@ def load(path: Path) -> Loaded:
     if signature is None:
         raise ArtifactError(f"{path} has no signature image_classification: it is not an image classifier")
     try:
-        saved_model = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+        saved_model = parsed(path)
         attached = [
             hub_messages.attached_image_size(value)
             for value in saved_model.meta_graphs[0].collection_def[hub_messages.ATTACHMENTS].bytes_list.value

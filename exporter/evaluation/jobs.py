@@ -10,12 +10,14 @@ from exporter.processes.job import Job, NoEvent
 class ModelToLoad:
     """The artifact to load.
 
-    ``image_size`` is the height and width of its images in pixels, None if the artifact's own size is to be used.
+    ``image_size`` is the height and width of its images in pixels, None if the artifact's own size is to be used. With
+    ``trust``, it may do more than compute.
     """
 
     path: Path
     image_size: int | None
     classes: int
+    trust: bool = False
 
 
 @dataclass(frozen=True)

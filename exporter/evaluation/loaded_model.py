@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from exporter.artifact import trust
 from exporter.artifact.folder import require_artifact
 from exporter.errors import ArtifactError, ConfigError
 from exporter.evaluation.jobs import ModelToLoad
@@ -37,6 +38,8 @@ class LoadedModel:
     def __init__(self, model: ModelToLoad, say: Say):
         self._path = model.path
         self.classes = model.classes
+        if not model.trust:
+            trust.require(self._path)
         say("loading the artifact")
         loaded: Loaded = pkgutil.resolve_name(require_artifact(self._path).load)(self._path)
         self._call, found = loaded.call, loaded.image_size

@@ -68,6 +68,8 @@ class FormatSpec:
         compare: checks what a probe found, as `exporter.verification.saved_model.compare` does.
         guess_version: the version of an artifact of unknown origin, from the names of its signatures.
         load: loads a folder for predictions, as `exporter.evaluation.saved_model.load` does.
+        refused: lists what in a folder could do more than compute, as `exporter.artifact.trust.refused` does; None for
+            a format that can do no more.
         page: the template of what is the format's own on a model page; None for a format that cannot be written.
         example: the template of the program on the index page that loads an artifact; None as above.
         preloaded: whether ``writer`` and ``probe`` are imported before processes are forked that need them. What starts
@@ -92,6 +94,7 @@ class FormatSpec:
     load: str
     page: str | None
     example: str | None
+    refused: str | None = None
     preloaded: bool = True
     shares_between_tasks: bool = False
 
@@ -149,6 +152,7 @@ HUB = FormatSpec(
     load="exporter.evaluation.hub_module:load",
     page="model_hub.md",
     example="index_hub.html",
+    refused="exporter.artifact.trust:refused",
     shares_between_tasks=True,
 )
 
@@ -190,6 +194,7 @@ SAVED_MODEL_2 = FormatSpec(
     load="exporter.evaluation.saved_model:load",
     page="model_saved_model_2.md",
     example="index_saved_model_2.html",
+    refused="exporter.artifact.trust:refused",
 )
 
 #: What others wrote: it can be described and makes predictions; a verification says that no model has this format.

@@ -24,13 +24,14 @@ class PreviousProbe:
 @dataclass(frozen=True)
 class ProbeRequest:
     """The folder of an artifact to run on square images of a size in pixels, and the new folder ``output`` for what it
-    gives.
+    gives. With ``trust``, it may do more than compute.
     """
 
     path: Path
     image_size: int
     output: Path
     previous: tuple[PreviousProbe, ...] = ()
+    trust: bool = False
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import pkgutil
 
 import tensorflow as tf
 
+from exporter.artifact import trust
 from exporter.artifact.folder import require_artifact
 from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
 from exporter.files.arrays import ArrayWriter
@@ -26,8 +27,10 @@ def probe(request: ProbeRequest, say: Say) -> ProbeSummary:
     and no more.
 
     Raises:
-        ArtifactError: it is damaged, or cannot be used as its format promises.
+        ArtifactError: it is damaged, could do more than compute, or cannot be used as its format promises.
     """
+    if not request.trust:
+        trust.require(request.path)
     say("loading the artifact")
     images = VERIFICATION_IMAGES.at(request.image_size)
     previous = {probed.output: probed.network for probed in request.previous}

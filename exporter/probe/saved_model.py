@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tensorflow_hub as hub
-from tensorflow.core.protobuf import saved_model_pb2
 
+from exporter.artifact.model_file import parsed
 from exporter.errors import ArtifactError
 from exporter.files.arrays import digest
 from exporter.models.formats import TRAINING_MOMENTUM
@@ -204,7 +204,7 @@ def _keeping_all(path: Path, scratch: Path) -> Iterator[Path]:
 
     It lies in ``scratch``, whose owner removes it should this process be killed.
     """
-    saved_model = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+    saved_model = parsed(path)
     for meta_graph in saved_model.meta_graphs:
         drop_path.keep_all([meta_graph.graph_def], in_function=False)
         drop_path.keep_all(meta_graph.graph_def.library.function, in_function=True)

@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from google.protobuf.message import DecodeError
-from tensorflow.core.protobuf import saved_model_pb2
 
-from exporter.errors import ArtifactError
+from exporter.artifact.model_file import parsed
 from exporter.graph import compatibility
 from exporter.probe.gradients import gradient_stops
 from exporter.probe.writer import ProbeWriter
@@ -32,10 +30,7 @@ def read(path: Path) -> SavedModelFile:
     Raises:
         ArtifactError: it is damaged.
     """
-    try:
-        saved_model = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
-    except DecodeError as error:
-        raise ArtifactError(f"{path} does not load with hub.load: its saved_model.pb is damaged") from error
+    saved_model = parsed(path)
     problems = tuple(str(problem) for problem in compatibility.check(saved_model))
     return SavedModelFile(saved_model, problems, tuple(gradient_stops(saved_model)))
 

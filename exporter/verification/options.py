@@ -14,7 +14,7 @@ class VerificationOptions:
     ``model`` and ``version`` say what an artifact is that nasexport did not write. ``against`` names other
     implementations to compare with, too. ``reference`` is a recorded one to use. ``time_limit`` is how long each
     process may take, in seconds. ``measure`` is whether a `Report` is to have ``measured``, which reads all end points
-    once more.
+    once more. With ``trust``, artifacts may do more than compute.
     """
 
     model: ModelConfig | None = None
@@ -23,3 +23,4 @@ class VerificationOptions:
     reference: Path | None = None
     time_limit: float = 1800.0
     measure: bool = False
+    trust: bool = False

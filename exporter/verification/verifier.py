@@ -49,7 +49,7 @@ class Verifier:
         self._settings, self._options = settings, options
         self._held = contextlib.ExitStack()
         self._runner = Runner(self._held.enter_context(temporary.folder(scratch)), options.time_limit, debug)
-        self._prober = Prober(self._runner)
+        self._prober = Prober(self._runner, options.trust)
         self._references: References | None = None
 
     def __enter__(self) -> "Verifier":
@@ -92,7 +92,8 @@ class Verifier:
         try:
             probed = self._prober.probe(path, expected, say)
         except (ArtifactError, WorkerError) as error:
-            return Report(str(path), (Check("loads and runs", float("nan"), 0, str(error)),), prepared.notes)
+            problem = "; ".join(str(error).splitlines())
+            return Report(str(path), (Check("loads and runs", float("nan"), 0, problem),), prepared.notes)
         return self._judged(path, expected, prepared, probed)
 
     def _judged(self, path: Path, expected: Expected, prepared: References, probed: Probed) -> Report:

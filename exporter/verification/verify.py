@@ -24,7 +24,7 @@ from exporter.reference.jobs import REFERENCE, ReferenceRequest
 from exporter.reference.result import read
 from exporter.settings import Settings
 from exporter.verification.options import VerificationOptions
-from exporter.verification.results import Expected, Report
+from exporter.verification.results import Check, Expected, Report
 from exporter.verification.verifier import Verifier
 
 
@@ -126,7 +126,9 @@ def _verify(
             for path, (expected, metadata) in group.items():
                 checked = verifier.verify(folders[path], expected, listener.step)
                 notes = (*checked.notes, *_notes(metadata, found))
-                reports[path] = dataclasses.replace(checked, path=str(path), notes=notes)
+                # What is wrong is told by the path that the user knows.
+                checks = tuple(_with_path(check, folders[path], path) for check in checked.checks)
+                reports[path] = dataclasses.replace(checked, path=str(path), checks=checks, notes=notes)
     return [reports[path] for path in folders]
 
 
@@ -161,6 +163,10 @@ def record(
         target = output or settings.cache / "references" / f"{references.key(found.files)}.npz"
         references.save(target, arrays, facts)
     return target
+
+
+def _with_path(check: Check, folder: Path, path: Path) -> Check:
+    return dataclasses.replace(check, detail=check.detail.replace(str(folder), str(path)))
 
 
 def _described(synthetic: dict[str, Any]) -> str:

@@ -196,6 +196,26 @@ def test_every_difference_in_the_files_is_named(cli: Command, module: Path, tmp_
     assert values["conv0_bn/moving_mean"]["relative_difference"] is None
 
 
+@pytest.mark.parametrize("missing", ["", "train"])
+def test_a_module_without_one_of_its_tag_sets_is_compared_as_far_as_it_goes(
+    cli: Command, module: Path, tmp_path: Path, missing: str
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(module, copy)
+    with bundles.edited(copy) as saved_model:
+        (place,) = (
+            number
+            for number, each in enumerate(saved_model.meta_graphs)
+            if ",".join(each.meta_info_def.tags) == missing
+        )
+        del saved_model.meta_graphs[place]
+    comparisons = _compared(cli("diff", copy, copy, "--only", "tag-sets,variables,outputs,training", "--json"))
+    # Nothing is known of what they do, so that they cannot pass for the same.
+    assert _differing(comparisons) == {"outputs", "training"}
+    for name in ("outputs", "training"):
+        assert comparisons[name]["detail"] == "A and B not run, for want of one of the tag sets {} and {train}"
+
+
 def test_what_cannot_be_run_is_refused_with_a_way_out(cli: Command, tiny_artifacts: Path) -> None:
     folder = _artifact(tiny_artifacts, 5)
     message = refusal(cli("diff", folder, folder, "--only", "outputs", "--image-size", 32))
