@@ -5,11 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import click
-from absl import flags, logging
 
 import exporter
 from exporter import terminal
-from exporter.cli import ending
+from exporter.cli import ending, logs
 from exporter.cli.artifacts import diff, inspect, reference, verify
 from exporter.cli.build import build_command, models
 from exporter.cli.checkpoints import cache, fetch, lock, synth
@@ -56,9 +55,7 @@ def _bounded_usage_errors() -> Iterator[None]:
 @click.pass_context
 def main(context: click.Context, verbose: bool, debug: bool) -> None:
     """Turn Google's NASNet-A and PNASNet-5 checkpoints into verified TensorFlow artifacts."""
-    flags.FLAGS.mark_as_parsed()  # otherwise absl.logging warns about flags
-    logging.use_absl_handler()
-    logging.set_verbosity(logging.DEBUG if debug else logging.INFO if verbose else logging.WARNING)
+    logs.show(verbose=verbose, debug=debug)
     context.obj = debug
     context.default_map = _defaults(main, read_config())
 

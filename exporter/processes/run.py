@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 from absl import logging
 
 import exporter
+from exporter import terminal
 from exporter.errors import WorkerError
 from exporter.files import temporary
 from exporter.processes import fork_server
@@ -156,7 +157,7 @@ def _run(
         raise WorkerError(_death(job.name, process.returncode, last_lines))
     if isinstance(outcome, Failed):
         if debug:
-            sys.stderr.write(outcome.traceback)
+            sys.stderr.write(terminal.joined(outcome.traceback.split("\n")))
         raise outcome.failure.exception()
     peak = outcome.peak_memory
     logging.info("%s took %.1f s, peak memory %d MB", job.name, time.monotonic() - began, peak // 10**6)

@@ -1,6 +1,7 @@
 """Text that came from outside, in all that is printed: nothing in it reaches a terminal as anything but characters."""
 
 import json
+import logging
 import os
 import pty
 import shutil
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from exporter.artifact.metadata import METADATA_FILE
+from exporter.cli.logs import Lines
 from exporter.fetch.cache import RECORD
 from tests.support import faulty_server as faults
 from tests.support.command import Command, Result, artifact_folder, succeeded
@@ -167,3 +169,15 @@ def test_json_is_ascii(own_cli: Command) -> None:
     cli = own_cli.with_variables(PYTHONIOENCODING="latin-1", NASEXPORT_CACHE_DIR="кэш")
     result = cli("cache", "list", "--json")
     assert result.stdout.isascii() and json.loads(succeeded(result).stdout)["folder"] == "кэш"
+
+
+def test_what_is_logged_is_lines(own_cli: Command, server: FaultyServer) -> None:
+    cli = locked(own_cli, server.url(FILE))
+    for flag in ("-v", "--debug"):
+        server.script = [faults.status(404)]
+        _require_harmless(
+            cli(flag, "fetch", cli.folder / "tiny_nasnet.yaml", "--mirror", f"http://127.0.0.1:9/{HOSTILE}")
+        )
+    record = logging.LogRecord("x", logging.INFO, f"{HOSTILE}.py", 1, f"from {HOSTILE}\nI1125 spoofed", (), None)
+    lines = Lines().format(record).split("\n")
+    assert all(line.isprintable() for line in lines) and len(lines) == 2
