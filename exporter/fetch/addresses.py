@@ -8,6 +8,7 @@ from urllib.request import url2pathname
 from exporter.errors import ConfigError
 from exporter.fetch.lock import LockedArchive
 from exporter.settings import Settings
+from exporter.terminal import printable
 
 _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):(?P<rest>.*)", re.DOTALL)
 _AUTHORITY_ENDS = re.compile(r"[/?#\\]")
@@ -16,10 +17,14 @@ _HOST_AND_PORT = re.compile(r"(\[[^\]]*\]|[^:@\[\]]*)(:\d*)?")
 
 
 def without_password(url: str) -> str:
-    """The URL as messages, records and file names have it, without the user name and password that it may hold.
+    """The URL as messages, records and file names have it: in a line, without the user name and password it may hold.
 
     It need not be a URL that anybody could ask for: a password with a slash in it makes it none.
     """
+    return printable(_without_user(url))
+
+
+def _without_user(url: str) -> str:
     match = _SCHEME.fullmatch(url)
     if not match:
         return url  # a path
@@ -99,6 +104,8 @@ def addresses(locked: LockedArchive, settings: Settings) -> list[str]:
 def _require_address(url: str) -> None:
     try:
         path = local_path(url)
+        if not url:
+            raise ValueError("it is empty")
         if path is None:
             parsed(url)
         elif "\0" in str(path):
