@@ -2,16 +2,18 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from absl import logging
 
 from exporter.artifact import folder as artifact
+from exporter.artifact.existing import Existing
 from exporter.artifact.jobs import EXPORT, ExportRequest, ExportTarget, export_warnings
 from exporter.artifact.metadata import Metadata, write_metadata
-from exporter.errors import ConfigError
+from exporter.errors import USAGE, ConfigError
 from exporter.fetch.published import opened
 from exporter.models.config import TASKS, ModelConfig, Task, handle, largest_task, resolve_version
 from exporter.models.formats import FORMATS, Format
@@ -25,15 +27,17 @@ from exporter.verification.verifier import Verifier
 
 @dataclass(frozen=True)
 class Artifact:
-    """An artifact that `build` wrote. ``report`` is that of its verification, None where it was not verified.
+    """An artifact that `build` wrote. ``report`` is that of its verification, None where it was not verified now.
 
-    One whose verification failed is passed to ``on_verified``, but never written to ``path``.
+    ``kept`` tells of one that was there already, of which nothing was written. One whose verification failed is passed
+    to ``on_verified``, but never written to ``path``.
     """
 
     path: Path
     handle: str
     metadata: Metadata
     report: Report | None
+    kept: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,9 @@ def build(
 ) -> list[Artifact]:
     """Builds one model's artifacts below ``output``, and verifies each before it is moved to its destination.
 
+    One that is there already stays if it is what would be written, verified if that is asked for: so the same call goes
+    on after a stop. Anything else that is there is refused unless it shall be overwritten.
+
     Args:
         checkpoint: what `exporter.checkpoint.source.opened` takes; without it the published archive is fetched.
         settings: how to fetch the archive.
@@ -74,18 +81,15 @@ def build(
     version, _ = resolve_version(config, options.format, options.version)
     momentum = _momentum(config, version, options.momentum)
     targets = {task: artifact.destination(output, config, task, version) for task in options.tasks}
-    for target in targets.values():
-        artifact.require_free(target, options.overwrite)
     with contextlib.ExitStack() as stack:
+        # One place for each task, so that a finished artifact is in place before the next is verified.
+        places = {task: stack.enter_context(_Place(target, options.overwrite)) for task, target in targets.items()}
+        for existing in _existing(places):
+            existing.require_made_for(config, momentum, options.verify)
         checkpoint_source = stack.enter_context(opened(config, checkpoint, settings, listener, debug=debug))
-        folders = {
-            task: stack.enter_context(contextlib.ExitStack()) for task in targets
-        }  # one for each task, so that a finished artifact is in place before the next is verified
-        staging = {
-            task: folders[task].enter_context(artifact.staged(target, options.overwrite))
-            for task, target in targets.items()
-        }
-        export_targets = (ExportTarget(task, version, momentum, folder) for task, folder in staging.items())
+        for existing in _existing(places):
+            existing.require_made_from(checkpoint_source)
+        export_targets = (ExportTarget(task, version, momentum, place.folder) for task, place in places.items())
         request = ExportRequest(config, checkpoint_source.prefix, tuple(export_targets))
         logging.info("%s: from %s", config.name, checkpoint_source.archive or checkpoint_source.prefix)
         exported = run.run(EXPORT, request, listener.step, debug).result
@@ -100,21 +104,67 @@ def build(
             Verifier(config, checkpoint_source, largest_task(targets), settings, verification, debug=debug)
         )
         built = []
-        for task, target in targets.items():
+        for task, place in places.items():
             metadata = Metadata.of(config, task, version, momentum, checkpoint_source, read)
             checked = None
-            if options.verify:
+            # What is there was verified when it was built; whoever wants to see the figures needs them anew.
+            if options.verify and (on_verified or not place.existing):
                 wanted = Expected(config, task, version, momentum)
-                checked = verifier.verify(staging[task], wanted, listener.step)
-                checked = dataclasses.replace(checked, path=str(target))
+                checked = verifier.verify(place.folder, wanted, listener.step)
+                checked = dataclasses.replace(checked, path=str(place.target))
                 if on_verified:
-                    on_verified(Artifact(target, handle(config, task, version), metadata, checked))
-                require_passed(checked, target)
+                    on_verified(Artifact(place.target, handle(config, task, version), metadata, checked))
+                require_passed(checked, place.target)
                 metadata = metadata.verified(checked.verdict())
-            write_metadata(staging[task], metadata)
-            folders[task].close()
-            built.append(Artifact(target, handle(config, task, version), metadata, checked))
+            elif place.existing:
+                metadata = metadata.verified(place.existing.metadata.verification)
+            place.finish(metadata)
+            kept = place.existing is not None
+            built.append(Artifact(place.target, handle(config, task, version), metadata, checked, kept))
         return built
+
+
+class _Place:
+    """Where an artifact goes: ``folder`` is to be written, ``existing`` is what is there and may stay.
+
+    Use it as a context manager: no other process writes there meanwhile.
+    """
+
+    def __init__(self, target: Path, overwrite: bool):
+        self.target, self._overwrite = target, overwrite
+        self.existing: Existing | None = None
+        self._held = contextlib.ExitStack()
+
+    def __enter__(self) -> "_Place":
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(artifact.alone(self.target))
+            if self.target.exists() and not self._overwrite:
+                self.existing = Existing(self.target)
+                self.folder = stack.enter_context(artifact.compared(self.target))
+            else:
+                self.folder = stack.enter_context(artifact.placed(self.target, self._overwrite))
+            self._held = stack.pop_all()
+        return self
+
+    def finish(self, metadata: Metadata) -> None:
+        """Moves what was written to its place, or makes sure that the same is there already.
+
+        Raises:
+            ArtifactError: what is there is something else, or the artifact cannot be moved.
+        """
+        if self.existing:
+            self.existing.require_same(self.folder, metadata)
+        with artifact.writing(self.target):
+            if not self.existing:
+                write_metadata(self.folder, metadata)
+            self._held.close()
+
+    def __exit__(self, *error: Any) -> None:
+        self._held.__exit__(*error)
+
+
+def _existing(places: Mapping[Task, _Place]) -> list[Existing]:
+    return [place.existing for place in places.values() if place.existing]
 
 
 def _momentum(config: ModelConfig, version: int, wanted: float | None) -> float:
@@ -130,7 +180,8 @@ def _momentum(config: ModelConfig, version: int, wanted: float | None) -> float:
         first = min(row.number for format_ in FORMATS.values() for row in format_.versions if row.momentum_settable)
         raise ConfigError(
             f"version {version} keeps the batch norm momentum of the original training, {spec.momentum}:\n"
-            f"--batch-norm-momentum needs version {first} or later"
+            f"--batch-norm-momentum needs version {first} or later",
+            status=USAGE,
         )
     return wanted
 

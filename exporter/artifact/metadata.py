@@ -106,9 +106,9 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
             verification=None,
         )
 
-    def verified(self, verdicts: Iterable[Verdict]) -> "Metadata":
-        """The same with what its verification found."""
-        return msgspec.structs.replace(self, verification=tuple(verdicts))
+    def verified(self, verdicts: Iterable[Verdict] | None) -> "Metadata":
+        """The same with what its verification found; None where there was none."""
+        return msgspec.structs.replace(self, verification=None if verdicts is None else tuple(verdicts))
 
 
 def write_metadata(folder: Path, metadata: Metadata) -> None:

@@ -106,9 +106,10 @@ def built_text(artifact: Artifact) -> str:
     checkpoint = "a SYNTHETIC checkpoint" if made_from.synthetic else "the checkpoint"
     averages = made_from.variables_from_averages
     layout_text = f"{made_from.layout} layout" + (f", {averages} variables from their averages" if averages else "")
-    head = f"{artifact.handle}: written from {checkpoint} ({layout_text})"
+    done = "kept, the same as would be written" if artifact.kept else "written"
+    head = f"{artifact.handle}: {done} from {checkpoint} ({layout_text})"
     if artifact.report is None:
-        return f"{head}, NOT verified"
+        return f"{head}, {'verified before' if artifact.metadata.verification else 'NOT verified'}"
     return joined([head, *(f"  {check}" for check in artifact.report.checks)])
 
 

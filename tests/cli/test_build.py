@@ -17,6 +17,8 @@ import tensorflow as tf
 from tests.support.command import TIMEOUT, Command, artifact_folder, files_below, refusal, succeeded
 from tests.support.shared import Store
 
+#: Python that makes a checkpoint take long to be written.
+SLOW_SAVING = "from exporter.checkpoint import bundle; bundle.save = lambda *_: time.sleep(600)"
 #: The quickest build there is: one task, not verified.
 QUICK = ("--task", "feature_vector", "--no-verify")
 
@@ -60,6 +62,15 @@ def test_a_build_that_is_ended_leaves_nothing(
 ) -> None:
     args = ("--task", "feature_vector", "--checkpoint", tiny_checkpoint, "--output", "out")
     said = _stopped(_started(own_cli, step, "build", tiny, *args), number)
+    assert "Traceback" not in said
+    assert files_below(own_cli.cwd) == []
+    assert files_below(own_cli.temporary) == []
+
+
+@pytest.mark.stops
+def test_a_checkpoint_that_is_not_finished_leaves_nothing(own_cli: Command, tiny: Path) -> None:
+    slow = own_cli.with_job_doing("SYNTHESIZE", SLOW_SAVING, own_cli.folder)
+    said = _stopped(_started(slow, "writing the checkpoint", "synth", tiny, "--output", "model.ckpt"), signal.SIGTERM)
     assert "Traceback" not in said
     assert files_below(own_cli.cwd) == []
     assert files_below(own_cli.temporary) == []
@@ -114,9 +125,12 @@ def test_builds_of_one_destination(own_cli: Command, tiny: Path, tiny_checkpoint
         "variables/variables.data-00000-of-00001",
     }
 
-    # What is there is not touched unless that is asked for.
-    message = refusal(own_cli(*args))
+    # The same is kept, and what is different is not touched unless that is asked for.
+    assert "kept, the same as would be written" in succeeded(own_cli(*args)).stderr
+    assert {file: (target / file).read_bytes() for file in before} == before
+    message = refusal(own_cli(*args, "--batch-norm-momentum", 0.9), 3)
     assert "exists already" in message and "--overwrite" in message
+    assert "its batch norm momentum is 0.99, not 0.9" in message
     assert {file: (target / file).read_bytes() for file in before} == before
 
     # Asked for, it is replaced, here by an artifact with another momentum.
