@@ -1,6 +1,7 @@
 """The user's settings for fetching archives and for the cache."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +20,9 @@ SHORTEST_TIMEOUT, LONGEST_TIMEOUT = 0.1, 86_400
 MOST_RETRIES = 1000
 #: The name of the lock file, in the package and in projects.
 LOCK_FILE = "checkpoints.lock"
+#: In place of a folder below the user's home where there is no home, or none that has an absolute path: reading finds
+#: nothing there, and writing fails and names it.
+_NO_HOME = Path(os.devnull, "there-is-no-home-folder", "nasexport")
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class Settings:
     @property
     def cache(self) -> Path:
         """The folder of the cache; it may not exist yet."""
-        return self.cache_dir or platformdirs.user_cache_path("nasexport")
+        return self.cache_dir or _below_home(platformdirs.user_cache_path)
 
     @property
     def lock(self) -> Path:
@@ -84,7 +88,16 @@ class _ConfigFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
 def config_file() -> Path:
     """The path of the user's configuration file, which may not exist."""
     named = os.environ.get(CONFIG_VARIABLE)
-    return Path(named) if named else platformdirs.user_config_path("nasexport") / "config.toml"
+    return Path(named) if named else _below_home(platformdirs.user_config_path) / "config.toml"
+
+
+def _below_home(find: Callable[[str], Path]) -> Path:
+    """A folder of the user's, or `_NO_HOME`: without HOME, a user whom the system does not know has none."""
+    try:
+        path = find("nasexport")
+    except RuntimeError:
+        return _NO_HOME
+    return path if path.is_absolute() else _NO_HOME
 
 
 def read_config() -> dict[str, Any]:
@@ -100,7 +113,7 @@ def read_config() -> dict[str, Any]:
 
     try:
         content = read(path, MOST_TOML, refusal)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         if CONFIG_VARIABLE in os.environ:
             raise ConfigError(f"{CONFIG_VARIABLE} names {path}, which does not exist") from None
         return {}
