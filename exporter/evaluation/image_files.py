@@ -6,8 +6,11 @@ from exporter.errors import ImageError
 
 #: The fraction of height and width that the central crop keeps, as in TF-Slim.
 CENTRAL_FRACTION = 0.875
-#: Suffixes of the files that count as images, in lower case.
-SUFFIXES = (".jpeg", ".jpg", ".png")
+#: Suffixes of the files that count as images, in lower case: also those that are refused, for none to be passed over.
+SUFFIXES = (
+    *(".jpeg", ".jpg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff"),
+    *(".gif", ".heic", ".heif", ".avif", ".jp2"),
+)
 
 _KINDS = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG"}
 _LONGEST = max(map(len, _KINDS))

@@ -30,6 +30,14 @@ def class_of_wnid() -> dict[str, int]:
     return {known.wnid: index for index, known in enumerate(class_names()) if index > 0}
 
 
+def first_class(classes: int) -> int:
+    """The first class that an image can have in a network with that many: ImageNet's is "background", which none has.
+
+    Networks with classes of their own have none for the background: TF-Slim's ``flowers`` are 0 to 4.
+    """
+    return 1 if classes == IMAGENET_CLASSES else 0
+
+
 def described(index: int, classes: int) -> tuple[str | None, str]:
     """The wnid and the name of an output of a network with that many classes; only ImageNet's have a wnid."""
     if classes != IMAGENET_CLASSES:
