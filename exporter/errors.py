@@ -72,6 +72,10 @@ class WorkerError(NasexportError):
     """A child process ended without an answer: it crashed, was killed, or ran out of time."""
 
 
+class DeviceError(NasexportError):
+    """There is no device of the kind that the user wants the computations to run on."""
+
+
 class VerificationError(NasexportError):
     """An artifact was checked and is not right."""
 
@@ -126,6 +130,7 @@ _CLASSES: dict[str, type[NasexportError]] = {
         ArtifactError,
         CompatibilityError,
         WorkerError,
+        DeviceError,
         VerificationError,
         ImageError,
         EvaluationError,

@@ -11,6 +11,7 @@ from exporter.artifact.jobs import INSPECT, InspectRequest
 from exporter.artifact.metadata import Metadata, read_metadata
 from exporter.cli import text
 from exporter.cli.options import (
+    device_option,
     fetching_options,
     json_option,
     model_type,
@@ -52,6 +53,7 @@ _MOST_PIXELS = 10_000
     help="Time limit for each process, in seconds.",
 )
 @trust_option
+@device_option()
 @page_option
 @fetching_options
 @json_option
@@ -116,6 +118,7 @@ def reference() -> None:
 @click.argument("name", metavar="MODEL", type=model_type)
 @click.option("--checkpoint", type=path_type, help="Weights. [default: the published archive]")
 @click.option("--output", type=path_type, help="File to write. [default: in the cache, where verify finds it]")
+@device_option()
 @fetching_options
 @click.pass_obj
 def reference_record(debug: bool, name: str, checkpoint: Path | None, output: Path | None, settings: Settings) -> None:
@@ -181,6 +184,7 @@ def _aspects(_context: click.Context, _parameter: click.Parameter, values: Seque
     "--image-size", type=click.IntRange(1, _MOST_PIXELS), help="Size of the images for both. [default: their own]"
 )
 @trust_option
+@device_option()
 @json_option
 @click.pass_obj
 def diff(

@@ -8,6 +8,7 @@ import click
 from exporter.cli import text
 from exporter.cli.options import (
     cache_options,
+    device_option,
     fetching_options,
     json_option,
     model_type,
@@ -60,6 +61,7 @@ def models(settings: Settings, as_json: bool) -> None:
 @click.option("--batch-norm-momentum", type=float, callback=_momentum, help="For fine-tuning. [default: 0.99]")
 @click.option("--no-verify", is_flag=True, help="Do not verify the artifacts.")
 @click.option("--overwrite", is_flag=True, help="Replace existing artifacts, whatever they are.")
+@device_option()
 @page_option
 @fetching_options
 @click.pass_obj

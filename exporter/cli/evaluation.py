@@ -10,6 +10,7 @@ import click
 
 from exporter.cli.options import (
     cache_options,
+    device_option,
     json_option,
     model_type,
     page_option,
@@ -20,6 +21,8 @@ from exporter.cli.options import (
     trust_option,
     warn,
 )
+from exporter.errors import ImageError
+from exporter.evaluation.jobs import PREDICT, Image, PredictedImage, PredictRequest, PredictResult
 from exporter.models.classes import described
 from exporter.models.config import ModelConfig, model
 from exporter.settings import Settings
@@ -41,6 +44,7 @@ _MEANINGLESS = "the artifact has SYNTHETIC weights, not published ones: its pred
 @click.option("--top", type=click.IntRange(1, 10**6), default=5, show_default=True, help="Number of classes to print.")
 @_model_option
 @trust_option
+@device_option("a card, where there is one")
 @json_option
 @click.pass_obj
 def predict(
@@ -48,36 +52,57 @@ def predict(
 ) -> None:
     """Print the most likely ImageNet classes of images, with their probabilities.
 
-    PATH is the folder of a classification artifact, IMAGE a JPEG or PNG file. Images are preprocessed as in the
-    evaluation of the published checkpoints: RGB, the central 87.5 % of height and width, bilinear resize. The EXIF
-    orientation is ignored.
+    PATH is the folder of a classification artifact, IMAGE a JPEG or PNG file; with nasexport[images] installed, WebP,
+    BMP and TIFF files are read, too. Images are preprocessed as in the evaluation of the published checkpoints: RGB,
+    the central 87.5 % of height and width, bilinear resize. Transparency and the EXIF orientation are ignored.
+
+    An image that cannot be read has a line on standard error; the others are classified, and the exit status is 1.
     """
     from exporter.evaluation.classifier import Classifier
     from exporter.evaluation.image_files import require_image
-    from exporter.evaluation.jobs import PREDICT, Image, PredictRequest
     from exporter.processes import run as worker
     from exporter.progress import progress
 
     classifier = Classifier.of(path, _named(model_name), trust)
-    for image in images:
-        require_image(image)
-    request = PredictRequest(classifier.to_load(), tuple(map(Image, images)), top)
-    with progress("predict", 2) as listener:
-        result = worker.run(PREDICT, request, listener.step, debug).result
-    if classifier.synthetic:
-        warn(_MEANINGLESS)
-    shown = [
-        {"path": str(image), "classes": [_class(index, share, classifier.classes) for index, share in classes]}
-        for image, classes in zip(images, result.images, strict=True)
-    ]
+    found: dict[int, PredictedImage] = {}
+    for place, image in enumerate(images):
+        try:
+            require_image(image)
+        except ImageError as error:
+            found[place] = PredictedImage((), str(error))
+    todo = [place for place in range(len(images)) if place not in found]
+    result: PredictResult | None = None
+    if todo:
+        request = PredictRequest(classifier.to_load(), tuple(Image(images[place]) for place in todo), top)
+        with progress("predict", 2) as listener:
+            result = worker.run(PREDICT, request, listener.step, debug).result
+        found |= dict(zip(todo, result.images, strict=True))
+        if classifier.synthetic:
+            warn(_MEANINGLESS)
+    problems = [text for place in range(len(images)) if (text := found[place].problem)]
+    for text in problems:
+        tell(f"nasexport: error: {text}")
+    shown = [_shown(image, found[place], classifier.classes) for place, image in enumerate(images)]
     if as_json:
-        print_json({**classifier.facts(), "image_size": result.image_size, "images": shown})
-    else:
-        print_text("\n".join(map(_prediction_text, shown)))
+        facts = {"image_size": result.image_size, "device": result.device} if result else {}
+        print_json({**classifier.facts(), **facts, "images": shown})
+    elif result and len(problems) < len(images):
+        tell(f"predict: computed on {result.device}")
+        print_text("\n".join(_prediction_text(image) for image in shown if not image["error"]))
+    if problems:
+        raise click.exceptions.Exit(1)
 
 
 def _named(name: str | None) -> ModelConfig | None:
     return model(name) if name else None
+
+
+def _shown(path: Path, image: PredictedImage, classes: int) -> dict[str, Any]:
+    return {
+        "path": str(path),
+        "error": image.problem,
+        "classes": [_class(index, share, classes) for index, share in image.classes],
+    }
 
 
 def _class(index: int, probability: float, classes: int) -> dict[str, Any]:
@@ -109,6 +134,7 @@ def _prediction_text(image: dict[str, Any]) -> str:
 @click.option("--restart", is_flag=True, help="Start again, whatever the state.")
 @_model_option
 @trust_option
+@device_option("a card, where there is one")
 @page_option
 @cache_options
 @json_option
@@ -135,11 +161,13 @@ def evaluate(
 
     PATH is the folder of a classification artifact. DIR contains folders of images that are named by wnid, such as
     n01440764; or image files, which need --labels; or TFRecord shards as TF-Slim writes them, such as
-    validation-00000-of-00128.
+    validation-00000-of-00128. A folder with pictures in more than one of these ways is refused. Of a network whose
+    classes are not ImageNet's, folders are named by the index of their class, from 0 on.
 
     Each line of the --labels file is a label, in the order of the file names, or a file name and a label. A label is a
     wnid, as in TF-Slim's imagenet_2012_validation_synset_labels.txt, or the index of the network's output, from 1 to
-    1000 in the order of the wnids (the numbers in ILSVRC2012_validation_ground_truth.txt have another order).
+    1000 in the order of the wnids (the numbers in ILSVRC2012_validation_ground_truth.txt have another order). Networks
+    of other classes have no background, and number them from 0 on.
 
     An evaluation that was stopped continues when the same command is run again; the result of a finished one is kept.
     """
@@ -209,6 +237,7 @@ def _evaluation_text(result: dict[str, Any]) -> str:
         f"  top-1        {_accuracy_text(result['top_1'])}",
         f"  top-5        {_accuracy_text(result['top_5'])}",
         f"  calibration  off by {100 * result['calibration']['expected_calibration_error']:.2f} points on average",
+        f"  computed on  {', '.join(result['devices']) or 'an unknown device'}",
         f"  kept in      {result['state']}",
     ]
     if result["synthetic"]:

@@ -16,6 +16,10 @@ from exporter.cli.values import model_type as model_type
 from exporter.errors import USAGE, ConfigError
 from exporter.models.config import ModelConfig, model
 from exporter.models.config import models as known_models
+from exporter.processes import run
+from exporter.processes.device import DEVICES, using
+from exporter.processes.job import Device
+from exporter.processes.jobs import FIND_CARD, FindCardRequest
 from exporter.settings import LONGEST_TIMEOUT, MOST_RETRIES, SHORTEST_TIMEOUT, Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -33,6 +37,23 @@ def page_option(command: Command) -> Command:
 def trust_option(command: Command) -> Command:
     text = "Load artifacts even if they can do more than compute, such as write files."
     return click.option("--trust", is_flag=True, help=text)(command)
+
+
+def device_option(default: str = "the processor") -> Callable[[Command], Command]:
+    """For commands that run networks: within the command, jobs compute where the user wants them to."""
+    text = f"Compute on the processor or on a graphics card. [default: {default}]"
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def on_device(*args: Any, device: Device | None, **values: Any) -> Any:
+            with using(device):
+                if device == "gpu":
+                    run.run(FIND_CARD, FindCardRequest())
+                return command(*args, **values)
+
+        return click.option("--device", type=click.Choice(DEVICES), help=text)(on_device)  # type: ignore[return-value]
+
+    return decorate
 
 
 def tell(text: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from exporter.cli.options import (
+    device_option,
     fetching_options,
     json_option,
     path_type,
@@ -128,6 +129,7 @@ _memory_option = click.option(
 @_checkpoint_option
 @_jobs_option
 @_memory_option
+@device_option()
 @fetching_options
 @json_option
 @click.pass_context
@@ -263,6 +265,7 @@ def _signer(signed_by: str | None, issuer: str | None) -> Any:
 )
 @_jobs_option
 @_memory_option
+@device_option()
 @fetching_options
 @json_option
 @click.pass_obj

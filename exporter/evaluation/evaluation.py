@@ -40,12 +40,14 @@ class _State(_StateHeader, frozen=True, kw_only=True):
     position: Annotated[int, at_least(0)]
     broken: list[str]
     tally: Tally
+    devices: list[str] = []
 
 
 class Evaluation:
     """An evaluation, unfinished or finished; `opened` returns one.
 
-    ``position`` is the number of items that were processed; ``broken`` has the names of those that could not be read.
+    ``position`` is the number of items that were processed; ``broken`` has the names of those that could not be read,
+    ``devices`` what the network ran on, which may have changed after a stop.
     """
 
     def __init__(self, classifier: Classifier, dataset: DataSet, identity: dict[str, Any], state: Path):
@@ -54,6 +56,7 @@ class Evaluation:
         self.position = 0
         self.tally = Tally()
         self.broken: list[str] = []
+        self.devices: list[str] = []
 
     @property
     def total(self) -> int:
@@ -85,6 +88,8 @@ class Evaluation:
         self.position += batch.done
         self.tally.add(batch.ranks, batch.confidences)
         self.broken += batch.broken
+        if batch.device and batch.device not in self.devices:
+            self.devices.append(batch.device)
         self._save()
 
     def _progress(self) -> str:
@@ -111,6 +116,7 @@ class Evaluation:
             },
             "images": self.tally.images,
             "broken": self.broken,
+            "devices": self.devices,
             "top_1": self.tally.top(1, published.get("top_1")),
             "top_5": self.tally.top(5, published.get("top_5")),
             "top_k": [100 * self.tally.right(k) / self.tally.images for k in range(1, MAX_K + 1)],
@@ -124,7 +130,7 @@ class Evaluation:
         Raises:
             EvaluationError: it is damaged, or belongs to another artifact or data set.
         """
-        self.position, self.tally, self.broken = 0, Tally(), []
+        self.position, self.tally, self.broken, self.devices = 0, Tally(), [], []
         try:
             content = read(self.state, MOST_JSON, self._damaged)
         except FileNotFoundError:
@@ -144,7 +150,7 @@ class Evaluation:
         if held.position != images + broken or held.position > self.total:
             counted = f"{images + broken} of {self.total}, as tally has {images} images and broken {broken}"
             raise self._damaged(f"position is {held.position}, expected {counted}")
-        self.position, self.tally, self.broken = held.position, held.tally, held.broken
+        self.position, self.tally, self.broken, self.devices = held.position, held.tally, held.broken, held.devices
 
     def _damaged(self, problem: str) -> EvaluationError:
         return EvaluationError(
@@ -160,6 +166,7 @@ class Evaluation:
             total=self.total,
             position=self.position,
             broken=self.broken,
+            devices=self.devices,
             tally=self.tally,
         )
         try:

@@ -47,11 +47,23 @@ class PredictRequest:
 
 
 @dataclass(frozen=True)
+class PredictedImage:
+    """The likeliest classes of an image, as (index, probability), or why it could not be read."""
+
+    classes: tuple[tuple[int, float], ...]
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
 class PredictResult:
-    """For each image its likeliest classes, as (index, probability); ``image_size`` is (height, width)."""
+    """What was found in each image.
+
+    ``image_size`` is (height, width), ``device`` what the network ran on, for people; None where it did not run.
+    """
 
     image_size: tuple[int, int]
-    images: tuple[tuple[tuple[int, float], ...], ...]
+    device: str | None
+    images: tuple[PredictedImage, ...]
 
 
 PREDICT: Job[PredictRequest, PredictResult, NoEvent] = Job(
@@ -60,6 +72,7 @@ PREDICT: Job[PredictRequest, PredictResult, NoEvent] = Job(
     request=PredictRequest,
     result=PredictResult,
     runs_network=True,
+    devices=("gpu", "cpu"),
 )
 
 
@@ -82,13 +95,14 @@ class ClassifiedBatch:
 
     ``done`` is the number of its images, including those that could not be read, whose names are ``broken``. For each
     of the other images, ``ranks`` has the rank of the true class, 0 if it is the likeliest; ``confidences`` has the
-    probability of the likeliest class.
+    probability of the likeliest class. ``device`` is what the network ran on, for people; None where it did not run.
     """
 
     done: int
     broken: tuple[str, ...]
     ranks: tuple[int, ...]
     confidences: tuple[float, ...]
+    device: str | None = None
 
 
 @dataclass(frozen=True)
@@ -105,4 +119,5 @@ EVALUATE: Job[EvaluateRequest, EvaluateResult, ClassifiedBatch] = Job(
     result=EvaluateResult,
     events=(ClassifiedBatch,),
     runs_network=True,
+    devices=("gpu", "cpu"),
 )

@@ -13,6 +13,7 @@ from exporter.artifact import trust
 from exporter.artifact.folder import require_artifact
 from exporter.errors import ArtifactError, ConfigError
 from exporter.evaluation.jobs import ModelToLoad
+from exporter.processes.computation import name_of
 from exporter.progress import Say
 
 Size = tuple[int, int]
@@ -38,6 +39,8 @@ class LoadedModel:
     def __init__(self, model: ModelToLoad, say: Say):
         self._path = model.path
         self.classes = model.classes
+        #: What the network ran on, for people; None before it did.
+        self.device: str | None = None
         if not model.trust:
             trust.require(self._path)
         say("loading the artifact")
@@ -54,9 +57,11 @@ class LoadedModel:
         self.size: Size = (wanted, wanted) if wanted else found  # type: ignore[assignment]
 
     def logits(self, images: tf.Tensor) -> Floats:
-        """The logits [batch, classes] of images that `preprocessed` returned."""
+        """The logits [batch, classes] of images that `preprocessed` returned; then ``device`` says what computed."""
         try:
-            logits = np.asarray(self._call(images), np.float64)
+            computed = tf.convert_to_tensor(self._call(images))
+            self.device = name_of(computed)
+            logits = np.asarray(computed, np.float64)
         except (AttributeError, TypeError, ValueError, tf.errors.OpError) as error:
             raise ArtifactError(f"{self._path} cannot be called with images: {reason(error)}") from error
         if logits.shape != (len(images), self.classes):

@@ -5,46 +5,68 @@ RGB, values in [0, 1], central crop, bilinear resize. TF-Slim then scales the va
 [0, 1] and do that themselves. As in TF-Slim, the orientation in EXIF data is ignored.
 """
 
+import contextlib
+import threading
+from typing import Any
+
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
-from exporter.errors import ImageError
-from exporter.evaluation.image_files import CENTRAL_FRACTION, kind_of
+from exporter.evaluation.decoding import decoded, dimensions
+from exporter.evaluation.image_files import CENTRAL_FRACTION
 
-#: More than any photograph has; the limit keeps one file from using all memory.
-MAX_PIXELS = 2**28
+#: Images of more pixels are decoded one at a time, and only the pixels that count are made float32, which takes four
+#: times the memory.
+_LARGE = 2**24
+
+_one_at_a_time = threading.Lock()
 
 
 def preprocessed(content: bytes, size: tuple[int, int], name: str) -> tf.Tensor:
     """The image as float32 [height, width, 3], RGB in [0, 1].
 
     Args:
-        content: the bytes of a JPEG or PNG file: greyscale, palette, CMYK, 16 bits and alpha become 8 bits of RGB as
-            TensorFlow does it (alpha is dropped).
+        content: the bytes of an image file, see `exporter.evaluation.decoding.decoded`.
         size: height and width in pixels.
         name: the name of the image in messages.
 
     Raises:
-        ImageError: it is not a JPEG or PNG image, or is damaged.
+        ImageError: as `decoded` does.
     """
-    image = tf.image.convert_image_dtype(decoded(content, name), tf.float32)
-    image = tf.image.central_crop(image, CENTRAL_FRACTION)
+    height, width = dimensions(content, name)
+    with _one_at_a_time if height * width > _LARGE else contextlib.nullcontext():
+        # The crop comes before the values: it is of single bytes then, and keeps the same.
+        return resized(tf.image.central_crop(decoded(content, name), CENTRAL_FRACTION), size)
+
+
+def resized(pixels: Any, size: tuple[int, int]) -> tf.Tensor:
+    """An image of uint8 [height, width, 3] as float32 of another size, in [0, 1].
+
+    It is what TensorFlow 1's ``resize_bilinear`` makes of the image in float32, which for large ones is not made.
+    """
+    if pixels.shape[0] * pixels.shape[1] <= _LARGE:
+        return _resized(pixels, size)
+    values = np.asarray(pixels)
+    (above, below, down), (left, right, across) = (_places(*pair) for pair in zip(values.shape[:2], size, strict=True))
+
+    def corner(rows: NDArray[np.int64], columns: NDArray[np.int64]) -> tf.Tensor:
+        return tf.image.convert_image_dtype(values[rows[:, np.newaxis], columns], tf.float32)
+
+    upper, lower = (
+        corner(rows, left) + (corner(rows, right) - corner(rows, left)) * across[:, np.newaxis]
+        for rows in (above, below)
+    )
+    return upper + (lower - upper) * down[:, np.newaxis, np.newaxis]
+
+
+def _resized(pixels: Any, size: tuple[int, int]) -> tf.Tensor:
+    image = tf.image.convert_image_dtype(pixels, tf.float32)
     return tf.compat.v1.image.resize_bilinear(image[tf.newaxis], size, align_corners=False)[0]
 
 
-def decoded(content: bytes, name: str) -> tf.Tensor:
-    """The pixels as they are stored, uint8 [height, width, 3]. See `preprocessed` for the rest."""
-    kind = kind_of(content, name)
-    try:
-        if kind == "JPEG":
-            _require_sane(tuple(tf.io.extract_jpeg_shape(content).numpy()[:2]), name)
-            return tf.io.decode_jpeg(content, channels=3)
-        # In a PNG file, width and height are at fixed offsets.
-        _require_sane((int.from_bytes(content[20:24], "big"), int.from_bytes(content[16:20], "big")), name)
-        return tf.io.decode_png(content, channels=3)
-    except tf.errors.InvalidArgumentError as error:
-        raise ImageError(f"{name} is damaged: its {len(content):,} bytes are not a whole {kind} image") from error
-
-
-def _require_sane(size: tuple[int, int], name: str) -> None:
-    if size[0] * size[1] > MAX_PIXELS:
-        raise ImageError(f"{name} has {size[1]} x {size[0]} pixels, more than the {MAX_PIXELS:,} that are allowed")
+def _places(held: int, wanted: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """Between which rows of an image with ``held`` of them each of the ``wanted`` lies, and how far from the first."""
+    places = np.arange(wanted, dtype=np.float32) * (np.float32(held) / np.float32(wanted))
+    first = places.astype(np.int64)
+    return first, np.minimum(first + 1, held - 1), places - first.astype(np.float32)

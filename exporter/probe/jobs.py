@@ -53,4 +53,5 @@ PROBE: Job[ProbeRequest, ProbeSummary, NoEvent] = Job(
     # Measured with TensorFlow 2.21: 1.11 GB for nasnet_mobile, 2.15 GB for nasnet_large.
     memory=Memory(1.1e9, 3.1),
     runs_network=True,
+    devices=("cpu", "gpu"),
 )

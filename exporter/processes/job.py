@@ -6,13 +6,16 @@ process imports them, the worker alone imports the functions that they name.
 """
 
 from dataclasses import dataclass
-from typing import Generic, NoReturn, TypeAlias, TypeVar
+from typing import Generic, Literal, NoReturn, TypeAlias, TypeVar
 
 from exporter.errors import NasexportError, error_class
 
 Request = TypeVar("Request")
 Result = TypeVar("Result")
 Event = TypeVar("Event")
+
+#: What can compute: the processor, or a graphics card.
+Device = Literal["cpu", "gpu"]
 
 #: The events of a job that has none.
 NoEvent: TypeAlias = NoReturn
@@ -42,6 +45,7 @@ class Job(Generic[Request, Result, Event]):
         memory: what it is expected to need; None for a job that nobody schedules.
         runs_network: whether its process runs networks, which takes and returns large blocks of memory.
         uses_matrices: whether it computes with NumPy's matrix library, whose threads it may have then.
+        devices: where it may compute, what it prefers first; `exporter.processes.device` chooses.
     """
 
     reference: str
@@ -52,6 +56,7 @@ class Job(Generic[Request, Result, Event]):
     memory: Memory | None = None
     runs_network: bool = False
     uses_matrices: bool = False
+    devices: tuple[Device, ...] = ("cpu",)
 
     @property
     def name(self) -> str:

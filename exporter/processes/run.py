@@ -6,13 +6,12 @@ TensorFlow, and done nothing with it.
 """
 
 import contextlib
-import os
 import subprocess
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -22,9 +21,10 @@ import exporter
 from exporter import terminal
 from exporter.errors import WorkerError
 from exporter.files import temporary
-from exporter.processes import fork_server
+from exporter.processes import device, environment, fork_server
 from exporter.processes.fork_server import Forked, ForkServer, ForkServerError
 from exporter.processes.job import Event, Finished, Job, Request, Result
+from exporter.processes.memory import address_space_note
 from exporter.processes.messages import Done, Failed, Happened, Said, decode_message, encode, from_plain
 from exporter.progress import Say
 
@@ -32,7 +32,10 @@ AnyJob: TypeAlias = Job[Any, Any, Any]
 
 _PACKAGE_PARENT = str(Path(exporter.__file__).resolve().parent.parent)
 #: Unlike ``-m``, this never takes a package of the same name from the folder that the user happens to be in.
-_BOOTSTRAP = "import sys; sys.path[0] = sys.argv[1]; from exporter.processes import worker; worker.{}(*sys.argv[2:])"
+_BOOTSTRAP = (
+    "import sys; sys.path[:] = [sys.argv[1], *filter(None, sys.path)]; "
+    "from exporter.processes import worker; worker.{}(*sys.argv[2:])"
+)
 
 #: The workers that run now.
 _running: set["subprocess.Popen[str] | Forked"] = set()
@@ -98,12 +101,14 @@ def run(
         NasexportError: of the class that the job raised.
         WorkerError: the worker crashed, was killed, or took too long; the message has its last line.
     """
-    with temporary.folder(scratch) as folder:
-        return _run(job, request, say, debug, on_event, time_limit, str(folder))
+    wanted = device.wanted(job)
+    with device.taken(wanted), temporary.folder(scratch) as folder:
+        return _run(job, wanted, request, say, debug, on_event, time_limit, str(folder))
 
 
 def _run(
     job: Job[Request, Result, Event],
+    wanted: device.Wanted,
     request: Request,
     say: Say,
     debug: bool,
@@ -112,7 +117,7 @@ def _run(
     folder: str,
 ) -> Finished[Result]:
     events = {event.__name__: event for event in job.events}
-    process = _started(job, debug, dict.fromkeys(("TMPDIR", "TEMP", "TMP"), folder))
+    process = _started(job, wanted, debug, dict.fromkeys(("TMPDIR", "TEMP", "TMP"), folder))
     assert process.stdin and process.stdout
     _running.add(process)
     began = time.monotonic()
@@ -164,8 +169,10 @@ def _run(
     return Finished(from_plain(outcome.value, job.result), peak)
 
 
-def _started(job: AnyJob, debug: bool, variables: dict[str, str]) -> "subprocess.Popen[str] | Forked":
-    if server := _fork_server(job, debug):
+def _started(
+    job: AnyJob, wanted: device.Wanted, debug: bool, variables: dict[str, str]
+) -> "subprocess.Popen[str] | Forked":
+    if server := _fork_server(job, wanted, debug):
         # Where it has ended, for want of memory say, a process that starts anew tells why, or does as well.
         with contextlib.suppress(ForkServerError):
             return server.start(job.reference, variables)
@@ -174,21 +181,22 @@ def _started(job: AnyJob, debug: bool, variables: dict[str, str]) -> "subprocess
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=None if debug else subprocess.PIPE,
-        env={**_environment([job], debug), **variables},
+        env={**environment.of_worker([job], wanted, debug), **variables},
         text=True,
         encoding="utf-8",
     )
 
 
-def _fork_server(job: AnyJob, debug: bool) -> ForkServer | None:
+def _fork_server(job: AnyJob, wanted: device.Wanted, debug: bool) -> ForkServer | None:
     """The process to fork the worker of a job from; None where it is to be started anew."""
     with _Shared.lock:
         shared = list(dict.fromkeys(each for jobs in _Shared.jobs for each in jobs))
-        if job not in shared or not fork_server.AVAILABLE:
+        # What a card's driver has set up does not survive a fork.
+        if job not in shared or wanted != "cpu" or not fork_server.AVAILABLE:
             return None
         if not _Shared.server:
             command = _command("serve_forks", *(each.reference for each in shared))
-            _Shared.server = ForkServer(command, _environment(shared, debug), debug)
+            _Shared.server = ForkServer(command, environment.of_worker(shared, "cpu", debug), debug)
         return _Shared.server
 
 
@@ -196,26 +204,12 @@ def _command(function: str, *arguments: str) -> list[str]:
     return [sys.executable, "-c", _BOOTSTRAP.format(function), _PACKAGE_PARENT, *arguments]
 
 
-def _environment(jobs: Sequence[AnyJob], debug: bool) -> dict[str, str]:
-    """The environment variables of a process that runs these jobs."""
-    settings = {"PYTHONUTF8": "1"}
-    if any(job.runs_network for job in jobs):
-        # To run a network is to take and return large blocks: glibc asks for huge pages, where each is one fault.
-        settings["GLIBC_TUNABLES"] = os.environ.get("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
-    if not any(job.uses_matrices for job in jobs):
-        # It would have threads that wait by computing, for the little that is done with it.
-        settings["OPENBLAS_NUM_THREADS"] = os.environ.get("OPENBLAS_NUM_THREADS", "1")
-    if not debug:
-        settings |= {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
-    return {**os.environ, **settings}
-
-
 def _death(name: str, status: int | None, last_lines: deque[str]) -> str:
     if status is None:
         how = "ended, nobody knows how,"
     else:
         how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
-    hint = " (out of memory?)" if status == -9 else ""
+    hint = " (out of memory?)" if status == -9 else address_space_note()
     last = next((line.strip() for line in reversed(last_lines) if line.strip()), "it printed nothing")
     return (
         f"the process for {name!r} {how}{hint} before it answered; --debug shows all it printed. Its last line:\n{last}"

@@ -9,15 +9,19 @@ import pkgutil
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from typing import Any, NoReturn
 
-from exporter.errors import NOT_DONE, NasexportError
+from exporter.errors import NOT_DONE, NasexportError, WorkerError
 from exporter.processes import fork_server
 from exporter.processes.job import Failure, Job
+from exporter.processes.memory import address_space_note
 from exporter.processes.messages import Done, Failed, Happened, Message, Said, decode_request, encode, to_plain
 
 #: Modules and graphs are hundreds of thousands of objects that stay: jobs collect garbage where some was made.
 _COLLECTIONS = (100_000, 50, 100)
+#: TensorFlow's code of the error that there is no memory for a tensor.
+_RESOURCE_EXHAUSTED = 8
 
 
 def main(reference: str) -> NoReturn:
@@ -37,8 +41,13 @@ def main(reference: str) -> NoReturn:
 
     try:
         job: Job[Any, Any, Any] = pkgutil.resolve_name(reference)
-        work = pkgutil.resolve_name(job.function)
+        work = _imported(job)
         gc.freeze()
+        if job.runs_network:
+            # Here, since nothing may be done with TensorFlow before a fork.
+            from exporter.processes import computation
+
+            computation.prepare(computation.wanted())
         send_event = [lambda event: send(Happened(type(event).__name__, to_plain(event)))] if job.events else []
         result = work(decode_request(request, job.request), lambda text: send(Said(text)), *send_event)
         send(Done(to_plain(result), _peak_memory()))
@@ -46,6 +55,21 @@ def main(reference: str) -> NoReturn:
         send(Failed(serialize_error(error), traceback.format_exc()))
     # TensorFlow's own threads have nothing left to do, and unloading it takes a while.
     os._exit(0)
+
+
+def _imported(job: Job[Any, Any, Any]) -> Callable[..., Any]:
+    """The function of a job.
+
+    Raises:
+        WorkerError: it cannot be imported; most often that is TensorFlow, or one of its libraries.
+    """
+    try:
+        return pkgutil.resolve_name(job.function)
+    except Exception as error:
+        raise WorkerError(
+            f"cannot import what the process for {job.name!r} needs, such as TensorFlow{address_space_note()}:\n"
+            f"{type(error).__name__}: {_one_line(error)}"
+        ) from error
 
 
 def serve_forks(*arguments: str) -> NoReturn:
@@ -63,13 +87,21 @@ def serve_forks(*arguments: str) -> NoReturn:
 
 def serialize_error(error: Exception) -> Failure:
     """An error as one of nasexport's, whose message says what an error of another kind was."""
-    text = " ".join(str(error).split())[:300]
+    text = _one_line(error)
     if isinstance(error, NasexportError):
         return Failure(type(error).__name__, str(error), error.status)
+    if isinstance(error, MemoryError) or getattr(error, "error_code", None) == _RESOURCE_EXHAUSTED:
+        return Failure("WorkerError", f"there is not enough memory{address_space_note()}: {text or 'it is used up'}")
+    if isinstance(error, RuntimeError) and "start new thread" in text:
+        return Failure("WorkerError", "no more threads can be started: ulimit -u, or the container, allows too few")
     if isinstance(error, OSError) or hasattr(error, "error_code"):  # TensorFlow's: a full disk, a missing right
         return Failure("ArtifactError", f"reading or writing failed: {text}", NOT_DONE)
     message = f"this is a fault of nasexport itself; --debug shows where\n({type(error).__name__}: {text})"
     return Failure("WorkerError", message)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
 
 
 def _end_with_parent() -> None:

@@ -43,6 +43,7 @@ REFERENCE: Job[ReferenceRequest, ReferenceResult, NoEvent] = Job(
     # Measured with TensorFlow 2.21: 0.95 GB for nasnet_mobile, 2.01 GB for nasnet_large.
     memory=Memory(0.9e9, 3.2),
     runs_network=True,
+    devices=("cpu", "gpu"),
 )
 
 
@@ -71,5 +72,6 @@ INDEPENDENT: Job[IndependentRequest, IndependentResult, NoEvent] = Job(
     request=IndependentRequest,
     result=IndependentResult,
     runs_network=True,
+    devices=("cpu", "gpu"),
     uses_matrices=True,
 )

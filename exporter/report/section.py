@@ -51,7 +51,8 @@ def evaluation_section(result: Mapping[str, Any], metadata: Metadata | None) -> 
             checks.append(Check(f"{label}, points below the published accuracy", shortfall, 0, detail))
     bins = [{**row, "count": row["images"]} for row in result["calibration"]["bins"]]
     top_k = [{"k": k, "accuracy": accuracy / 100} for k, accuracy in enumerate(result["top_k"], 1)]
-    report = Report(result["artifact"], tuple(checks), (f"on the images of {result['dataset']['folder']}",))
+    notes = (f"on the images of {result['dataset']['folder']}", f"computed on {', '.join(result['devices'])}")
+    report = Report(result["artifact"], tuple(checks), notes)
     return Section(report, metadata, {"bins": bins, "top_k": top_k, "published": published})
 
 

@@ -11,6 +11,7 @@ from exporter.models.config import ModelConfig, Task
 from exporter.models.variables import variables
 from exporter.probe.jobs import PROBE
 from exporter.probe.result import ProbeResult
+from exporter.processes import device
 from exporter.processes.run import shared_import
 from exporter.processes.runner import Runner
 from exporter.progress import Say
@@ -103,7 +104,7 @@ class Verifier:
         checks = compare.compare(expected, prepared.reference, found, list(probed.summary.problems))
         for kind, independent in prepared.independent.items():
             checks += compare.against(kind, expected, independent, found)
-        notes = prepared.notes
+        notes = (*prepared.notes, *device.notes())
         if found.prefix:
             notes = (*notes, f"its variables' names begin with {found.prefix!r}")
         measured = None

@@ -158,6 +158,7 @@ def test_every_layout_gives_the_same_figures(
     known.check(said)
     assert (said["dataset"]["layout"], said["dataset"]["available"]) == (layout, PICTURES)
     assert (said["model"], said["broken"]) == ("tiny_imagenet", [])
+    assert said["devices"] == json.loads(Path(said["state"]).read_text())["devices"] and len(said["devices"]) == 1
     assert said["synthetic"] == {"layout": "plain", "model": "tiny_imagenet", "seed": 0}
     assert "SYNTHETIC" in result.stderr
     # Nothing is written but the state, in the cache.
@@ -189,6 +190,7 @@ def test_a_limit_takes_images_from_all_over(
         f"top-1        {accuracy:.2f} %, 95 % confidence {said['top_1']['interval'][0]:.2f} to ",
         f"published 50.0 %, difference {accuracy - 50:+.2f}",
         "SYNTHETIC weights, not published ones: these figures are meaningless",
+        f"computed on  {said['devices'][0]}",
         said["state"],
     ):
         assert line in result.stdout
@@ -293,7 +295,7 @@ def test_nothing_but_damaged_images(own_cli: Command, artifact: Path, known: Kno
 @pytest.mark.parametrize(
     ("record", "said"),
     [
-        (lambda known: example(known.contents[0], None), "lacks image/encoded or image/class/label"),
+        (lambda known: example(known.contents[0], None), "lacks .*image/class/label: image/class/label is missing"),
         (lambda known: example(known.contents[0], 0), "has label 0, expected 1 to 1000"),
         (lambda known: example(known.contents[0], 490, "n01751748"), "class 490 is"),
         (lambda known: example(known.contents[0][:-99], 1, "n01440764", "val_17.JPEG"), "val_17.JPEG (.*) is damaged"),

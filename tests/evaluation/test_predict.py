@@ -11,7 +11,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from exporter.evaluation.preprocessing import decoded, preprocessed
+from exporter.evaluation.decoding import decoded
+from exporter.evaluation.preprocessing import preprocessed
 from exporter.models.classes import class_names
 from tests.support import pictures
 from tests.support.command import Command, artifact_folder, refusal, succeeded
@@ -48,7 +49,7 @@ def test_the_likeliest_classes_are_those_of_the_network(
         assert "SYNTHETIC" in result.stderr
         said = json.loads(result.stdout)
         assert said["model"] == "tiny_imagenet" and said["synthetic"]["seed"] == 0
-        assert said["image_size"] == [SIZE, SIZE]
+        assert said["image_size"] == [SIZE, SIZE] and said["device"].split()[0] in ("CPU", "GPU")
         assert [image["path"] for image in said["images"]] == list(map(str, paths))
         for image, share in zip(said["images"], shares, strict=True):
             best = np.argsort(-share)[:7]
@@ -58,7 +59,10 @@ def test_the_likeliest_classes_are_those_of_the_network(
                 known = class_names()[found["index"]]
                 assert (found["wnid"], found["name"]) == (known.wnid, known.name)
 
-    text = succeeded(cli("predict", artifact, paths[0])).stdout.splitlines()
+    # Where there is a card it is taken, so this one is told not to.
+    result = succeeded(cli("predict", artifact, paths[0], "--device", "cpu"))
+    assert "predict: computed on CPU\n" in result.stderr
+    text = result.stdout.splitlines()
     assert text[0] == str(paths[0])
     assert len(text) == 6
     best = np.argsort(-shares[0])[:5]
@@ -216,28 +220,53 @@ def test_a_feature_vector_is_refused(cli: Command, imagenet_artifacts: Path, tmp
 
 
 def test_what_is_no_image_is_refused_at_once(cli: Command, artifact: Path, tmp_path: Path) -> None:
-    good = pictures.written(tmp_path / "good.png", pictures.picture(0))
     contents = {
         "text.jpg": (b"not an image", "neither JPEG nor PNG"),
-        "animation.jpg": (pictures.encoded(pictures.picture(0), "GIF"), "neither JPEG nor PNG"),
+        "animation.jpg": (pictures.encoded(pictures.picture(0), "GIF"), "is a GIF image: expected JPEG, PNG"),
         "empty.jpg": (b"", "is empty"),
     }
     for name, (content, said) in contents.items():
         (tmp_path / name).write_bytes(content)
-        result = cli("predict", artifact, good, tmp_path / name)
+        result = cli("predict", artifact, tmp_path / name)
         message = refusal(result)
         assert name in message and said in message
         assert "loading" not in result.stderr
-    assert "No such file" in refusal(cli("predict", artifact, good, tmp_path / "absent.jpg"))
+    assert "No such file" in refusal(cli("predict", artifact, tmp_path / "absent.jpg"))
     assert "Is a directory" in refusal(cli("predict", artifact, tmp_path))
+    result = cli("predict", artifact, *(tmp_path / name for name in contents), "--json")
+    assert result.returncode == 1 and result.stdout == ""
+    assert result.stderr.count("nasexport: error: ") == result.stderr.count("\n") == len(contents)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_a_damaged_image_is_named(cli: Command, artifact: Path, tmp_path: Path, kind: str) -> None:
-    paths = [pictures.written(tmp_path / f"{seed}.{kind}", pictures.picture(seed), kind=kind) for seed in range(3)]
-    paths[1].write_bytes(paths[1].read_bytes()[:-300])
-    message = refusal(cli("predict", artifact, *paths))
-    assert str(paths[1]) in message and f"not a whole {kind} image" in message
+def test_bad_images_cost_a_line_each_and_not_the_others(cli: Command, artifact: Path, tmp_path: Path) -> None:
+    images = [pictures.picture(seed) for seed in range(2)]
+    good = [pictures.written(tmp_path / f"{seed}.png", image) for seed, image in enumerate(images)]
+    shares = pictures.probabilities(pictures.logits(artifact, images, SIZE))
+    cut = {}
+    for kind in ("JPEG", "PNG"):  # known to be damaged only when they are decoded
+        cut[kind] = pictures.written(tmp_path / f"cut.{kind}", pictures.picture(2), kind=kind)
+        cut[kind].write_bytes(cut[kind].read_bytes()[:-300])
+    given = [good[0], tmp_path / "absent.jpg", cut["JPEG"], cut["PNG"], good[1]]
+    result = cli("predict", artifact, *given, "--json")
+    assert result.returncode == 1
+    lines = [line for line in result.stderr.splitlines() if line.startswith("nasexport: error: ")]
+    assert len(lines) == 3 and "absent.jpg: No such file" in lines[0]
+    for line, (kind, path) in zip(lines[1:], cut.items(), strict=True):
+        assert f"{path} is damaged" in line and f"not a whole {kind} image" in line
+    said = json.loads(result.stdout)["images"]
+    assert [image["path"] for image in said] == list(map(str, given))
+    assert [image["error"] for image in said] == [
+        None,
+        *(line.removeprefix("nasexport: error: ") for line in lines),
+        None,
+    ]
+    assert [len(image["classes"]) for image in said] == [5, 0, 0, 0, 5]
+    for image, share in zip((said[0], said[4]), shares, strict=True):
+        assert [found["index"] for found in image["classes"]] == np.argsort(-share)[:5].tolist()
+
+    result = cli("predict", artifact, *given)
+    assert result.returncode == 1
+    assert [line for line in result.stdout.splitlines() if not line.startswith("  ")] == list(map(str, good))
 
 
 def test_an_image_beyond_all_bounds_is_refused(cli: Command, artifact: Path, tmp_path: Path) -> None:

@@ -32,9 +32,11 @@ _CHECKOUT = Path(__file__).resolve().parents[2]
 _LONGEST_MESSAGE = 1 << 17
 #: Variables that are read when an interpreter or a library starts: a fork must want those of its origin.
 _READ_AT_THE_START = ("PYTHON", "LC_", "LANG", "LD_", "TF_", "TF2_", "OPENBLAS_", "OMP_", "MKL_", "KERAS_")
-#: What `exporter.processes.run` gives most workers. Huge pages cost nothing but memory to those that run no network.
+#: What `exporter.processes.environment` gives most workers. Huge pages are of no use to those that run no network.
 _OF_WORKERS = {
     "PYTHONUTF8": "1",
+    "KERAS_HOME": "/dev/null/keras",
+    "KERAS_BACKEND": "tensorflow",
     "PYTHONWARNINGS": "ignore",
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "OPENBLAS_NUM_THREADS": "1",
