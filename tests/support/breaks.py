@@ -23,7 +23,7 @@ from exporter.artifact import hub_module, saved_model
 from exporter.artifact.export import writer
 from exporter.artifact.metadata import read_metadata, write_metadata
 from exporter.checkpoint import names, reader
-from exporter.graph import batch_norm, network
+from exporter.graph import batch_norm
 from exporter.models.config import ModelConfig, Task
 from exporter.models.formats import DEFAULT_MOMENTUM, SAVED_MODEL_2
 from exporter.models.variables import variables
@@ -173,7 +173,7 @@ BREAKS: tuple[Break, ...] = (
     _graph(
         "symmetric padding where a layer strides",
         "Stem",
-        faults.replace(network, "_separable", faults.symmetric_padding),
+        faults.operations_with(separable_convolution=faults.symmetric_padding),
     ),
     _graph("factorized reduction shifted to the other side", "Cell_0", faults.shifted_reduction("cell_0")),
     _graph("average pooling that counts the padding", "Cell_1", faults.pooling("cell_1", faults.counting_padding)),
@@ -187,7 +187,7 @@ BREAKS: tuple[Break, ...] = (
     _graph(
         "no ReLU before the global pooling",
         "global_pool",
-        faults.replace(network, "_head", faults.head_without_relu),
+        faults.operations_with(relu=faults.relu_in_cells),
         artifact=_SERVING,
     ),
     Break(
@@ -241,7 +241,7 @@ BREAKS: tuple[Break, ...] = (
         "drop path in inference",
         _IN_INFERENCE,
         also=("inference",),
-        patch=faults.dropping_with(drop_path=faults.drop_path_always),
+        patch=faults.operations_with(drop_path=faults.drop_path_always),
         along="drop path on identities",
         artifact=_FEATURES,
         begins="Stem",
@@ -250,14 +250,14 @@ BREAKS: tuple[Break, ...] = (
         "drop path of the whole batch",
         _SHARED,
         "cell_stem_0/comb_iter_0/left",
-        patch=faults.dropping_with(drop=faults.whole_batch),
+        patch=faults.operations_with(drop=faults.whole_batch),
         along="epsilon 1e-5",
     ),
     Break(
         "drop path that does not rescale",
         _TRAINING,
         also=("training",),
-        patch=faults.dropping_with(drop=faults.not_rescaled),
+        patch=faults.operations_with(drop=faults.not_rescaled),
         along="symmetric padding where a layer strides",
     ),
     Break(
@@ -265,7 +265,7 @@ BREAKS: tuple[Break, ...] = (
         _SHARES,
         also=("training",),
         artifact=_SERVING,
-        patch=faults.dropping_with(drop_path=lambda self, cell, net: faults.Dropping.drop_path(self, cell + 1, net)),
+        patch=faults.early_schedule(),
         along="states of a cell concatenated in another order",
     ),
     Break(
@@ -273,26 +273,26 @@ BREAKS: tuple[Break, ...] = (
         _SHARES,
         also=("training",),
         artifact=_SERVING,
-        patch=faults.dropping_with(drop=faults.drops_what_it_keeps),
+        patch=faults.operations_with(drop=faults.drops_what_it_keeps),
         along="no ReLU before the global pooling",
     ),
     Break(
         "the same seed for every decision",
         _REPEATED,
-        patch=faults.dropping_with(drop=faults.seeded),
+        patch=faults.operations_with(drop=faults.seeded),
         along="images taken as they are, in [0, 1]",
     ),
     Break(
         "the same decisions in every call",
         _REPEATED,
-        patch=faults.dropping_with(drop=faults.stateless),
+        patch=faults.operations_with(drop=faults.stateless),
         along="images expected in [0, 255]",
     ),
     Break(
         "no dropout",
         _DECISIONS,
         "dropout",
-        patch=faults.dropping_with(drop=faults.no_dropout),
+        patch=faults.operations_with(drop=faults.no_dropout),
         also=("training",),
         along="maximum in the place of average pooling",
     ),
@@ -300,14 +300,14 @@ BREAKS: tuple[Break, ...] = (
         "dropout in inference",
         _IN_INFERENCE,
         also=("inference",),
-        patch=faults.dropping_with(drop=faults.dropout_always),
+        patch=faults.operations_with(drop=faults.dropout_always),
         begins="Logits",
     ),
     Break(
         "dropout of whole examples",
         _SHARED,
         "dropout",
-        patch=faults.dropping_with(drop=faults.whole_examples),
+        patch=faults.operations_with(drop=faults.whole_examples),
         along="factorized reduction shifted to the other side",
     ),
     # Gradients and the loss.
@@ -427,7 +427,7 @@ BREAKS: tuple[Break, ...] = (
         Break(
             "TF1 Hub: drop path of the whole batch",
             _SHARED,
-            patch=faults.dropping_with(drop=faults.whole_batch),
+            patch=faults.operations_with(drop=faults.whole_batch),
             along="TF1 Hub: default momentum 0.9",
         )
     ),

@@ -4,6 +4,7 @@ A `Patch` replaces the part while it is open, given the variables that the write
 """
 
 import contextlib
+import copy
 import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -16,11 +17,14 @@ import tf_slim as slim
 
 from exporter.artifact import hub_messages, hub_module, saved_model
 from exporter.graph import compatibility, layers, network
-from exporter.models import variables
+from exporter.models import architecture, variables
 from exporter.models.config import Task
 from exporter.models.formats import TRAINING_DECAY
 
 v1 = tf.compat.v1
+
+Operations = network.SlimOperations
+Walk = architecture._Walk
 
 Held = dict[str, Any]
 Patch = Callable[[Held], AbstractContextManager[Any]]
@@ -70,12 +74,14 @@ def _in(scope: str) -> bool:
     return v1.get_variable_scope().name.startswith(scope)
 
 
+def operations_with(**methods: Any) -> Patch:
+    """A graph of operations that have other methods."""
+    return replace(network, "SlimOperations", type("Wrong", (Operations,), methods))
+
+
 def images(change: Callable[[Any], Any]) -> Patch:
     """Changes what the first layer gets, which is meant to be in [-1, 1]."""
-    right = network._stem_and_cells
-    return replace(
-        network, "_stem_and_cells", lambda config, dropping, net, ends: right(config, dropping, change(net), ends)
-    )
+    return operations_with(images=lambda self: change(Operations.images(self)))
 
 
 def batch_statistics() -> Patch:
@@ -110,38 +116,26 @@ def biased_variance() -> Patch:
 
 def shifted_reduction(scope: str) -> Patch:
     """The second path of a factorized reduction looks at the pixels before instead of those after."""
-    right = network._factorized_reduction
 
-    def factorized_reduction(net: Any, filters: int) -> Any:
+    def factorized_reduction(self: Any, net: Any, filters: int) -> Any:
         if not _in(scope):
-            return right(net, filters)
+            return Operations.factorized_reduction(self, net, filters)
         pad = tf.pad
         with mock.patch.object(
             network.tf, "pad", lambda net, _: pad(net, [[0, 0], [2, 0], [2, 0], [0, 0]])[:, :-1, :-1]
         ):
-            return right(net, filters)
+            return Operations.factorized_reduction(self, net, filters)
 
-    return replace(network, "_factorized_reduction", factorized_reduction)
+    return operations_with(factorized_reduction=factorized_reduction)
 
 
-def symmetric_padding(net: Any, kernel: int, filters: int, stride: int) -> Any:
-    """`network._separable`, padded by the same on both sides where it strides, as other frameworks do."""
-    for layer, layer_stride in ((1, stride), (2, 1)):
-        name = f"{kernel}x{kernel}_{layer}"
-        net = layers.relu(net)
-        if layer_stride == 2:
-            side = [kernel // 2, kernel // 2]
-            net = tf.pad(net, [[0, 0], side, side, [0, 0]])
-        net = layers.separable_conv2d(
-            net,
-            filters,
-            kernel,
-            stride=layer_stride,
-            padding="VALID" if layer_stride == 2 else "SAME",
-            scope=f"separable_{name}",
-        )
-        net = network.batch_norm(net, scope=f"bn_sep_{name}")
-    return net
+def symmetric_padding(self: Any, net: Any, filters: int, kernel: int, stride: int, scope: str) -> Any:
+    """Padded by the same on both sides where it strides, as other frameworks do."""
+    if stride == 1:
+        return Operations.separable_convolution(self, net, filters, kernel, stride, scope)
+    side = [kernel // 2, kernel // 2]
+    padded = tf.pad(net.value, [[0, 0], side, side, [0, 0]])
+    return layers.separable_conv2d(padded, filters, kernel, stride=stride, padding="VALID", scope=scope)
 
 
 def pooling(scope: str, wrong: Callable[[Any, int, int], Any]) -> Patch:
@@ -168,130 +162,124 @@ def maximum(net: Any, kernel: int, stride: int) -> Any:
 
 def changed_cell(scope: str, change: Callable[[Any], Any]) -> Patch:
     """Changes what a cell gives."""
-    right = network._cell
 
-    def cell(name: str, *arguments: Any) -> Any:
-        if name != scope:
-            return right(name, *arguments)
-        concat = tf.concat
+    def concatenate(self: Any, states: Any) -> Any:
+        own = v1.get_variable_scope().name == scope
+        return Operations.concatenate(self, change(states) if own else states)
 
-        def wrong(states: Any, axis: int, name: str = "concat") -> Any:
-            return concat(change(states) if name == "cell_output" else states, axis, name=name)
-
-        with mock.patch.object(network.tf, "concat", wrong):
-            return right(name, *arguments)
-
-    return replace(network, "_cell", cell)
+    return operations_with(concatenate=concatenate)
 
 
 def changed_logits(logits: Callable[[Any], Any]) -> Patch:
     """Changes the logits, after all else."""
-    right = network._head
+    right = architecture.build
 
-    def head(config: Any, task: Any, dropping: Any, net: Any, end_points: Held) -> None:
-        right(config, task, dropping, net, end_points)
-        end_points["Logits"] = logits(end_points["Logits"])
+    def build(*arguments: Any) -> Any:
+        end_points = right(*arguments)
+        return {**end_points, "Logits": logits(end_points["Logits"])}
 
-    return replace(network, "_head", head)
-
-
-def head_without_relu(*arguments: Any) -> Any:
-    with mock.patch.object(layers, "relu", lambda net: net):
-        return _right_head(*arguments)
+    return replace(architecture, "build", build)
 
 
-Dropping = network._Dropping
-_right_head = network._head
+def relu_in_cells(self: Any, net: Any) -> Any:
+    return Operations.relu(self, net) if v1.get_variable_scope().name else net
 
 
-def dropping_with(**methods: Any) -> Patch:
-    """Drop path and dropout with other methods."""
-    return replace(network, "_Dropping", type("Wrong", (Dropping,), methods))
+def early_schedule() -> Patch:
+    """Drop path with the probability of the next cell."""
+    right = architecture.drop_path_keep_prob
+    return replace(architecture, "drop_path_keep_prob", lambda config, cell: right(config, cell + 1))
 
 
 def _is_dropout(net: Any) -> bool:
     return net.shape.rank == 2
 
 
-def drop_path_always(self: Any, cell: int, net: Any) -> Any:
-    examples = tf.stack([tf.shape(net)[0], 1, 1, 1])
-    return Dropping(tf.random.uniform, self.keep_prob, self.total, examples).drop_path(cell, net)
+def _drawn(self: Any, uniform: Any, net: Any, keep_prob: float, noise_shape: Any) -> Any:
+    """What is kept by numbers of another origin."""
+    other = copy.copy(self)
+    other.uniform = uniform
+    return Operations.drop(other, net, keep_prob, noise_shape)
+
+
+def drop_path_always(self: Any, net: Any, keep_prob: float) -> Any:
+    return _drawn(self, tf.random.uniform, net, keep_prob, tf.stack([tf.shape(net)[0], 1, 1, 1]))
 
 
 def dropout_always(self: Any, net: Any, keep_prob: float, noise_shape: Any) -> Any:
-    uniform = tf.random.uniform if _is_dropout(net) else self.uniform
-    return Dropping(uniform, self.keep_prob, self.total, self.examples).drop(net, keep_prob, noise_shape)
+    return _drawn(self, tf.random.uniform if _is_dropout(net) else self.uniform, net, keep_prob, noise_shape)
 
 
 def no_dropout(self: Any, net: Any, keep_prob: float, noise_shape: Any) -> Any:
-    return net if _is_dropout(net) else Dropping.drop(self, net, keep_prob, noise_shape)
+    return net if _is_dropout(net) else Operations.drop(self, net, keep_prob, noise_shape)
 
 
 def whole_batch(self: Any, net: Any, keep_prob: float, noise_shape: Any) -> Any:
-    return Dropping.drop(self, net, keep_prob, noise_shape if _is_dropout(net) else [1, 1, 1, 1])
+    return Operations.drop(self, net, keep_prob, noise_shape if _is_dropout(net) else [1, 1, 1, 1])
 
 
 def whole_examples(self: Any, net: Any, keep_prob: float, noise_shape: Any) -> Any:
-    return Dropping.drop(self, net, keep_prob, [tf.shape(net)[0], 1] if _is_dropout(net) else noise_shape)
+    return Operations.drop(self, net, keep_prob, [tf.shape(net)[0], 1] if _is_dropout(net) else noise_shape)
 
 
 def not_rescaled(self: Any, net: Any, keep_prob: float, noise_shape: Any) -> Any:
     if self.uniform is None or _is_dropout(net):
-        return Dropping.drop(self, net, keep_prob, noise_shape)
+        return Operations.drop(self, net, keep_prob, noise_shape)
     return net * tf.floor(keep_prob + self.uniform(noise_shape))
 
 
 def drops_what_it_keeps(self: Any, net: Any, keep_prob: float, noise_shape: Any) -> Any:
     if self.uniform is None or _is_dropout(net):
-        return Dropping.drop(self, net, keep_prob, noise_shape)
+        return Operations.drop(self, net, keep_prob, noise_shape)
     return net / keep_prob * tf.floor(1 - keep_prob + self.uniform(noise_shape))
 
 
 def seeded(self: Any, net: Any, keep_prob: float, noise_shape: Any) -> Any:
     uniform = self.uniform and (lambda shape: tf.random.uniform(shape, seed=7))
-    return Dropping(uniform, self.keep_prob, self.total, self.examples).drop(net, keep_prob, noise_shape)
+    return _drawn(self, uniform, net, keep_prob, noise_shape)
 
 
 def stateless(self: Any, net: Any, keep_prob: float, noise_shape: Any) -> Any:
     # Of one number each, in the order of building: no two decisions are the same, but all calls are.
     seed = [len(tf.compat.v1.get_default_graph().get_operations()), 1]
     draw = lambda shape: tf.raw_ops.StatelessRandomUniform(shape=shape, seed=seed)  # noqa: E731
-    return Dropping(self.uniform and draw, self.keep_prob, self.total, self.examples).drop(net, keep_prob, noise_shape)
+    return _drawn(self, self.uniform and draw, net, keep_prob, noise_shape)
 
 
 def drop_path_on_identities() -> Patch:
-    right = network._branch
+    right = Walk._branch
 
-    def branch(side: str, branch: Any, net: Any, filters: int, stride: int, drop_path: Any) -> Any:
-        net = right(side, branch, net, filters, stride, drop_path)
+    def branch(self: Any, side: str, branch: Any, net: Any, filters: int, stride: int, drop_path: Any) -> Any:
+        net = right(self, side, branch, net, filters, stride, drop_path)
         if branch.kind != "none":
             return net
         with tf.name_scope(f"{v1.get_default_graph().get_name_scope()}/{side}/"):  # the same scope once more
-            return drop_path(net)
+            return net.becomes(drop_path(net.value))
 
-    return replace(network, "_branch", branch)
+    return replace(Walk, "_branch", branch)
 
 
 def stopped_previous(scope: str) -> Patch:
     """No gradient through the state before, in one cell."""
-    right = network._match_previous
+    right = Walk._match_previous
 
-    def match_previous(*arguments: Any) -> Any:
-        net = right(*arguments)
-        return tf.stop_gradient(net) if _in(scope) else net
+    def match_previous(self: Any, *arguments: Any) -> Any:
+        net = right(self, *arguments)
+        return net.becomes(tf.stop_gradient(net.value)) if _in(scope) else net
 
-    return replace(network, "_match_previous", match_previous)
+    return replace(Walk, "_match_previous", match_previous)
 
 
 def stopped_identity(scope: str) -> Patch:
     """No gradient through an identity: every variable is still reached in another way."""
-    right = network._branch
+    right = Walk._branch
 
-    def branch(side: str, branch: Any, net: Any, *arguments: Any) -> Any:
-        result = right(side, branch, net, *arguments)
-        return tf.stop_gradient(result) if _in(scope) and branch.kind == "none" else result
+    def branch(self: Any, side: str, branch: Any, net: Any, *arguments: Any) -> Any:
+        result = right(self, side, branch, net, *arguments)
+        stops = _in(scope) and branch.kind == "none"
+        return result.becomes(tf.stop_gradient(result.value)) if stops else result
 
-    return replace(network, "_branch", branch)
+    return replace(Walk, "_branch", branch)
 
 
 def changed_kernels(change: Callable[[str, bool], bool]) -> Patch:
@@ -425,7 +413,7 @@ def swap_end_points(outputs: Held) -> None:
 
 def fixed_batch(states: list[Any]) -> list[Any]:
     """What works for three examples only."""
-    return [tf.gather(states[0], [0, 1, 2]), *states[1:]]
+    return [states[0].becomes(tf.gather(states[0].value, [0, 1, 2])), *states[1:]]
 
 
 def image_size() -> Patch:
