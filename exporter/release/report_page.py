@@ -7,6 +7,8 @@ reports have: lines, marks and texts of known forms, in which numbers alone are 
 import re
 from collections.abc import Iterator
 
+from markupsafe import escape
+
 from exporter.artifact.metadata import Metadata
 from exporter.models import variables
 from exporter.models.signatures import SERVING_OUTPUTS
@@ -24,7 +26,7 @@ _FIGURE = re.compile(
     r"(<svg class=\"plot\".*?</svg>)\n</figure>\n",
     re.DOTALL,
 )
-_NUMBER = re.compile(r"[-+−±]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]*")
+_NUMBER = re.compile(r"[-+−±]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+−]?\d+)?[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]*")
 _N = r"-?\d+(?:\.\d)?"
 _ANCHOR = r'text-anchor="(?:start|middle|end)"'
 #: Each line between the first and the last of a plot is one of these, with a text that reports have.
@@ -98,7 +100,7 @@ def _is_sound(block: str, reasons: dict[str, str], record: Record, metadata: Met
     missing += [reasons["outputs"]] if "scatter" not in keys else []
     plots = "".join(figure[0] for figure in figures)
     whole = f'<div class="plots">\n{plots}</div>\n' if plots else ""
-    return block == whole + "".join(f'<p class="soft">{escaped(reason)}</p>\n' for reason in missing)
+    return block == whole + "".join(f'<p class="soft">{escape(reason)}</p>\n' for reason in missing)
 
 
 def _is_plot(key: str, figure: "re.Match[str]", texts: set[str]) -> bool:
