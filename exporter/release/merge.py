@@ -1,5 +1,6 @@
 """Merges parts of a release, which may come from several machines, into one."""
 
+import itertools
 import os
 import shutil
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from pathlib import Path
 from exporter.errors import ReleaseError
 from exporter.files import staging
 from exporter.progress import SILENT, Listener
-from exporter.release import artifact, finalize, signatures
+from exporter.release import artifact, claims, finalize, signatures
 from exporter.release.folder import held
 from exporter.release.manifest import Record, encoded, read_manifest
 from exporter.release.plan import problems
@@ -26,7 +27,7 @@ def merge(parts: Sequence[Path], release: Path, *, listener: Listener = SILENT) 
     for part in parts:
         for handle, record in read_manifest(part).items():
             listener.step(f"checking {handle} of {part}")
-            if problem := next(problems(part, record), None):
+            if problem := next(itertools.chain(problems(part, record), claims.problems(record)), None):
                 raise ReleaseError(f"{part} is damaged: {problem}\nmake that part again")
             _add(chosen, part, record)
     with held(release):

@@ -13,7 +13,7 @@ from exporter.files.hashing import File, sha256
 from exporter.models import variables
 from exporter.models.config import TASKS, ModelConfig, Task, handle
 from exporter.models.formats import Format
-from exporter.release import identity, names
+from exporter.release import claims, derived, identity, names
 from exporter.release.manifest import Place, Record, read_record
 from exporter.settings import Settings
 
@@ -139,11 +139,19 @@ def planned(target: Target, release: Path, source: Source | None, settings: Sett
         return Planned(target, "missing", "", inputs)
     if inputs is not None and identity.identity(inputs) != record.identity:
         return Planned(target, "stale", _changes(record.inputs, inputs), inputs)
-    if problem := next(problems(release, record), None):
+    if problem := next(itertools.chain(problems(release, record), _untrue(release, record)), None):
         return Planned(target, "damaged", problem, inputs)
     if inputs is None:
         return Planned(target, "unknown", "its checkpoint is not available", None, record)
     return Planned(target, "done", "", inputs, record)
+
+
+def _untrue(release: Path, record: Record) -> Iterator[str]:
+    """Where a record contradicts itself, and where files with the right hashes are not what it gives."""
+    yield from claims.problems(record)
+    if claims.inputs_of(record).is_of_this_code:
+        yield from derived.metadata_problems(release, record)
+        yield from derived.page_problems(release, record)
 
 
 def _changes(before: dict[str, Any], now: dict[str, Any]) -> str:

@@ -82,6 +82,18 @@ def _to_link(path: Path) -> None:
     path.symlink_to(path.with_suffix(".moved"))
 
 
+def _failed(path: Path) -> None:
+    with edited(path) as record:
+        record["checks"][0].update(figure=1, passed=False)
+
+
+def _with_other_words(path: Path) -> None:
+    """A page that says something else, with its hash in the record."""
+    path.write_text(path.read_text().replace("SYNTHETIC", "PUBLISHED"))
+    with edited(path.with_suffix(".json")) as record:
+        record["page"] |= {"size": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
 DAMAGES: dict[str, tuple[str, Callable[[Path], object], str, str]] = {
     "a flipped bit in the weights": ("/variables/variables.data-00000-of-00001", flip_a_bit, "damaged", "has sha256"),
     "an archive cut short": (".tar.gz", lambda path: os.truncate(path, 1000), "damaged", "has 1,000 bytes, not"),
@@ -91,6 +103,13 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object], str, str]] = {
     "no record": (".json", Path.unlink, "missing", ""),
     "half a record": (".json", lambda path: os.truncate(path, 500), "damaged", "4.json is damaged"),
     "a record of another TensorFlow": (".json", with_other_identity, "stale", "other packages"),
+    "a record of a failure": (
+        ".json",
+        _failed,
+        "damaged",
+        "TensorFlow 1.15' did not pass",
+    ),
+    "a page with other words": (".md", _with_other_words, "damaged", "4.md, line"),
     "a link in the place of a file": (".html", _to_link, "damaged", "4.html is a link"),
     "a link in the place of a folder": ("/variables", _to_link, "damaged", "4/variables is a link, expected a folder"),
     "no folder for assets": ("/assets", Path.rmdir, "damaged", "4/assets is missing, a folder"),
