@@ -11,9 +11,10 @@ from pathlib import Path
 
 import exporter
 from exporter.errors import NasexportError, OtherReleaseError, ReleaseError
+from exporter.files.hashing import sha256
 from exporter.files.packing import packed_release
-from exporter.release import claims, derived, finalize, identity, names, signatures
-from exporter.release.manifest import MANIFEST_FILE, PROVENANCE_FILE, Record, read_records
+from exporter.release import claims, derived, finalize, identity, names, provenance, signatures
+from exporter.release.manifest import MANIFEST_FILE, PROVENANCE_FILE, SUMS_FILE, Record, read_records
 from exporter.release.plan import damages
 from exporter.validation import shown
 from exporter.verification.results import Check, count
@@ -22,14 +23,19 @@ from exporter.verification.results import Check, count
 SIGNATURES = "signatures of something else"
 
 
-def check(release: Path) -> list[Check]:
+def check(release: Path, *, vouched: bool = False) -> list[Check]:
     """Runs all checks of a release; returns those that passed and those that failed.
 
     Where a name is wrong, no file is read, and this check is the only one.
 
+    Args:
+        vouched: whether whoever asks will require a signature: then the provenance counts for what another nasexport
+            made, and this one cannot derive again.
+
     Raises:
         ReleaseError: its manifest is missing or damaged.
-        OtherReleaseError: it is sound as far as this nasexport can say, but another one made it.
+        OtherReleaseError: it is sound as far as this nasexport can say, but another one made it, and it is not vouched
+            for.
     """
     if (release / MANIFEST_FILE).is_symlink():
         raise ReleaseError(f"{release / MANIFEST_FILE} is a link, expected a file")
@@ -56,10 +62,12 @@ def check(release: Path) -> list[Check]:
             _counted("pages that their records do not give", each(derived.page_problems)),
             _counted("files of the release that its records do not give", _single_files(release, tool, records)),
         ]
+    elif vouched:
+        checks.append(_counted("files that the provenance does not have so", _attested(release, records)))
     elif all(check.passed for check in checks):
         raise OtherReleaseError(
-            f"{other}, this is {_named(exporter.__version__, identity.code())}:\n"
-            "only the one that made a release can derive its pages again; verify it with that"
+            f"{other}, this is {_named(exporter.__version__, identity.code())}:\nonly the one that made a release can "
+            "derive its pages again: verify it with that, or with --signed-by where it is signed"
         )
     return checks
 
@@ -110,11 +118,28 @@ def _archive(release: Path, record: Record) -> str:
 
 def _signatures(release: Path) -> Iterator[str]:
     try:
-        provenance = (release / PROVENANCE_FILE).read_bytes()
+        content = (release / PROVENANCE_FILE).read_bytes()
     except OSError as error:
         yield f"{PROVENANCE_FILE} cannot be read: {error.strerror}"
         return
-    yield from signatures.problems(release, provenance)
+    yield from signatures.problems(release, content)
+
+
+def _attested(release: Path, records: list[Record]) -> Iterator[str]:
+    """Where the provenance, and the sums after it, do not have the hash of each file as it is."""
+    expected = names.expected(records, finalize.FILES)
+    hashes = {path: sha256(release / path) for path, kind in expected.items() if kind == "file" and path != SUMS_FILE}
+    try:
+        found = provenance.subjects(
+            (release / PROVENANCE_FILE).read_bytes(), lambda problem: ReleaseError(f"{PROVENANCE_FILE}: {problem}")
+        )
+    except ReleaseError as error:
+        yield str(error)
+        return
+    for path in sorted({*hashes, *found} - {PROVENANCE_FILE}):
+        if hashes.get(path) != found.get(path):
+            yield f"{path} has sha256 {hashes.get(path)}, in {PROVENANCE_FILE} {found.get(path)}"
+    yield from derived.difference(release, SUMS_FILE, finalize.sums(hashes))
 
 
 def _single_files(release: Path, tool: str, records: list[Record]) -> Iterator[str]:

@@ -4,7 +4,7 @@ All are derived from the records of the artifacts, so the same artifacts always 
 """
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import exporter
@@ -99,9 +99,13 @@ def contents(found: list[Record], tool: str) -> dict[str, bytes]:
         hashes[record.place.record] = _sha256(encoded(record.to_dict()))
     contents[PROVENANCE_FILE] = provenance.statement(found, hashes, tool)
     hashes[PROVENANCE_FILE] = _sha256(contents[PROVENANCE_FILE])
-    # As sha256sum writes them.
-    contents[SUMS_FILE] = "".join(f"{sha256}  {path}\n" for path, sha256 in sorted(hashes.items())).encode()
+    contents[SUMS_FILE] = sums(hashes)
     return contents
+
+
+def sums(hashes: Mapping[str, str]) -> bytes:
+    """The content of ``SHA256SUMS``, from the sha256 of each file by its path: as ``sha256sum`` writes it."""
+    return "".join(f"{sha256}  {path}\n" for path, sha256 in sorted(hashes.items())).encode()
 
 
 def _configs(found: list[Record]) -> dict[str, ModelConfig]:

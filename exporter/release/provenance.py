@@ -11,7 +11,7 @@ import msgspec
 
 from exporter.files.hashing import Sha256
 from exporter.release.manifest import Record, encoded
-from exporter.validation import to_plain
+from exporter.validation import Refusal, convert, parse_json, to_plain
 
 STATEMENT_TYPE: Literal["https://in-toto.io/Statement/v1"] = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE: Literal["https://slsa.dev/provenance/v1"] = "https://slsa.dev/provenance/v1"
@@ -72,10 +72,12 @@ class InternalParameters(_Fields, frozen=True):
 
 
 class BuildDefinition(_Fields, frozen=True):
+    """``resolved_dependencies`` has a `Checkpoint` or a `Package` in each."""
+
     build_type: Literal["urn:nasexport:release:1"]
     external_parameters: ExternalParameters
     internal_parameters: InternalParameters
-    resolved_dependencies: tuple[Checkpoint | Package, ...]
+    resolved_dependencies: tuple[dict[str, Any], ...]
 
 
 class Builder(_Fields, frozen=True):
@@ -114,6 +116,16 @@ def statement(records: Sequence[Record], hashes: Mapping[str, str], tool: str) -
     return encoded(to_plain(_statement(records, hashes, tool)))
 
 
+def subjects(content: bytes, refusal: Refusal) -> dict[str, str]:
+    """The sha256 of each file that a statement is about, by its path.
+
+    Raises:
+        NasexportError: that of ``refusal``, where the content is no statement.
+    """
+    found = convert(parse_json(content, refusal), Statement, refusal)
+    return {subject.name: subject.digest.sha256 for subject in found.subject}
+
+
 def _statement(records: Sequence[Record], hashes: Mapping[str, str], tool: str) -> Statement:
     return Statement(
         type=STATEMENT_TYPE,
@@ -126,7 +138,7 @@ def _statement(records: Sequence[Record], hashes: Mapping[str, str], tool: str) 
                     tuple(ArtifactParameters(record.handle, to_plain(record.options)) for record in records)
                 ),
                 internal_parameters=InternalParameters(tuple(sorted({record.inputs["code"] for record in records}))),
-                resolved_dependencies=(*_checkpoints(records), *_packages(records)),
+                resolved_dependencies=tuple(to_plain([*_checkpoints(records), *_packages(records)])),
             ),
             RunDetails(Builder(BUILDER, {"nasexport": tool})),
         ),

@@ -19,6 +19,7 @@ from exporter.processes.scheduler import ScheduledTask
 from exporter.progress import SILENT, Listener
 from exporter.reference.jobs import REFERENCE
 from exporter.release import rebuild
+from exporter.release.claims import inputs_of
 from exporter.release.derived import metadata_of
 from exporter.release.manifest import Record, read_manifest
 from exporter.settings import Settings
@@ -75,8 +76,9 @@ def verify(
             verifier = stack.enter_context(Verifier(config, source, largest, settings, debug=debug))
             if again:
                 stack.enter_context(worker.shared_import(EXPORT))
-            rebuilt = records if again else None
-            model = _ModelTask(release, config, members, source, verifier, rebuilt, reports, listener, debug)
+            model = _ModelTask(
+                release, config, members, records, source, verifier, reports, listener, debug, again=again
+            )
             tasks.append(model.task())
         scheduler.run(tasks, jobs, memory if memory is not None else free_memory())
     return [reports[handle] for handle in said]
@@ -85,8 +87,8 @@ def verify(
 class _ModelTask:
     """What is to be verified of one model.
 
-    ``members`` are what its artifacts say of themselves, by handle; ``rebuilt`` the records of those that are to be
-    exported once more, None where none is.
+    ``members`` are what its artifacts say of themselves, and ``records`` their records, by handle. ``again`` is whether
+    they are to be exported once more.
     """
 
     def __init__(
@@ -94,15 +96,17 @@ class _ModelTask:
         release: Path,
         config: ModelConfig,
         members: Mapping[str, Metadata],
+        records: Mapping[str, Record],
         source: Source,
         verifier: Verifier,
-        rebuilt: Mapping[str, Record] | None,
         reports: dict[str, Report],
         listener: Listener,
         debug: bool,
+        *,
+        again: bool,
     ):
         self._release, self._config, self._members, self._source = release, config, members, source
-        self._verifier, self._rebuilt = verifier, rebuilt
+        self._records, self._verifier, self._again = records, verifier, again
         self._reports, self._listener, self._debug = reports, listener, debug
         self._found: tuple[ReadCheckpoint, ...] = ()
 
@@ -128,13 +132,15 @@ class _ModelTask:
             found = self._verifier.verify(self._release / handle, expected, say)
             options = (metadata.task, metadata.version, momentum)
             right = [Metadata.of(self._config, *options, self._source, read).source for read in self._found]
-            more = [_source_check(metadata, right), _verdict_check(metadata, found.verdict())]
-            if self._rebuilt:
-                record = self._rebuilt[handle]
+            more = [_source_check(metadata, right)]
+            # Another nasexport may have other checks.
+            if inputs_of(record := self._records[handle]).is_of_this_code:
+                more.append(_verdict_check(metadata, found.verdict()))
+            if self._again:
                 more.append(rebuild.check(self._release, record, metadata, self._source, say, self._debug))
             self._reports[handle] = dataclasses.replace(found, path=handle, checks=(*found.checks, *more))
 
-        jobs = (PROBE, EXPORT) if self._rebuilt else (PROBE,)
+        jobs = (PROBE, EXPORT) if self._again else (PROBE,)
         return ScheduledTask(max(expected_memory(job, self._config) for job in jobs), run, failed=_raise)
 
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from exporter.release.keys import sign
 from exporter.release.signatures import BUNDLE_FILE, DSSE_FILE, payload, problems
 from tests.support.command import Command, Result, refusal, succeeded
 from tests.support.forgery import edited, records_below, rehash
@@ -215,6 +216,34 @@ def test_a_signature_does_not_outlive_what_it_signed(own_cli: Command, signed: P
     result = _verified(own_cli, signed, "--signed-by", keys[1])
     assert result.returncode == 1
     assert f"{DSSE_FILE} signs another provenance.json than the one that is there" in result.stdout
+
+
+def test_who_signed_vouches_for_what_cannot_be_derived(
+    own_cli: Command, copied: Path, keys: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """A release of another nasexport, signed when that was there: its pages are those that were signed."""
+    for path in records_below(copied):
+        with edited(path) as record:
+            record["inputs"]["code"] = "0" * 64
+    page = copied / f"{HANDLES[0]}.md"
+    page.write_text("Another nasexport wrote this page.\n")
+    rehash(copied)
+    content, _ = sign((copied / "provenance.json").read_bytes(), keys[0], lambda: "")
+    (copied / DSSE_FILE).write_bytes(content)
+    assert "only the one that made a release" in refusal(_verified(own_cli, copied), 3)
+    assert "signed by the Ed25519 key" in succeeded(_verified(own_cli, copied, "--signed-by", keys[1])).stdout
+    _, other = _made(tmp_path, name="other")
+    assert _verified(own_cli, copied, "--signed-by", other).returncode == 1
+    for name in ("index.html", f"{HANDLES[0]}.html", "SHA256SUMS"):
+        kept = (copied / name).read_bytes()
+        flip_a_bit(copied / name)
+        result = _verified(own_cli, copied, "--signed-by", keys[1])
+        assert result.returncode == 1
+        assert name in result.stdout
+        (copied / name).write_bytes(kept)
+    page.write_text("A forger wrote this page.\n")
+    rehash(copied)
+    assert _verified(own_cli, copied, "--signed-by", keys[1]).returncode == 1
 
 
 def test_what_is_not_sound_is_not_signed(own_cli: Command, copied: Path, keys: tuple[Path, Path]) -> None:
