@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from exporter.errors import NOT_DONE, NasexportError, WorkerError
+from exporter.errors import NOT_DONE, NasexportError
 from exporter.processes import fork_server
 from exporter.processes.job import Failure, Job
 from exporter.processes.memory import address_space_note
@@ -58,18 +58,13 @@ def main(reference: str) -> NoReturn:
 
 
 def _imported(job: Job[Any, Any, Any]) -> Callable[..., Any]:
-    """The function of a job.
-
-    Raises:
-        WorkerError: it cannot be imported; most often that is TensorFlow, or one of its libraries.
-    """
+    """The function of a job. Raises ImportError, whatever stops an import: with little memory, many things do."""
     try:
         return pkgutil.resolve_name(job.function)
+    except ImportError:
+        raise
     except Exception as error:
-        raise WorkerError(
-            f"cannot import what the process for {job.name!r} needs, such as TensorFlow{address_space_note()}:\n"
-            f"{type(error).__name__}: {_one_line(error)}"
-        ) from error
+        raise ImportError(f"{type(error).__name__}: {_one_line(error)}") from error
 
 
 def serve_forks(*arguments: str) -> NoReturn:
@@ -90,6 +85,9 @@ def serialize_error(error: Exception) -> Failure:
     text = _one_line(error)
     if isinstance(error, NasexportError):
         return Failure(type(error).__name__, str(error), error.status)
+    if isinstance(error, ImportError):
+        where = f"cannot import TensorFlow, or something else that is needed{address_space_note()}"
+        return Failure("WorkerError", f"{where}:\n{text}")
     if isinstance(error, MemoryError) or getattr(error, "error_code", None) == _RESOURCE_EXHAUSTED:
         return Failure("WorkerError", f"there is not enough memory{address_space_note()}: {text or 'it is used up'}")
     if isinstance(error, RuntimeError) and "start new thread" in text:

@@ -1,7 +1,6 @@
 """Whatever a user has set for other programs, and whoever that is: the same bytes, or a line that says the cause."""
 
 import json
-import os
 import resource
 import shutil
 import stat
@@ -62,7 +61,6 @@ def test_nothing_around_it_changes_an_artifact(
         **SET_BY_USER,
         "TF_NUM_INTRAOP_THREADS": "1",
         "KERAS_HOME": str(keras),
-        "PYTHONPATH": os.pathsep.join(["", str(CHECKOUT)]),
         "PYTHONHASHSEED": "7",
         "LC_ALL": "C",
         "HOME": None,
