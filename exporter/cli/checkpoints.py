@@ -62,7 +62,7 @@ def fetch(debug: bool, names: tuple[str, ...], every: bool, settings: Settings, 
     made_up = synthetic_archives(settings)
     for entry in entries:
         if entry.sha256 in made_up:
-            warn(f"{entry.name} is SYNTHETIC: it has made-up weights, and is not the published checkpoint")
+            click.echo(f"nasexport: {entry.name} is SYNTHETIC: made-up weights, not the published ones", err=True)
     if as_json:
         print_json([_entry_row(entry, made_up) for entry in entries])
     else:

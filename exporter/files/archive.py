@@ -94,8 +94,8 @@ def _read(archive: Path, folder: Path | None, contents: Contents) -> Unpacked:
             kind = signatures.archive_kind(file)
             if kind is None:
                 raise contents.invalid(
-                    f"{archive} is no archive but {signatures.described(archive)}: expected a .tar.gz, or another "
-                    f"tar or zip file"
+                    f"{archive} is not a whole archive: it is {signatures.described(archive)}, "
+                    f"expected a .tar.gz, or another tar or zip file"
                 )
             file.seek(0)
             return _read_open(archive, file, kind, folder, contents)

@@ -71,7 +71,7 @@ def _tar_member(members: tarfile.TarFile, member: tarfile.TarInfo) -> Member:
     if member.isdir():
         return Member(member.name, 0)
     if member.issparse():
-        return Member(member.name, member.size, "a sparse file")
+        return Member(member.name, member.size, f"a sparse file of {member.size:,} bytes")
     if not member.isreg():
         return Member(member.name, member.size, "a link or a device")
     return Member(member.name, member.size, content=_Content(lambda: members.extractfile(member)))

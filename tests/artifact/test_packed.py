@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,14 @@ def test_a_damaged_archive_is_refused(own_cli: Command, content: bytes, said: st
     (own_cli.cwd / "torn.tar.gz").write_bytes(content)
     message = refusal(own_cli("inspect", "torn.tar.gz"))
     assert said in message and "torn.tar.gz" in message
+
+
+def test_a_zip_file_is_described_like_its_folder(own_cli: Command, folder: Path, facts: dict[str, Any]) -> None:
+    path = own_cli.cwd / "4"
+    with zipfile.ZipFile(path, "w") as members:
+        for file in sorted(folder.rglob("*")):
+            members.write(file, f"nasnet/{file.relative_to(folder).as_posix()}")
+    assert json.loads(succeeded(own_cli("inspect", path, "--json")).stdout) == {**facts, "path": str(path)}
 
 
 def test_another_file_is_refused(own_cli: Command, folder: Path) -> None:

@@ -161,7 +161,7 @@ def test_the_cache_is_listed_and_pruned(own_cli: Command, server: FaultyServer, 
         (ARCHIVE, len(content), server.url(FILE))
     ]
     assert [row["size"] for row in facts["leftovers"]] == [1000]
-    assert f"{len(content) / 1e6:,.1f} MB, pinned, not unpacked" in succeeded(cli("cache", "list")).stdout
+    assert f"{len(content) / 1e6:,.1f} MB, SYNTHETIC, pinned, not unpacked" in succeeded(cli("cache", "list")).stdout
     assert succeeded(cli("cache", "verify")).stdout.startswith("ok ")
 
     would = succeeded(cli("cache", "prune", "--dry-run"))

@@ -123,7 +123,7 @@ def test_a_synthetic_archive_is_not_pinned_as_the_published_one(
 
     # Unpinned, and pinned on demand: whoever looks is told.
     for _ in range(2):
-        assert f"warning: {ARCHIVE} is SYNTHETIC" in succeeded(cli("fetch", model, *options)).stderr
+        assert f"nasexport: {ARCHIVE} is SYNTHETIC" in succeeded(cli("fetch", model, *options)).stderr
         assert "MB, SYNTHETIC, " in succeeded(cli("cache", "list")).stdout
         models = succeeded(cli("models")).stdout
         assert models.count("SYNTHETIC") == 1 and f"{FILE}, SYNTHETIC: made-up weights" in models
