@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tensorflow.core.framework import function_pb2
+from tensorflow.core.framework import function_pb2, variable_pb2
 from tensorflow.core.protobuf import saved_object_graph_pb2, struct_pb2, trackable_object_graph_pb2
 from tensorflow.python.saved_model import nested_structure_coder
 
@@ -52,10 +52,15 @@ class Objects:
         self.root = self._user_object("_generic_user_object", {})
 
     def variable(self, spec: VariableSpec) -> int:
-        """Adds a variable."""
+        """Adds a variable. One that is not trained is a moving average: each replica of a distributed training moves
+        its own, and what is read and saved is their mean, as of TF-Slim's and Keras's.
+        """
         number, node = self._add({})
         node.variable.dtype, node.variable.trainable, node.variable.name = FLOAT, spec.trainable, spec.name
         node.variable.shape.CopyFrom(shape(spec.shape).shape)
+        if not spec.trainable:
+            node.variable.synchronization = variable_pb2.VARIABLE_SYNCHRONIZATION_ON_READ
+            node.variable.aggregation = variable_pb2.VARIABLE_AGGREGATION_MEAN
         self._variables[spec.name] = number
         return number
 

@@ -19,6 +19,9 @@ _STATISTICS_FLOOR = 1e-3
 
 def _trainable(a: Side, b: Side, _: float) -> Iterator[Comparison]:
     yield sets("trainable", "trainable variables", set(a.found.trainable), set(b.found.trainable))
+    own, other = a.found.replica_means, b.found.replica_means
+    if own is not None and other is not None:
+        yield sets("trainable", "variables of which replicas read the mean", set(own), set(other))
 
 
 def _regularization(a: Side, b: Side, tolerance: float) -> Iterator[Comparison]:

@@ -10,6 +10,7 @@ UPDATE_OPERATIONS, INFERENCE_UPDATE_OPERATIONS = "file/update_operations", "file
 MAIN_SIGNATURE, MOMENTUM_SETTABLE = "file/main_signature", "file/momentum_settable"
 
 VARIABLES, TRAINING_VARIABLES, TRAINABLE = "variables/", "training_variables/", "trainable"
+REPLICA_MEANS = "replica_means"
 NAMES, DIGESTS, DIGESTS_AFTER = "names", "digests", "digests_after"
 
 OUTPUT, SINGLE_OUTPUT, TRAINING_OUTPUT = "output", "single_output", "training_output"

@@ -106,6 +106,15 @@ class ProbeResult:
         """The names of the variables that the artifact says are trainable."""
         return self._variable_names(array_names.TRAINABLE)
 
+    @property
+    def replica_means(self) -> list[str] | None:
+        """The names of the variables that each replica of a distributed training has of its own, whose mean is read.
+
+        None for a TF1 Hub module, whose reader knows no replicas.
+        """
+        place = array_names.REPLICA_MEANS
+        return self._variable_names(place) if place in self.store else None
+
     # Outputs.
 
     @property

@@ -114,6 +114,14 @@ def _name(variable: Any) -> str:
     return variable.name.removesuffix(":0")
 
 
+def _is_replica_mean(variable: Any) -> bool:
+    """Whether each replica moves a variable of its own, and reads the mean of all."""
+    return (variable.synchronization, variable.aggregation) == (
+        tf.VariableSynchronization.ON_READ,
+        tf.VariableAggregation.MEAN,
+    )
+
+
 def _handles(loaded: Any) -> dict[Any, str]:
     return {variable.handle.ref(): _name(variable) for variable in loaded.variables}
 
@@ -121,6 +129,7 @@ def _handles(loaded: Any) -> dict[Any, str]:
 def _call(loaded: Any, images: np.ndarray, found: ProbeWriter) -> None:
     """What users of the object call."""
     found.trainable([_name(variable) for variable in loaded.trainable_variables])
+    found.replica_means([_name(variable) for variable in loaded.variables if _is_replica_mean(variable)])
     found.output(loaded(tf.constant(images)).numpy())
     inputs = []
     for name, function in loaded.signatures.items():

@@ -54,6 +54,9 @@ class ProbeWriter:
     def trainable(self, names: Iterable[str]) -> None:
         self._list(array_names.TRAINABLE, names)
 
+    def replica_means(self, names: Iterable[str]) -> None:
+        self._list(array_names.REPLICA_MEANS, names)
+
     def output(self, value: Any) -> None:
         self._arrays.write(array_names.OUTPUT, value)
 

@@ -1,12 +1,12 @@
 """The checks of a TF2 SavedModel (versions 4 and 5)."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
 from exporter.models.formats import SAVED_MODEL_2, TRAINING_MOMENTUM
 from exporter.models.signatures import SERVING_INPUT, SERVING_OUTPUTS
-from exporter.models.variables import variables
+from exporter.models.variables import VariableSpec, variables
 from exporter.probe.result import ProbeResult
 from exporter.reference.result import EndPoints, Reference
 from exporter.verification import drop_path
@@ -38,6 +38,7 @@ def compare(expected: Expected, reference: Reference, found: ProbeResult, proble
     specs = variables(expected.config, expected.task)
     checks += variables_checks(specs, reference.digests, found.variables, found.trainable, expected.ordered)
     checks += stored_check(expected, found)
+    checks.append(_replicas(specs, found))
     checks += output_checks("output", expected.task, output, found.output)
     checks += output_checks("output for one image", expected.task, output[:1], found.single_output)
     checks.append(_end_points(expected, reference.end_points, found))
@@ -52,6 +53,14 @@ def guess_version(signatures: Collection[str]) -> int:
     """The version of a SavedModel that has signatures of these names: the first that would have them."""
     serves = "serving_default" in signatures
     return next(row.number for row in SAVED_MODEL_2.versions if row.serving == serves)
+
+
+def _replicas(specs: Sequence[VariableSpec], found: ProbeResult) -> Check:
+    """Whether replicas of a distributed training share what is trained, and take the mean of their moving averages."""
+    means = {spec.name for spec in specs if not spec.trainable}
+    wrong = sorted(means.symmetric_difference(found.replica_means or ()))
+    detail = f"{len(means)} moving averages" + (f", first: {wrong[0]}" if wrong else "")
+    return count("variables that replicas share in another way", len(wrong), detail)
 
 
 def _end_points(expected: Expected, reference: EndPoints, found: ProbeResult) -> Check:

@@ -101,6 +101,9 @@ _MOMENTUM = "moving averages at momentum 0.75, relative difference"
 _SHARES = "shares kept, distance in standard errors"
 _DEFAULT = "moving averages at default momentum 0.99, relative difference"
 _IN_INFERENCE = "random numbers drawn in inference"
+_REPLICAS = "variables that replicas share in another way"
+#: As `tensorflow/core/framework/variable.proto` numbers them.
+_ON_READ, _SUM = 3, 1
 _SHARED = "random decisions of another shape"
 _REPEATED = "random numbers that repeat"
 _L2 = "regularization losses, relative difference"
@@ -228,6 +231,21 @@ BREAKS: tuple[Break, ...] = (
         along="images taken as they are, in [0, 1]",
     ),
     Break("default momentum 0.9", _DEFAULT, momentum=0.9, along="RGB read as BGR"),
+    Break(
+        "a moving average that each replica keeps to itself",
+        _REPLICAS,
+        "cell_0/final_path_bn/moving_mean",
+        patch=faults.shared_otherwise("cell_0/final_path_bn/moving_mean", 0, 0),
+        along="images expected in [0, 255]",
+    ),
+    Break(
+        "a moving average that is the sum of those of all replicas",
+        _REPLICAS,
+        "cell_1/beginning_bn/moving_variance",
+        patch=faults.shared_otherwise("cell_1/beginning_bn/moving_variance", _ON_READ, _SUM),
+        along="no ReLU before the global pooling",
+        artifact=_SERVING,
+    ),
     # Drop path and dropout.
     Break(
         "drop path on identities",

@@ -313,6 +313,20 @@ def frozen(name: str) -> Patch:
     return replace(saved_model.Objects, "variable", variable)
 
 
+def shared_otherwise(name: str, synchronization: int, aggregation: int) -> Patch:
+    """A variable that replicas of a distributed training share in another way."""
+    right = saved_model.Objects.variable
+
+    def variable(self: Any, spec: Any) -> int:
+        number = right(self, spec)
+        if spec.name == name:
+            held = self.saved.nodes[number].variable
+            held.synchronization, held.aggregation = synchronization, aggregation
+        return number
+
+    return replace(saved_model.Objects, "variable", variable)
+
+
 def regularization(factor: float) -> Patch:
     right = layers.regularization_loss
     return replace(layers, "regularization_loss", lambda kernels, decay: right(kernels, factor * decay))

@@ -51,7 +51,10 @@ TINY_IMAGENET = {
 #: What a test that asks for a fixture is marked with.
 MARKERS = {"mobile_checkpoint": "full", "mobile_artifacts": "full", "tab": "browser"}
 #: Parameters of tests that run a reader in an interpreter of its own.
-READERS = ("current", "tensorflow_1_15", environments.current, environments.old, environments.last_with_hub_module)
+READERS = (
+    *("current", "tensorflow_1_15", "tensorflow_2_15"),
+    *(environments.current, environments.old, environments.last_with_hub_module),
+)
 
 
 @pytest.hookimpl(tryfirst=True)

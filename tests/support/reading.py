@@ -18,6 +18,9 @@ SCRIPTS = Path(__file__).parent / "readers"
 #: Readers by name: the newest TensorFlow at hand, and the oldest that the published pages promise.
 READERS: Mapping[str, Callable[[], Path]] = {"current": environments.current, "tensorflow_1_15": environments.old}
 
+#: The same, and one in between: the last with ``hub.Module``.
+EVERY_READER = {**READERS, "tensorflow_2_15": environments.last_with_hub_module}
+
 #: Without TensorFlow's oneDNN kernels. Those of 2.21 write past their memory in the gradient of a strided 1x1
 #: convolution with 4 or 8 channels, which only networks as tiny as those of the tests have; any program that has one
 #: crashes there.
@@ -40,7 +43,7 @@ def read(
     Raises:
         AssertionError: the script failed; the message has the end of what it printed.
     """
-    python = READERS[reader]()
+    python = EVERY_READER[reader]()
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(folder / "input.npz", images=images)
     process = run(python, script, artifact, folder, variables=variables)
