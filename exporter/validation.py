@@ -13,7 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 
@@ -55,6 +55,11 @@ def read(path: Path, most: int, refusal: Refusal) -> bytes:
     if len(content) > most:
         raise refusal(f"it has more than {most:,} bytes, which no such file has")
     return content
+
+
+#: A finite number, whole or not, that stays what it was.
+NotNegative = Annotated[int, at_least(0)] | Annotated[float, msgspec.Meta(ge=0, le=sys.float_info.max)]
+Fraction = Annotated[int, msgspec.Meta(ge=0, le=1)] | Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 def parse_json(content: bytes, refusal: Refusal) -> Any:

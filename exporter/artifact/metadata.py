@@ -15,7 +15,17 @@ from exporter.errors import ArtifactError
 from exporter.files.hashing import Sha256
 from exporter.models.config import ModelConfig, Task, handle
 from exporter.models.formats import Format
-from exporter.validation import MOST_JSON, at_least, convert, parse_json, read, require_schema, to_plain
+from exporter.validation import (
+    MOST_JSON,
+    Fraction,
+    NotNegative,
+    at_least,
+    convert,
+    parse_json,
+    read,
+    require_schema,
+    to_plain,
+)
 
 METADATA_FILE = "nasexport.json"
 METADATA_SCHEMA: Literal[1] = 1
@@ -31,7 +41,7 @@ class Tool(msgspec.Struct, frozen=True):
 class ArtifactOptions(msgspec.Struct, frozen=True):
     """What was chosen about an artifact: the default decay of the moving averages."""
 
-    batch_norm_momentum: int | float
+    batch_norm_momentum: Fraction
 
 
 class CheckpointFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +68,7 @@ class Verdict(msgspec.Struct, frozen=True):
     """A check without what was measured, which depends on the processor."""
 
     name: str
-    tolerance: int | float
+    tolerance: NotNegative
     passed: bool
 
 

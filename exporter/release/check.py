@@ -49,14 +49,17 @@ def check(release: Path, *, vouched: bool = False) -> list[Check]:
         return (problem for record in records for problem in problems(release, record))
 
     other = _others(tool, records)
+    contradictions = list(_contradictions(records))
     checks = [
         _counted(files, each(damages)),
-        _counted("records that contradict themselves", _contradictions(records)),
+        _counted("records that contradict themselves", contradictions),
         _counted("records that contradict the manifest", each(derived.record_problems)),
         _counted("artifacts that say something else of themselves", each(derived.metadata_problems)),
         _counted("archives that are not their folders", _archives(release, records)),
         _counted(SIGNATURES, _signatures(release)),
     ]
+    if contradictions:
+        return checks  # nothing follows from them
     if other is None:
         checks += [
             _counted("pages that their records do not give", each(derived.page_problems)),

@@ -18,7 +18,17 @@ from exporter.errors import NOT_DONE, ReleaseError
 from exporter.files.hashing import File, Sha256
 from exporter.models.config import Task
 from exporter.models.formats import Format, written
-from exporter.validation import MOST_JSON, at_least, convert, parse_json, read, require_schema, shown, to_plain
+from exporter.validation import (
+    MOST_JSON,
+    NotNegative,
+    at_least,
+    convert,
+    parse_json,
+    read,
+    require_schema,
+    shown,
+    to_plain,
+)
 
 SCHEMA: Literal[1] = 1
 _HANDLE = r"\Agoogle/imagenet/[A-Za-z0-9_]+/(classification|feature_vector)/[1-9][0-9]*\Z"
@@ -76,8 +86,8 @@ class CheckFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     name: str
-    figure: int | float | None
-    tolerance: int | float
+    figure: NotNegative | None
+    tolerance: NotNegative
     detail: str
     passed: bool
 

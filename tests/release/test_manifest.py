@@ -88,7 +88,7 @@ def test_a_record_of_another_artifact_is_refused(folder: Path) -> None:
         (
             ("artifacts", 0, "checks", 1, "figure"),
             "x",
-            "checks[1].figure is 'x', expected a number or null",
+            "checks[1].figure is 'x', expected a finite number of at least 0 or null",
         ),
         (("artifacts", 0, "files", 0, "size"), -1, "artifacts[0].files[0].size is -1, expected a whole number of at"),
         (("artifacts", 0, "source", "files"), {"a b": 7}, "artifacts[0].source.files['a b'] is 7, expected 64 hexa"),
