@@ -14,9 +14,16 @@ from exporter.artifact import metadata as artifact_metadata
 from exporter.artifact.metadata import METADATA_SCHEMA, Metadata, Tool, Verdict
 from exporter.files.packing import pack_release, packed_release
 from exporter.models.config import ModelConfig
-from exporter.release import finalize, identity, model_page
-from exporter.release.manifest import MANIFEST_FILE, Place, Record, encoded
+from exporter.release import finalize, identity, model_page, report_page
+from exporter.release.artifact import remove
+from exporter.release.derived import metadata_of
+from exporter.release.manifest import MANIFEST_FILE, Place, Record, encoded, read_manifest
 from tests.support.releases import file_of
+from tests.support.small_release import HANDLES
+
+NASNET = Place("google/imagenet/small_nasnet/classification/4")
+SISTER = Place("google/imagenet/small_nasnet/feature_vector/4")
+HUB = Place("google/imagenet/small_pnasnet/classification/1")
 
 
 def records_below(release: Path) -> list[Path]:
@@ -95,3 +102,23 @@ def exchange(one: Path, other: Path) -> None:
     shutil.move(one, aside)
     shutil.move(other, one)
     shutil.move(aside, other)
+
+
+def rederive_report(release: Path, handle: str) -> None:
+    """The report of an artifact as its record gives it now."""
+    record = read_manifest(release)[handle]
+    path = release / record.place.report
+    found = path.read_text(encoding="utf-8")
+    path.write_text(report_page.expected(record, metadata_of(release, record), found), encoding="utf-8")
+    rehash(release)
+
+
+def leave(release: Path, handles: set[str]) -> None:
+    """Leaves these artifacts alone in a release."""
+    finalize.open_again(release)
+    for handle in set(HANDLES) - handles:
+        remove(release, Place(handle))
+    for pattern in ("google/imagenet/*/*", "google/imagenet/*"):
+        for folder in [path for path in release.glob(pattern) if not [*path.iterdir()]]:
+            folder.rmdir()
+    finalize.close(release)
