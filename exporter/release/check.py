@@ -26,7 +26,7 @@ SIGNATURES = "signatures of something else"
 def check(release: Path, *, vouched: bool = False) -> list[Check]:
     """Runs all checks of a release; returns those that passed and those that failed.
 
-    Where a name is wrong, no file is read, and this check is the only one.
+    Where a name is wrong, or a record contradicts itself, no other file is read, and this check is the only one.
 
     Args:
         vouched: whether whoever asks will require a signature: then the provenance counts for what another nasexport
@@ -44,22 +44,22 @@ def check(release: Path, *, vouched: bool = False) -> list[Check]:
     files = "files that are missing, damaged or too many"
     if wrong:
         return [_counted(files, wrong)]
+    sound = _counted("records that contradict themselves", _contradictions(records))
+    if not sound.passed:
+        return [sound]
 
     def each(problems: Callable[[Path, Record], Iterator[str]]) -> Iterator[str]:
         return (problem for record in records for problem in problems(release, record))
 
     other = _others(tool, records)
-    contradictions = list(_contradictions(records))
     checks = [
         _counted(files, each(damages)),
-        _counted("records that contradict themselves", contradictions),
+        sound,
         _counted("records that contradict the manifest", each(derived.record_problems)),
         _counted("artifacts that say something else of themselves", each(derived.metadata_problems)),
         _counted("archives that are not their folders", _archives(release, records)),
         _counted(SIGNATURES, _signatures(release)),
     ]
-    if contradictions:
-        return checks  # nothing follows from them
     if other is None:
         checks += [
             _counted("pages that their records do not give", each(derived.page_problems)),
@@ -121,9 +121,9 @@ def _archive(release: Path, record: Record) -> str:
 
 def _signatures(release: Path) -> Iterator[str]:
     try:
-        content = (release / PROVENANCE_FILE).read_bytes()
-    except OSError as error:
-        yield f"{PROVENANCE_FILE} cannot be read: {error.strerror}"
+        content = signatures.read_provenance(release)
+    except ReleaseError as error:
+        yield str(error)
         return
     yield from signatures.problems(release, content)
 
@@ -134,7 +134,7 @@ def _attested(release: Path, records: list[Record]) -> Iterator[str]:
     hashes = {path: sha256(release / path) for path, kind in expected.items() if kind == "file" and path != SUMS_FILE}
     try:
         found = provenance.subjects(
-            (release / PROVENANCE_FILE).read_bytes(), lambda problem: ReleaseError(f"{PROVENANCE_FILE}: {problem}")
+            signatures.read_provenance(release), lambda problem: ReleaseError(f"{PROVENANCE_FILE}: {problem}")
         )
     except ReleaseError as error:
         yield str(error)

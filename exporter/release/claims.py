@@ -7,6 +7,7 @@ from typing import Any
 
 from exporter.checkpoint.jobs import LAYOUTS
 from exporter.errors import ReleaseError
+from exporter.files.archive import MAX_UNPACKED_BYTES
 from exporter.models import variables
 from exporter.models.config import TASKS, handle, models
 from exporter.release import identity, names
@@ -35,6 +36,8 @@ def problems(record: Record) -> Iterator[str]:
     for problem in (*_handle(record, inputs), *_inputs(record, inputs), *_source(record, inputs), *_checks(record)):
         yield f"{record.handle}: {problem}"
     yield from _paths(record)
+    if (size := record.size + sum(file.size for file in record.all_files)) > 3 * MAX_UNPACKED_BYTES:
+        yield f"{record.handle}: its files have {size:,} bytes, more than any artifact"
     # Artifacts of any format have all weights in float32.
     least = 4 * variables.parameters(inputs.config, record.task)
     if record.size < least:

@@ -12,6 +12,8 @@ from exporter.validation import shown
 
 #: How much of a line a message shows, in characters.
 _SHOWN = 60
+#: The report of the largest network has some 100,000 bytes.
+_LARGEST_PAGE = 2**24
 
 
 def metadata_of(release: Path, record: Record) -> Metadata:
@@ -93,7 +95,12 @@ def difference(release: Path, path: str, wanted: bytes | Callable[[str], str]) -
         wanted: the right content, or what gives it, from the text that was found.
     """
     try:
-        found = (release / path).read_bytes()
+        most = len(wanted) if isinstance(wanted, bytes) else _LARGEST_PAGE
+        with open(release / path, "rb") as file:
+            found = file.read(most + _SHOWN)
+        if len(found) > most and not isinstance(wanted, bytes):
+            yield f"{path} has more than {most:,} bytes, more than any"
+            return
         right = wanted if isinstance(wanted, bytes) else wanted(found.decode()).encode()
     except OSError as error:
         yield f"{path} cannot be read: {error.strerror}"

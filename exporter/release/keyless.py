@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from exporter.errors import ReleaseError, SigningError
+from exporter.release import signatures
 from exporter.release.manifest import PROVENANCE_FILE
 from exporter.release.signatures import BUNDLE_FILE, PAYLOAD_TYPE
 
@@ -77,12 +78,9 @@ def signer(release: Path, provenance: bytes, identity: str, issuer: str, offline
         SigningError: sigstore's trusted keys cannot be had.
         ReleaseError: the signature is missing, damaged, or not one of the identity.
     """
-    try:
-        content = (release / BUNDLE_FILE).read_bytes()
-    except FileNotFoundError as error:
-        raise ReleaseError(f"it has no signature by an identity ({BUNDLE_FILE})") from error
-    except OSError as error:
-        raise ReleaseError(f"cannot read {release / BUNDLE_FILE}: {error.strerror}") from error
+    if BUNDLE_FILE not in signatures.present(release):
+        raise ReleaseError(f"it has no signature by an identity ({BUNDLE_FILE})")
+    content = signatures.read_bundle(release)
     with _quiet():
         try:
             bundle = Bundle.from_json(content)

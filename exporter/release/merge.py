@@ -27,7 +27,7 @@ def merge(parts: Sequence[Path], release: Path, *, listener: Listener = SILENT) 
     for part in parts:
         for handle, record in read_manifest(part).items():
             listener.step(f"checking {handle} of {part}")
-            if problem := next(itertools.chain(problems(part, record), claims.problems(record)), None):
+            if problem := next(itertools.chain(claims.problems(record), problems(part, record)), None):
                 raise ReleaseError(f"{part} is damaged: {problem}\nmake that part again")
             _add(chosen, part, record)
     with held(release):

@@ -139,16 +139,17 @@ def planned(target: Target, release: Path, source: Source | None, settings: Sett
         return Planned(target, "missing", "", inputs)
     if inputs is not None and identity.identity(inputs) != record.identity:
         return Planned(target, "stale", _changes(record.inputs, inputs), inputs)
-    if problem := next(itertools.chain(problems(release, record), _untrue(release, record)), None):
+    if problem := next(_wrong(release, record), None):
         return Planned(target, "damaged", problem, inputs)
     if inputs is None:
         return Planned(target, "unknown", "its checkpoint is not available", None, record)
     return Planned(target, "done", "", inputs, record)
 
 
-def _untrue(release: Path, record: Record) -> Iterator[str]:
-    """Where a record contradicts itself, and where files with the right hashes are not what it gives."""
+def _wrong(release: Path, record: Record) -> Iterator[str]:
+    """Where a record contradicts itself, and where its files are damaged, or are not what it gives."""
     yield from claims.problems(record)
+    yield from problems(release, record)
     if claims.inputs_of(record).is_of_this_code:
         yield from derived.metadata_problems(release, record)
         yield from derived.page_problems(release, record)

@@ -9,7 +9,6 @@ from exporter.files import staging
 from exporter.release import signatures
 from exporter.release.check import SIGNATURES, check
 from exporter.release.folder import held
-from exporter.release.manifest import PROVENANCE_FILE
 from exporter.release.signatures import BUNDLE_FILE, DSSE_FILE
 from exporter.verification.results import Check, count
 
@@ -60,7 +59,7 @@ def sign(
     name = DSSE_FILE if key else BUNDLE_FILE
     if name in signatures.present(release) and not overwrite:
         raise ReleaseError(f"{release} was signed by {signatures.KINDS[name]} already ({name}): pass --overwrite")
-    provenance = (release / PROVENANCE_FILE).read_bytes()
+    provenance = signatures.read_provenance(release)
     if key:
         from exporter.release import keys
 
@@ -71,7 +70,7 @@ def sign(
         content, who = keyless.sign(provenance, browser)
     with held(release):
         try:
-            if (release / PROVENANCE_FILE).read_bytes() != provenance:
+            if signatures.read_provenance(release) != provenance:
                 raise ReleaseError(f"{release} was changed while it was signed: sign it again")
             staging.write(release / name, content)
         except OSError as error:
@@ -113,10 +112,7 @@ def signed(release: Path, by: Path | Identity | None, *, offline: bool = False) 
 
 
 def _signer(release: Path, by: Path | Identity, offline: bool) -> str:
-    try:
-        provenance = (release / PROVENANCE_FILE).read_bytes()
-    except OSError as error:
-        raise ReleaseError(f"{PROVENANCE_FILE} cannot be read: {error.strerror}") from error
+    provenance = signatures.read_provenance(release)
     if isinstance(by, Identity):
         from exporter.release import keyless
 

@@ -23,7 +23,7 @@ DSSE_FILE, BUNDLE_FILE = "provenance.dsse.json", "provenance.sigstore.json"
 #: By what each was made, as a message says it.
 KINDS = {DSSE_FILE: "a key", BUNDLE_FILE: "an identity"}
 PAYLOAD_TYPE: Literal["application/vnd.in-toto+json"] = "application/vnd.in-toto+json"
-#: An Ed25519 signature has 88 characters in base64; a bundle with certificate and log entry some ten thousand.
+#: A provenance has some 200 bytes for each file of a release, a bundle some ten thousand more in base64.
 _LARGEST = 2**24
 
 _Base64 = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9+/]+=*\Z", description="base64")]
@@ -61,6 +61,15 @@ def present(release: Path) -> list[str]:
     return [name for name in KINDS if (release / name).is_symlink() or (release / name).exists()]
 
 
+def read_provenance(release: Path) -> bytes:
+    """The provenance of a release, whatever is in it.
+
+    Raises:
+        ReleaseError: it cannot be read, or is larger than any.
+    """
+    return _content(release / PROVENANCE_FILE)
+
+
 def read_envelope(release: Path) -> Envelope:
     """The envelope that a key signed.
 
@@ -68,6 +77,15 @@ def read_envelope(release: Path) -> Envelope:
         ReleaseError: it is damaged.
     """
     return _read(release / DSSE_FILE, Envelope)
+
+
+def read_bundle(release: Path) -> bytes:
+    """What `BUNDLE_FILE` holds, for sigstore to understand.
+
+    Raises:
+        ReleaseError: it cannot be read, or is larger than any.
+    """
+    return _content(release / BUNDLE_FILE)
 
 
 def problems(release: Path, provenance: bytes) -> Iterator[str]:
@@ -115,15 +133,19 @@ def remove_stale(release: Path, provenance: bytes) -> list[str]:
     return stale
 
 
-def _read(path: Path, type_: type[T]) -> T:
-    def damaged(problem: str) -> ReleaseError:
-        return ReleaseError(f"{path} is damaged: {problem}")
-
+def _content(path: Path) -> bytes:
     try:
         with open(path, "rb") as file:
             content = file.read(_LARGEST + 1)
     except OSError as error:
         raise ReleaseError(f"cannot read {path}: {error.strerror}") from error
     if len(content) > _LARGEST:
-        raise damaged(f"it has more than {_LARGEST:,} bytes")
-    return convert(parse_json(content, damaged), type_, damaged)
+        raise ReleaseError(f"{path} is damaged: it has more than {_LARGEST:,} bytes")
+    return content
+
+
+def _read(path: Path, type_: type[T]) -> T:
+    def damaged(problem: str) -> ReleaseError:
+        return ReleaseError(f"{path} is damaged: {problem}")
+
+    return convert(parse_json(_content(path), damaged), type_, damaged)

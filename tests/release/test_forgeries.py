@@ -130,6 +130,17 @@ def _bytes_after_archive(release: Path) -> None:
     rehash(release)
 
 
+def _endless(release: Path) -> None:
+    """Weights that take no place on disk, and an hour to be read."""
+    path = f"{NASNET.folder}/variables/variables.data-00000-of-00001"
+    os.truncate(release / path, 2**40)
+    with edited(release / NASNET.record) as record, edited(release / "manifest.json") as manifest:
+        listed = next(row for row in manifest["artifacts"] if row["handle"] == NASNET.handle)
+        for file in (*record["files"], *listed["files"]):
+            if file["path"] == path:
+                file["size"] = 2**40
+
+
 def _pipe(release: Path) -> None:
     """Who opened it would wait for ever."""
     (release / NASNET.page).unlink()
@@ -188,6 +199,7 @@ FORGERIES: dict[str, tuple[Callable[[Path], object], str]] = {
         _pipe,
         "4.md is a device, a pipe or a socket, expected a file",
     ),
+    "weights of 1 TB": (_endless, "bytes, more than any artifact"),
     "a program in the artifact": (_one_file_more, "it lists 'google/imagenet/small_nasnet/classification/4/assets/run"),
     "an archive with a member more": (_hidden_in_archive, "is not what google/imagenet/small_nasnet/classification/4"),
     "bytes after an archive": (_bytes_after_archive, "is not what google/imagenet/small_nasnet/classification/4 gives"),
