@@ -6,6 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from exporter.errors import ArtifactError
+from exporter.files.plain_path import lasting
 
 #: What TensorFlow's reader of checkpoints raises: for a file that was cut an IndexError, for unknown data types a
 #: TypeError or KeyError.
@@ -24,6 +25,6 @@ def reader(folder: Path) -> Any:
         ArtifactError: they are damaged or missing.
     """
     try:
-        return tf.train.load_checkpoint(str(folder / "variables" / "variables"))
+        return tf.train.load_checkpoint(str(lasting(folder) / "variables" / "variables"))
     except UNREADABLE as error:
         raise unreadable(folder, error) from error

@@ -12,6 +12,7 @@ from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from exporter.checkpoint.files import files_of, index_of
 from exporter.errors import CheckpointError
+from exporter.files.plain_path import is_plain
 from exporter.validation import shown
 
 #: What TensorFlow's reader raises for files that are damaged; IndexError for those that are cut short, TypeError and
@@ -21,8 +22,6 @@ READ_ERRORS = (tf.errors.OpError, ValueError, RuntimeError, IndexError, TypeErro
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 #: How far a table of the format before 2016 may be packed; its compressor, Snappy, reaches a third of this.
 _MOST_PACKED = 64
-#: TensorFlow's readers take a path for a pattern.
-_PATTERN = frozenset("*?[]{}\\")
 
 
 class Stored:
@@ -121,11 +120,11 @@ class Stored:
 
     def _openable(self) -> str:
         """The path for TensorFlow: one of links where the real one would be taken for a pattern, or is not UTF-8."""
-        if _is_plain(str(self.prefix)):
+        if is_plain(self.prefix):
             return str(self.prefix)
         self._links = tempfile.TemporaryDirectory(prefix="nasexport-")
         target = Path(self._links.name) / "checkpoint"
-        if not _is_plain(self._links.name):
+        if not is_plain(target):
             raise CheckpointError(
                 f"{self.prefix} has a character that TensorFlow takes for a pattern, as has {target.parent.parent},\n"
                 f"where a link to it could be: rename it, or set TMPDIR to another folder"
@@ -133,12 +132,3 @@ class Stored:
         for file in files_of(self.prefix):
             target.with_name(target.name + file.name[len(self.prefix.name) :]).symlink_to(file.absolute())
         return str(target)
-
-
-def _is_plain(path: str) -> bool:
-    """Whether TensorFlow takes a path for what it is."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return not _PATTERN & set(path)

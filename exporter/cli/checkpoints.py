@@ -62,7 +62,7 @@ def fetch(debug: bool, names: tuple[str, ...], every: bool, settings: Settings, 
     made_up = synthetic_archives(settings)
     for entry in entries:
         if entry.sha256 in made_up:
-            click.echo(f"nasexport: {entry.name} is SYNTHETIC: made-up weights, not the published ones", err=True)
+            tell(f"nasexport: {entry.name} is SYNTHETIC: made-up weights, not the published ones")
     if as_json:
         print_json([_entry_row(entry, made_up) for entry in entries])
     else:

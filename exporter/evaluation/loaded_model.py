@@ -13,6 +13,7 @@ from exporter.artifact import trust
 from exporter.artifact.folder import require_artifact
 from exporter.errors import ArtifactError, ConfigError
 from exporter.evaluation.jobs import ModelToLoad
+from exporter.files.plain_path import plain
 from exporter.processes.computation import name_of
 from exporter.progress import Say
 
@@ -44,7 +45,8 @@ class LoadedModel:
         if not model.trust:
             trust.require(self._path)
         say("loading the artifact")
-        loaded: Loaded = pkgutil.resolve_name(require_artifact(self._path).load)(self._path)
+        with plain(self._path) as path:
+            loaded: Loaded = pkgutil.resolve_name(require_artifact(self._path).load)(path)
         self._call, found = loaded.call, loaded.image_size
         wanted = model.image_size
         if wanted and found and found != (wanted, wanted):

@@ -8,6 +8,7 @@ from exporter.artifact import trust
 from exporter.artifact.folder import require_artifact
 from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
 from exporter.files.arrays import ArrayWriter
+from exporter.files.plain_path import plain
 from exporter.models import formats
 from exporter.probe.jobs import ProbeRequest, ProbeSummary
 from exporter.probe.observations import ProbedFile
@@ -35,7 +36,7 @@ def probe(request: ProbeRequest, say: Say) -> ProbeSummary:
     images = VERIFICATION_IMAGES.at(request.image_size)
     previous = {probed.output: probed.network for probed in request.previous}
     probe_format = pkgutil.resolve_name(require_artifact(request.path).probe)
-    with ArrayWriter(request.output) as arrays:
+    with plain(request.path) as path, ArrayWriter(request.output) as arrays:
         scratch = request.output.parent
-        probed: ProbedFile = probe_format(request.path, images, ProbeWriter(arrays), previous, say, scratch)
+        probed: ProbedFile = probe_format(path, images, ProbeWriter(arrays), previous, say, scratch)
     return ProbeSummary(probed.problems, tf.__version__, probed.network)

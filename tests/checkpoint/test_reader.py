@@ -13,6 +13,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exporter.checkpoint import source
 from exporter.checkpoint.jobs import LeftOut
 from exporter.checkpoint.names import AVERAGE, MARKER, map_names
 from exporter.checkpoint.stored import Stored
@@ -243,6 +244,32 @@ def test_a_changed_byte_is_noticed_wherever_it_is(
     assert name.endswith(".index") and len(changed) - position < 150
     assert found.keys() == tensors.keys()
     assert all(np.array_equal(found[key], value) for key, value in tensors.items())
+
+
+names = st.text(st.sampled_from("ab[]{}*?\\ ~$%'\"é\n\x1b\u202e\udcff#:.-0"), min_size=1, max_size=8).filter(
+    lambda name: name.strip(".") and not name.endswith(".index")
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(folder=names, name=names)
+def test_a_path_is_no_pattern(
+    tmp_path_factory: pytest.TempPathFactory, small: tuple[Path, dict[str, bytes], Tensors], folder: str, name: str
+) -> None:
+    _, files, tensors = small
+    place = tmp_path_factory.mktemp("paths") / folder
+    place.mkdir()
+    for each, content in files.items():
+        (place / each.replace("model.ckpt", name)).write_bytes(content)
+    with source.opened(place) as opened:
+        assert opened.prefix == place / name
+        stored = Stored(opened.prefix)
+        assert all(np.array_equal(stored.read(key), value) for key, value in tensors.items())
+        index = next(place.glob("*.index"))
+        index.write_bytes(index.read_bytes()[:-9])
+        with pytest.raises(CheckpointError) as caught:
+            Stored(opened.prefix)
+    assert name in str(caught.value) and "nasexport-" not in str(caught.value)
 
 
 @pytest.mark.parametrize("format_", ["V1", "V1 in an archive", "object-based", "folder of patterns"])

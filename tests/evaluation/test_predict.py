@@ -162,7 +162,7 @@ def test_an_artifact_from_elsewhere_says_its_image_size(
     path = pictures.written(tmp_path / "picture.png", pictures.picture(0))
     found = []
     for version, folder in {"4": artifact, "3": module}.items():
-        copy = _foreign(folder, tmp_path / version)
+        copy = _foreign(folder, tmp_path / f"[{version}] {{a}}*")  # a path, and no pattern
         said = json.loads(succeeded(cli("predict", copy, path, "--json")).stdout)
         assert (said["model"], said["synthetic"], said["image_size"]) == (None, None, [SIZE, SIZE])
         found.append(said["images"][0]["classes"])

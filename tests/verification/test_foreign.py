@@ -31,9 +31,10 @@ def test_without_a_model_nothing_says_what_it_should_be(
 def test_every_version_is_recognized_and_judged(
     cli: Command, tiny: Path, tiny_artifacts: Path, hub_modules: Path, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
-    paths = [_foreign(tiny_artifacts, tmp_path, version) for version in (4, 5)]
-    paths += [_foreign(hub_modules, tmp_path, version) for version in (1, 3)]
-    paths.append(_foreign(tiny_artifacts, tmp_path, 5, "classification"))
+    folder = tmp_path / "[their] {own}*?\\"  # a path, and no pattern
+    paths = [_foreign(tiny_artifacts, folder, version) for version in (4, 5)]
+    paths += [_foreign(hub_modules, folder, version) for version in (1, 3)]
+    paths.append(_foreign(tiny_artifacts, folder, 5, "classification"))
     # As the hub served them: its members at the root of an archive that has no extension.
     packed = tmp_path / "packed"
     with tarfile.open(packed, "w:gz") as tar:
