@@ -70,7 +70,8 @@ def opened(path: Path, scratch: Path | None = None, *, copied: bool = False) -> 
             nobody changes afterwards.
 
     Raises:
-        CheckpointError: there is no checkpoint, or not a whole one.
+        CheckpointError: there is no checkpoint, or not a whole one. One that is raised in the block has ``path`` in its
+            message.
     """
     with contextlib.ExitStack() as stack:
         with _readable(path):
@@ -79,7 +80,14 @@ def opened(path: Path, scratch: Path | None = None, *, copied: bool = False) -> 
             else:
                 folder = stack.enter_context(temporary.folder(scratch))
                 source = _unpacked(path, folder) if _is_archive(path) else _copied(find_prefix(path), folder)
-        yield source
+        try:
+            yield source
+        except CheckpointError as error:
+            # Who reads it knows its files alone, and the user the path.
+            text = str(error)
+            if str(path) in text:
+                raise
+            raise CheckpointError(f"{path}: {text.removeprefix(f'{path.name}: ')}") from error
 
 
 def _unpacked(path: Path, folder: Path) -> Source:

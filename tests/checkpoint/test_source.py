@@ -247,7 +247,7 @@ def test_the_command_line_takes_every_form(
         "archive": archive,
     }[kind]
     message = refusal(own_cli("build", tiny_pnasnet, "--checkpoint", path))
-    assert "lacks cell_stem_0/" in message
+    assert f"{path}: the checkpoint lacks cell_stem_0/" in message
     assert files_below(own_cli.cwd / "dist") == []
     assert files_below(own_cli.temporary) == []
 
