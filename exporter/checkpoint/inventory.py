@@ -3,6 +3,7 @@
 import numpy as np
 
 from exporter.checkpoint.jobs import Inventory, InventoryRequest
+from exporter.checkpoint.names import AVERAGE
 from exporter.checkpoint.reader import Checkpoint
 from exporter.errors import CheckpointError
 from exporter.models.variables import all_variables, variables
@@ -23,14 +24,14 @@ def inventory(request: InventoryRequest, say: Say) -> Inventory:
     checkpoint = Checkpoint(request.prefix, config, variables(config, "classification"))
     mapping = checkpoint.mapping
     for spec in all_variables(config):
-        shape = checkpoint.shapes.get(mapping.scope + spec.name, spec.shape)
-        if shape != spec.shape:
-            raise CheckpointError(
-                f"{checkpoint.prefix.name}: {mapping.scope}{spec.name} has shape {shape}, "
-                f"but {config.name} has {spec.shape}"
-            )
+        for name in (mapping.scope + spec.name, mapping.scope + spec.name + AVERAGE):
+            shape = checkpoint.shapes.get(name, spec.shape)
+            if shape != spec.shape:
+                raise CheckpointError(
+                    f"{checkpoint.prefix.name}: {name} has shape {shape}, but {config.name} has {spec.shape}"
+                )
     for name, value in checkpoint.everything():
-        if np.issubdtype(np.asarray(value).dtype, np.floating):
+        if isinstance(value, np.ndarray | np.generic) and np.issubdtype(value.dtype, np.floating):
             checkpoint.require_finite(name, value)
     return Inventory(
         model=config.name,

@@ -74,12 +74,18 @@ class Stored:
                 raise self.unreadable(problem)
 
     def read(self, name: str) -> Any:
-        """The value of a variable, an array, or bytes for a string.
+        """The value of a variable: an array, bytes for a string, or a tensor of what NumPy does not know.
 
         Raises:
             CheckpointError: it is damaged, as its checksum tells, or cut off.
         """
-        return self._read(self.keys[name])
+        key, type_ = self.keys[name], self.types[name]
+        if type_ != tf.variant:
+            return self._read(key)
+        try:
+            return tf.raw_ops.RestoreV2(prefix=self.path, tensor_names=[key], shape_and_slices=[""], dtypes=[type_])[0]
+        except READ_ERRORS as error:
+            raise self.unreadable(error, key) from error
 
     def unreadable(self, error: Exception, key: str = "") -> CheckpointError:
         """The error for files that TensorFlow's reader fails on; ``key`` is that of what it was to read."""

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.checkpoint import source
-from exporter.checkpoint.jobs import LeftOut
+from exporter.checkpoint.inventory import inventory
+from exporter.checkpoint.jobs import InventoryRequest, LeftOut
 from exporter.checkpoint.names import AVERAGE, MARKER, map_names
 from exporter.checkpoint.stored import Stored
 from exporter.errors import CheckpointError
@@ -90,6 +91,7 @@ def test_what_is_not_of_the_network_is_left_out_and_counted(
     more = {
         "beta1_power": np.float32(0.9),
         "global_step": np.int64(7),
+        "iterator": tf.raw_ops.TensorListReserve(element_shape=[2], num_elements=3, element_dtype=tf.float32),
         f"{KERNEL}/Adam": tensors[KERNEL],
         f"{KERNEL}/Adafactor": tensors[KERNEL][0, 0, 0],
         f"{KERNEL}{AVERAGE}": tensors[KERNEL],
@@ -105,7 +107,7 @@ def test_what_is_not_of_the_network_is_left_out_and_counted(
     assert said.count("warning") == 2
     assert not {"beta1_power", "mystery"} & set(bundles.values_of(artifact))
     facts = _metadata(artifact)["source"]
-    counts = {"auxiliary_head": 12, "last_values": 1, "slots": 2, "counters": 2, "unknown": 3}
+    counts = {"auxiliary_head": 12, "last_values": 1, "slots": 2, "counters": 3, "unknown": 3}
     assert (facts["scope"], facts["left_out"]) == ("module/", counts)
     assert facts["synthetic"] == {"layout": "plain", "model": "tiny_nasnet", "seed": 0}
 
@@ -190,6 +192,43 @@ def test_a_damaged_checkpoint_is_refused(
     assert "model.ckpt" in message
     assert "damaged or cut short" in message
     assert files_below(own_cli.cwd) == []
+
+
+HEAD = "aux_1/aux_logits/FC/weights"
+
+
+def test_an_inventory_counts_all_and_finds_no_fault_in_it(tiny: Path, tensors: Tensors, tmp_path: Path) -> None:
+    more = {
+        "iterator": tf.raw_ops.TensorListReserve(element_shape=[2], num_elements=3, element_dtype=tf.float32),
+        "words": np.array([b"one", b"two"]),
+        f"{HEAD}{AVERAGE}": tensors[HEAD],
+        f"{KERNEL}/Momentum": tensors[KERNEL],
+    }
+    prefix = bundles.write(tmp_path / "model.ckpt", tensors | more)
+    found = inventory(InventoryRequest(model(str(tiny)), prefix), lambda _: None)
+    assert found.left_out == LeftOut(auxiliary_head=13, slots=1, counters=1, unknown=1)
+    assert (found.variables, found.unexpected) == (len(tensors) - 1 + 4, ("words",))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({HEAD: np.ones((2, 3), np.float32)}, f"{HEAD} has shape"),
+        ({HEAD + AVERAGE: np.ones((2, 3), np.float32)}, f"{HEAD}{AVERAGE} has shape"),
+        ({HEAD: np.full((768, 11), np.nan, np.float32)}, "8448 values that are not finite"),
+        (
+            {f"{KERNEL}/Momentum": np.full(8, np.inf, np.float32)},
+            f"{KERNEL}/Momentum holds 8 values that are not finite",
+        ),
+    ],
+)
+def test_an_inventory_minds_what_no_export_reads(
+    tiny: Path, tensors: Tensors, tmp_path: Path, changes: Tensors, said: str
+) -> None:
+    prefix = bundles.write(tmp_path / "model.ckpt", tensors | changes)
+    with pytest.raises(CheckpointError) as caught:
+        inventory(InventoryRequest(model(str(tiny)), prefix), lambda _: None)
+    assert said in str(caught.value)
 
 
 @pytest.fixture(scope="module")
