@@ -178,7 +178,7 @@ class Session:
             answer = _within(seconds, lambda: self._answer(url, headers, seconds), lambda late: late.response.close())
         except (InterruptedTransferError, _LateError) as error:
             if isinstance(error, _LateError) or error.silent:
-                raise TransferError(f"sent nothing for {seconds:g} s") from error
+                raise TransferError(f"sent nothing for {seconds:g} s{_via(_proxy(url)[1])}") from error
             raise
         try:
             yield answer
@@ -199,9 +199,8 @@ class Session:
     def _response(self, url: str, headers: dict[str, str], seconds: float) -> tuple[requests.Response, str]:
         with _failures(""):
             bare, user = credentials(url)
-            proxies = requests.utils.get_environ_proxies(bare)
-            proxy = requests.utils.select_proxy(bare, proxies)
-        via = f", through the proxy {without_password(proxy)} of the environment" if proxy else ""
+            proxies, proxy = _proxy(bare)
+        via = _via(proxy)
         if proxy:
             _require_socks(proxy, via)
         with _failures(via):
@@ -237,6 +236,16 @@ class Session:
 def _bare(url: str) -> str:
     """An address of somebody else's without what may be secret in it: a password, or a signature in its query."""
     return without_password(re.split(r"[?#]", url)[0])
+
+
+def _proxy(url: str) -> tuple[dict[str, str], str | None]:
+    """The proxies that the environment names, none where this URL needs none, and the one that the URL is asked of."""
+    proxies = requests.utils.get_environ_proxies(url)
+    return proxies, requests.utils.select_proxy(url, proxies)
+
+
+def _via(proxy: str | None) -> str:
+    return f", through the proxy {without_password(proxy)} of the environment" if proxy else ""
 
 
 def _require_socks(proxy: str, via: str) -> None:

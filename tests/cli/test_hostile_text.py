@@ -5,6 +5,8 @@ import logging
 import os
 import pty
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from exporter.artifact.metadata import METADATA_FILE
 from exporter.cli.logs import Lines
 from exporter.fetch.cache import RECORD
 from tests.support import faulty_server as faults
-from tests.support.command import Command, Result, artifact_folder, succeeded
+from tests.support.command import CHECKOUT, Command, Result, artifact_folder, succeeded
 from tests.support.faulty_server import FaultyServer, Request, Served, serving
 from tests.support.fetching import FILE, fetch, locked, sha256
 from tests.support.fixtures import TINY
@@ -181,3 +183,18 @@ def test_what_is_logged_is_lines(own_cli: Command, server: FaultyServer) -> None
     record = logging.LogRecord("x", logging.INFO, f"{HOSTILE}.py", 1, f"from {HOSTILE}\nI1125 spoofed", (), None)
     lines = Lines().format(record).split("\n")
     assert all(line.isprintable() for line in lines) and len(lines) == 2
+
+
+def test_what_a_bar_shows(own_cli: Command) -> None:
+    program = (
+        "import sys; from exporter.progress import progress\n"
+        "with progress(sys.argv[1], 2) as listener: listener.step(sys.argv[1]); listener.note(sys.argv[1])"
+    )
+    terminal, end = pty.openpty()
+    variables = {**own_cli.env, "TERM": "xterm-256color", "COLUMNS": "300"}
+    subprocess.run([sys.executable, "-c", program, HOSTILE], cwd=CHECKOUT, env=variables, stderr=end, check=True)
+    os.close(end)
+    sent = os.read(terminal, 65536).decode()
+    os.close(terminal)
+    assert "\\x1b]0;owned\\x07" in sent and "\\u202e" in sent
+    assert not any(hostile in sent for hostile in ("\x1b]0;", "\x07", "\x1b[31m\x9b", "\x9b", "\u202e"))

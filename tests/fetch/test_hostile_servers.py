@@ -315,6 +315,13 @@ def test_a_proxy_is_named_with_its_refusal_and_without_its_password(
         said = told(wants_password.url(), "https://a.invalid/", "https_proxy")
         assert "407" in said and "through the proxy" in said
         assert "PySocks" in told(f"socks5://user:{PASSWORD}@127.0.0.1:1", variable="all_proxy")
+    with sending(b"") as silent:
+        silent.stays_open = True
+        for url, variable in (("http://a.invalid/", "http_proxy"), ("https://a.invalid/", "https_proxy")):
+            environment.setenv(variable, silent.url())
+            said = _refused(url, partial, timeout=0.5)
+            assert f"sent nothing for 0.5 s, through the proxy {silent.url()}" in said
+            environment.delenv(variable)
     for wrong in ("http://[::1", "foo://x", "http://a:99999", "http://", f"http://user:{PASSWORD}@:x", "socks9://a"):
         told(wrong)
 
