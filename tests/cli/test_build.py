@@ -54,6 +54,7 @@ def _stopped(process: subprocess.Popen[str], number: signal.Signals) -> str:
         (signal.SIGINT, "reading the checkpoint"),
         (signal.SIGINT, "writing feature_vector"),
         (signal.SIGTERM, "writing feature_vector"),
+        (signal.SIGHUP, "computing the reference"),
         (signal.SIGTERM, "computing the reference"),
     ],
 )
@@ -68,8 +69,8 @@ def test_a_build_that_is_ended_leaves_nothing(
 
 
 @pytest.mark.stops
-def test_a_checkpoint_that_is_not_finished_leaves_nothing(own_cli: Command, tiny: Path) -> None:
-    slow = own_cli.with_job_doing("SYNTHESIZE", SLOW_SAVING, own_cli.folder)
+def test_a_checkpoint_that_is_not_finished_leaves_nothing(own_cli: Command, tiny: Path, tmp_path: Path) -> None:
+    slow = own_cli.with_job_doing("SYNTHESIZE", SLOW_SAVING, tmp_path)
     said = _stopped(_started(slow, "writing the checkpoint", "synth", tiny, "--output", "model.ckpt"), signal.SIGTERM)
     assert "Traceback" not in said
     assert files_below(own_cli.cwd) == []
