@@ -80,7 +80,7 @@ def test_a_full_disk_while_unpacking(own_cli: Command, server: FaultyServer, con
         f"find {cache} -name '*.tar.gz' -o -name '*.index'\n"
         f"mount -o remount,size=99m {cache}\n{fetch}\n",
     )
-    assert result.stdout.startswith("status 1\n"), result
+    assert result.stdout.startswith("status 3\n"), result
     assert result.stdout.count("\n") == 2
     assert "No space left on device" in result.stderr.split("nasexport: error: ")[1]
     assert result.returncode == 0

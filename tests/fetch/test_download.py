@@ -306,7 +306,7 @@ def test_a_full_disk(own_cli: Command, server: FaultyServer, content: bytes, kno
         f"find {cache} -name '*.part' -o -name '*.tar.gz' -o -name '*.index'\n"
         f"mount -o remount,size=99m {cache}\n{fetch}\n",
     )
-    assert result.stdout.startswith("status 1\n"), result
+    assert result.stdout.startswith("status 3\n"), result
     assert result.stdout.count("\n") == 2, "something was left on the full disk"
     message = result.stderr.split("nasexport: error: ")[1]
     assert ("bytes are to come, but the disk of" if known else "the disk is full") in message

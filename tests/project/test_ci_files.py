@@ -203,7 +203,7 @@ def test_plan_of_a_few_models(tmp_path: Path, runner: Path) -> None:
 
     output.unlink()
     result = _bash(_script("release", "plan", "Plan"), tmp_path, runner, **{**variables, "MODELS": "nasnet_tiny"})
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert not output.exists()
 
 
