@@ -72,6 +72,10 @@ class WorkerError(NasexportError):
     """A child process ended without an answer: it crashed, was killed, or ran out of time."""
 
 
+class MachineError(NasexportError):
+    """The machine, or what it allows a process, is too small for the work, or lacks what it needs."""
+
+
 class DeviceError(NasexportError):
     """There is no device of the kind that the user wants the computations to run on."""
 
@@ -130,6 +134,7 @@ _CLASSES: dict[str, type[NasexportError]] = {
         ArtifactError,
         CompatibilityError,
         WorkerError,
+        MachineError,
         DeviceError,
         VerificationError,
         ImageError,

@@ -3,6 +3,7 @@
 import sys
 from typing import Any
 
+from exporter.errors import MachineError
 from exporter.models import variables
 from exporter.models.config import ModelConfig
 from exporter.processes.job import Job
@@ -21,13 +22,31 @@ def free_memory() -> int:
     return int(psutil.virtual_memory().available * 0.9)
 
 
+#: With less address space, in bytes, TensorFlow cannot be imported, or hangs at it: measured with 2.21.
+_LEAST_ADDRESS_SPACE = 2e9
+
+
+def require_address_space() -> None:
+    """Raises MachineError where no process may have the address space that TensorFlow takes: ``ulimit -v``."""
+    limit = _address_space()
+    if limit is not None and limit < _LEAST_ADDRESS_SPACE:
+        raise MachineError(
+            f"ulimit -v allows {limit / 1e9:.1f} GB of address space, and TensorFlow alone takes more than "
+            f"{_LEAST_ADDRESS_SPACE / 1e9:.0f} GB: raise it"
+        )
+
+
 def address_space_note() -> str:
     """What to say of a process that could not get memory, where it may have only so much: ``ulimit -v``; else empty."""
+    limit = _address_space()
+    return "" if limit is None else f" (ulimit -v allows {limit / 1e9:.1f} GB of address space: raise it)"
+
+
+def _address_space() -> int | None:
+    """How much address space a process may have, in bytes; None where there is no limit."""
     if sys.platform == "win32":
-        return ""
+        return None
     import resource
 
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if limit == resource.RLIM_INFINITY:
-        return ""
-    return f" (ulimit -v allows {limit / 1e9:.1f} GB of address space, more than TensorFlow alone may take: raise it)"
+    return None if limit == resource.RLIM_INFINITY else limit

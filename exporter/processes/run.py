@@ -6,6 +6,7 @@ TensorFlow, and done nothing with it.
 """
 
 import contextlib
+import signal
 import subprocess
 import sys
 import threading
@@ -19,12 +20,12 @@ from absl import logging
 
 import exporter
 from exporter import terminal
-from exporter.errors import WorkerError
+from exporter.errors import MachineError, WorkerError
 from exporter.files import temporary
 from exporter.processes import device, environment, fork_server
 from exporter.processes.fork_server import Forked, ForkServer, ForkServerError
 from exporter.processes.job import Event, Finished, Job, Request, Result
-from exporter.processes.memory import address_space_note
+from exporter.processes.memory import address_space_note, require_address_space
 from exporter.processes.messages import Done, Failed, Happened, Said, decode_message, encode, from_plain
 from exporter.progress import Say
 
@@ -100,7 +101,9 @@ def run(
     Raises:
         NasexportError: of the class that the job raised.
         WorkerError: the worker crashed, was killed, or took too long; the message has its last line.
+        MachineError: it crashed where a process may have little memory only, or there is too little to start it.
     """
+    require_address_space()
     wanted = device.wanted(job)
     with device.taken(wanted), temporary.folder(scratch) as folder:
         return _run(job, wanted, request, say, debug, on_event, time_limit, str(folder))
@@ -159,7 +162,9 @@ def _run(
             f"the process for {job.name!r} took longer than {time_limit:g} s and was ended: see --time-limit"
         )
     if outcome is None:
-        raise WorkerError(_death(job.name, process.returncode, last_lines))
+        # Where memory is limited, a crash says nothing of what the job was given.
+        limited = address_space_note() and process.returncode not in (None, -signal.SIGKILL)
+        raise (MachineError if limited else WorkerError)(_death(job.name, process.returncode, last_lines))
     if isinstance(outcome, Failed):
         if debug:
             sys.stderr.write(terminal.joined(outcome.traceback.split("\n")))

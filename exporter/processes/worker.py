@@ -3,6 +3,7 @@
 The command's own process does not import this module.
 """
 
+import errno
 import gc
 import os
 import pkgutil
@@ -20,8 +21,10 @@ from exporter.processes.messages import Done, Failed, Happened, Message, Said, d
 
 #: Modules and graphs are hundreds of thousands of objects that stay: jobs collect garbage where some was made.
 _COLLECTIONS = (100_000, 50, 100)
-#: TensorFlow's code of the error that there is no memory for a tensor.
+#: TensorFlow's code of errors like those of the system below, and of there being no memory for a tensor.
 _RESOURCE_EXHAUSTED = 8
+#: Errors of the system for which no file is to blame.
+_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EROFS}
 
 
 def main(reference: str) -> NoReturn:
@@ -83,18 +86,24 @@ def serve_forks(*arguments: str) -> NoReturn:
 def serialize_error(error: Exception) -> Failure:
     """An error as one of nasexport's, whose message says what an error of another kind was."""
     text = _one_line(error)
+    named = f"{type(error).__name__}: {text}"
     if isinstance(error, NasexportError):
         return Failure(type(error).__name__, str(error), error.status)
     if isinstance(error, ImportError):
         where = f"cannot import TensorFlow, or something else that is needed{address_space_note()}"
-        return Failure("WorkerError", f"{where}:\n{text}")
-    if isinstance(error, MemoryError) or getattr(error, "error_code", None) == _RESOURCE_EXHAUSTED:
-        return Failure("WorkerError", f"there is not enough memory{address_space_note()}: {text or 'it is used up'}")
+        return Failure("MachineError", f"{where}:\n{text}")
+    exhausted = getattr(error, "error_code", None) == _RESOURCE_EXHAUSTED or getattr(error, "errno", None) in _MACHINE
+    if isinstance(error, MemoryError) or (exhausted and "allocat" in text):
+        return Failure("MachineError", f"there is not enough memory{address_space_note()}: {text or 'it is used up'}")
     if isinstance(error, RuntimeError) and "start new thread" in text:
-        return Failure("WorkerError", "no more threads can be started: ulimit -u, or the container, allows too few")
+        return Failure("MachineError", "no more threads can be started: ulimit -u, or the container, allows too few")
     if isinstance(error, OSError) or hasattr(error, "error_code"):  # TensorFlow's: a full disk, a missing right
-        return Failure("ArtifactError", f"reading or writing failed: {text}", NOT_DONE)
-    message = f"this is a fault of nasexport itself; --debug shows where\n({type(error).__name__}: {text})"
+        # A full disk is no fault of the artifact that is verified.
+        kind = "MachineError" if exhausted else "ArtifactError"
+        return Failure(kind, f"reading or writing failed: {text}", NOT_DONE)
+    if note := address_space_note():  # without memory, libraries fail in any way
+        return Failure("MachineError", f"something failed, most likely for want of memory{note}:\n{named}")
+    message = f"this is a fault of nasexport itself; --debug shows where\n({named})"
     return Failure("WorkerError", message)
 
 

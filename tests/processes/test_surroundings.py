@@ -100,17 +100,20 @@ def _status(error: str) -> int:
     return getattr(error_class(error)(), "status", 1)
 
 
-@pytest.mark.parametrize("gigabytes", [0.5, 1.0, 2.0])
-def test_too_little_address_space_is_named(own_cli: Command, tiny_artifacts: Path, gigabytes: float) -> None:
-    folder = artifact_folder(tiny_artifacts, "tiny_nasnet", "classification", 4)
+@pytest.mark.parametrize("gigabytes", [0.5, 1.9, 2.0, 2.2])
+def test_too_little_address_space_is_named(
+    own_cli: Command, tiny: Path, tiny_checkpoint: Path, gigabytes: float
+) -> None:
     limit = int(gigabytes * 1e9)
     process = own_cli.start(
-        "inspect", folder, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        *("build", tiny, "--checkpoint", tiny_checkpoint, "--task", "feature_vector"),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
     )
     output, errors = process.communicate(timeout=TIMEOUT)
-    if process.returncode == 0:
+    if process.returncode == 0:  # how much is too little depends on the machine
+        assert gigabytes > 2
         return
-    message = refusal(subprocess.CompletedProcess([], process.returncode, output, errors), _status("WorkerError"))
+    message = refusal(subprocess.CompletedProcess([], process.returncode, output, errors), _status("MachineError"))
     assert f"ulimit -v allows {gigabytes:.1f} GB of address space" in message
     assert "fault of nasexport" not in message
 
