@@ -36,10 +36,11 @@ _LEFT_OUT_ALONE = {
 
 def of_worker(jobs: Sequence[Job[Any, Any, Any]], wanted: device.Wanted, debug: bool) -> dict[str, str]:
     """The environment variables of a process that runs these jobs on a device."""
-    return {**_inherited(os.environ), **_settings(jobs, debug), **device.variables(wanted)}
+    return {**inherited(os.environ), **_settings(jobs, debug), **device.variables(wanted)}
 
 
-def _inherited(variables: Mapping[str, str]) -> dict[str, str]:
+def inherited(variables: Mapping[str, str]) -> dict[str, str]:
+    """Those of a user's variables that a worker has, too."""
     kept = {
         name: value
         for name, value in variables.items()

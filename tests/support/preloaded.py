@@ -26,6 +26,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from exporter.processes.environment import inherited
+
 AVAILABLE = sys.platform == "linux"
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
@@ -81,7 +83,9 @@ class Commands:
 
     def __init__(self, environment: Mapping[str, str]):
         self.own = Preloaded(environment, ["exporter.cli"])
-        self.workers = Preloaded({**environment, **_OF_WORKERS}, ["tensorflow", "tensorflow_hub", "exporter"])
+        self.workers = Preloaded(
+            {**inherited(environment), **_OF_WORKERS}, ["tensorflow", "tensorflow_hub", "exporter"]
+        )
 
     def run(
         self, arguments: Sequence[str], environment: Mapping[str, str], cwd: Path, timeout: float
