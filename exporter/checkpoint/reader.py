@@ -117,7 +117,7 @@ class Checkpoint:
             yield self.mapping.names[spec.name], self._value(spec)
         yield from self.others()
 
-    def require_finite(self, name: str, value: Floats) -> None:
+    def require_finite(self, name: str, value: Any) -> None:
         """Raises CheckpointError for a value that is infinite, or not a number."""
         if not np.isfinite(value).all():
             count = int(np.size(value) - np.isfinite(value).sum())
