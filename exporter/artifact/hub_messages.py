@@ -65,4 +65,4 @@ def attached_image_size(attachment: bytes) -> tuple[int, int] | None:
     if parsed.key != _IMAGE_MODULE_INFO:
         return None
     size = _message("ImageModuleInfo").FromString(parsed.value).default_image_size
-    return (size.height, size.width) if size.height and size.width else None
+    return (size.height, size.width) if size.height > 0 and size.width > 0 else None

@@ -118,6 +118,11 @@ def export_warnings(source: Source, read: ReadCheckpoint) -> Iterator[str]:
         yield f"{name} has averages for some trained variables but not for {read.unaveraged} others"
 
 
+#: Height and width in pixels of the largest images that are made because an artifact says that it takes them. Networks
+#: take less than half of it; a batch of them still fits into memory.
+LARGEST_IMAGE_SIZE = 2048
+
+
 @dataclass(frozen=True)
 class InspectRequest:
     """The folder of an artifact to describe."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from exporter.artifact import folder as artifact
 from exporter.artifact import packed
+from exporter.artifact.jobs import LARGEST_IMAGE_SIZE
 from exporter.diff.comparison import Comparison
 from exporter.diff.declared import of_files
 from exporter.diff.jobs import ASPECTS, COMPARE_FILES, FILE_ASPECTS, ComparedFiles, CompareFilesRequest
@@ -88,6 +89,12 @@ def compare(
         probed = [aspect for aspect in ASPECTS if aspect in aspects and aspect not in FILE_ASPECTS]
         if probed:
             sizes = (image_size or files.a.image_size, image_size or files.b.image_size)
+            for path, size in zip((a, b), sizes, strict=True):
+                if image_size is None and size and size > LARGEST_IMAGE_SIZE:
+                    raise ArtifactError(
+                        f"{path} says that it takes images of {size} x {size} pixels, expected {LARGEST_IMAGE_SIZE} "
+                        f"at most: name another size with --image-size"
+                    )
             notes += [
                 f"nothing tells the size of {side}'s images: {USUAL_IMAGE_SIZE} was taken (--image-size)"
                 for side, size in zip("AB", sizes, strict=True)

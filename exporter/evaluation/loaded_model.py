@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from exporter.artifact import trust
 from exporter.artifact.folder import require_artifact
+from exporter.artifact.jobs import LARGEST_IMAGE_SIZE
 from exporter.errors import ArtifactError, ConfigError
 from exporter.evaluation.jobs import ModelToLoad
 from exporter.files.plain_path import plain
@@ -56,6 +57,11 @@ class LoadedModel:
             )
         if not wanted and not found:
             raise ConfigError(f"{self._path} does not fix its image size: name its model with --model")
+        if not wanted and found and max(found) > LARGEST_IMAGE_SIZE:
+            raise ArtifactError(
+                f"{self._path} says that it takes images of {found[1]} x {found[0]} pixels, expected "
+                f"{LARGEST_IMAGE_SIZE} at most: name its model with --model"
+            )
         self.size: Size = (wanted, wanted) if wanted else found  # type: ignore[assignment]
 
     def logits(self, images: tf.Tensor) -> Floats:

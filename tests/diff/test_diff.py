@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from exporter.artifact import hub_messages
 from exporter.artifact.variable_names import prefixes, without
-from tests.support import bundles, foreign
+from tests.support import bundles, foreign, pictures
 from tests.support.command import Command, Result, artifact_folder, files_below, refusal, succeeded
 from tests.support.packing import packed, with_members
 
@@ -214,6 +215,19 @@ def test_a_module_without_one_of_its_tag_sets_is_compared_as_far_as_it_goes(
     assert _differing(comparisons) == {"outputs", "training"}
     for name in ("outputs", "training"):
         assert comparisons[name]["detail"] == "A and B not run, for want of one of the tag sets {} and {train}"
+
+
+def test_an_artifact_cannot_ask_for_images_that_fill_the_machine(cli: Command, module: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(module, copy)
+    (copy / "nasexport.json").unlink()
+    with bundles.edited(copy) as saved_model:
+        for meta_graph in saved_model.meta_graphs:
+            attached = meta_graph.collection_def["hub_module_attachments"].bytes_list.value
+            attached[0] = hub_messages.image_size_attachment(100_000)
+    assert "images of 100000 x 100000 pixels" in refusal(cli("diff", copy, module, "--only", "outputs"))
+    picture = pictures.written(tmp_path / "picture.png", pictures.picture(0))
+    assert "images of 100000 x 100000 pixels" in refusal(cli("predict", copy, picture))
 
 
 def test_what_cannot_be_run_is_refused_with_a_way_out(cli: Command, tiny_artifacts: Path) -> None:
