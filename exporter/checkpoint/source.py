@@ -80,14 +80,20 @@ def opened(path: Path, scratch: Path | None = None, *, copied: bool = False) -> 
             else:
                 folder = stack.enter_context(temporary.folder(scratch))
                 source = _unpacked(path, folder) if _is_archive(path) else _copied(find_prefix(path), folder)
-        try:
+        with named(path):
             yield source
-        except CheckpointError as error:
-            # Who reads it knows its files alone, and the user the path.
-            text = str(error)
-            if str(path) in text:
-                raise
-            raise CheckpointError(f"{path}: {text.removeprefix(f'{path.name}: ')}") from error
+
+
+@contextlib.contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Within it, a CheckpointError has ``path`` in its message: who reads knows the files alone, and the user that."""
+    try:
+        yield
+    except CheckpointError as error:
+        text = str(error)
+        if str(path) in text:
+            raise
+        raise CheckpointError(f"{path}: {text.removeprefix(f'{path.name}: ')}") from error
 
 
 def _unpacked(path: Path, folder: Path) -> Source:

@@ -112,7 +112,8 @@ def opened(
         entry = Fetching(config, locked, settings, listener, debug=debug, time_limit=time_limit).run()
     with unpacked(cache, locked, entry, listener, scratch) as folder:
         prefix = source.find_prefix(folder, shown_as=entry.path)
-        yield source.described(prefix, locked.file_name, entry.sha256)
+        with source.named(entry.path):
+            yield source.described(prefix, locked.file_name, entry.sha256)
 
 
 def inventory(

@@ -42,7 +42,8 @@ def test_frozen_refuses_what_is_not_pinned_or_different(
 
     cli = locked(own_cli, server.url(FILE), **pins(content))
     build = ("build", cli.folder / "tiny_pnasnet.yaml", "--frozen", "--output", "out")
-    assert "lacks" in refusal(cli(*build)), "the pinned archive is taken"
+    message = refusal(cli(*build))
+    assert "lacks" in message and f"/{FILE}: the checkpoint" in message, "the pinned archive is taken"
     archive = tmp_path / "copy.tar.gz"
     archive.write_bytes(content)
     assert "lacks" in refusal(cli(*build, "--checkpoint", archive)), "and so is a copy of it"
