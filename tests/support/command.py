@@ -46,7 +46,7 @@ class Command:
         kept = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("NASEXPORT_", "XDG_")) and not name.lower().endswith("_proxy")
+            if not name.startswith(("NASEXPORT_", "XDG_", "TF_")) and not name.lower().endswith("_proxy")
         }
         return {
             **kept,
