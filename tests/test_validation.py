@@ -374,6 +374,13 @@ def test_a_file_without_an_end_is_not_read_to_it(folder: Path, kind: Kind) -> No
     path.unlink()
 
 
+def test_a_record_of_the_cache_without_an_end_is_empty(folder: Path) -> None:
+    with open(folder / RECORD, "wb") as file:
+        file.truncate(2**40)
+    assert read_record(folder, ArchiveRecord) == ArchiveRecord()
+    (folder / RECORD).unlink()
+
+
 @pytest.mark.parametrize("count", [10, 20_000])
 def test_the_last_of_many_keys_is_found_to_blame(folder: Path, count: int) -> None:
     files = {f"f{number}": _SHA256 for number in range(count)} | {"the last": 7}

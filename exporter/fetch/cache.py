@@ -30,7 +30,7 @@ from exporter.fetch.lock import LockedArchive
 from exporter.files import staging
 from exporter.files.hashing import Sha256
 from exporter.progress import SILENT, Listener
-from exporter.validation import to_plain
+from exporter.validation import MOST_JSON, read, to_plain
 
 RECORD = "record.json"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -206,6 +206,6 @@ def write_record(folder: Path, record: ArchiveRecord | UnpackedRecord) -> None:
 def read_record(folder: Path, kind: type[T]) -> T:
     """The record beside an archive or unpacked files; empty where it is damaged, as all can be found out anew."""
     try:
-        return msgspec.json.decode((folder / RECORD).read_bytes(), type=kind)
-    except (OSError, ValueError, RecursionError):
+        return msgspec.json.decode(read(folder / RECORD, MOST_JSON, CacheError), type=kind)
+    except (OSError, ValueError, RecursionError, CacheError):
         return kind()

@@ -18,6 +18,7 @@ from exporter.errors import CacheError, FetchError
 from exporter.fetch.addresses import without_password
 from exporter.files import staging
 from exporter.files.hashing import CHUNK
+from exporter.validation import MOST_JSON, read
 
 #: What every gzip file begins with.
 GZIP = b"\x1f\x8b"
@@ -103,8 +104,8 @@ class PartialFile:
 
     def _read_facts(self) -> Facts:
         try:
-            facts = msgspec.json.decode(_facts_file(self.path).read_bytes(), type=Facts)
-        except (OSError, ValueError, RecursionError):
+            facts = msgspec.json.decode(read(_facts_file(self.path), MOST_JSON, CacheError), type=Facts)
+        except (OSError, ValueError, RecursionError, CacheError):
             return Facts()
         return facts if facts.address == self._address else Facts()
 
