@@ -74,9 +74,10 @@ class Existing:
         if fields:
             raise self._refusal(f"its {METADATA_FILE} has another {', another '.join(fields)}")
         try:
-            names = sorted({*_files(self.path), *_files(other)} - {METADATA_FILE})
+            names = sorted({*_names(self.path), *_names(other)} - {METADATA_FILE})
             differing = [name for name in names if not _same(self.path / name, other / name)]
-            if (self.path / METADATA_FILE).read_bytes() != encoded(metadata):
+            own = self.path / METADATA_FILE
+            if own.is_symlink() or own.read_bytes() != encoded(metadata):
                 differing.append(METADATA_FILE)
         except OSError as error:
             raise self._refusal(f"{error.filename} cannot be read: {error.strerror}") from error
@@ -92,13 +93,15 @@ class Existing:
         )
 
 
-def _files(folder: Path) -> Iterator[str]:
-    """Every file below a folder, links to folders too, by its path there."""
-    for path in folder.rglob("*"):
-        if path.is_symlink() or not path.is_dir():
-            yield path.relative_to(folder).as_posix()
+def _names(folder: Path) -> Iterator[str]:
+    """Everything below a folder, by its path there."""
+    return (path.relative_to(folder).as_posix() for path in folder.rglob("*"))
 
 
 def _same(a: Path, b: Path) -> bool:
-    """Whether both are there as files with the same bytes."""
-    return all(path.is_file() and not path.is_symlink() for path in (a, b)) and filecmp.cmp(a, b, shallow=False)
+    """Whether both are folders, or files with the same bytes; a link is neither."""
+    if a.is_symlink() or b.is_symlink():
+        return False
+    if a.is_file() and b.is_file():
+        return filecmp.cmp(a, b, shallow=False)
+    return a.is_dir() and b.is_dir()
