@@ -214,7 +214,7 @@ def test_a_file_that_is_rewritten_under_its_old_time_while_it_is_sent_is_cut_off
         connection.close()
         # Other rights and another name are none of the client's business.
         archive.write_bytes(old)
-        connection = _requesting(served)
+        connection = _requesting(served, 2**18)
         archive.chmod(0o600)
         archive.rename(archive.with_name("elsewhere"))
         archive.with_name("elsewhere").unlink()
