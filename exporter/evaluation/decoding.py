@@ -12,8 +12,8 @@ import tensorflow as tf
 from exporter.errors import ImageError
 from exporter.evaluation.image_files import PILLOW_KINDS, kind_of
 
-#: More than any photograph has; the limit keeps one file from using all memory. Each takes three bytes.
-MAX_PIXELS = 2**28
+#: The limit keeps one file from using all memory. TensorFlow decodes no JPEG of more than 4/3 of it.
+MAX_PIXELS = 2**27
 
 #: Pillow's modes of at most 8 bits a channel, which it turns into RGB without loss; alpha is dropped.
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
@@ -60,7 +60,9 @@ def decoded(content: bytes, name: str) -> Any:
                     f"{name} has pixels of Pillow's mode {image.mode}: expected 8 bits for each of red, green and "
                     f"blue, or shades of grey"
                 )
-            return np.asarray(image.convert("RGB"))
+            pixels = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+            image.close()  # or its pixels stay until garbage is collected
+            return pixels
     with _told(content, kind, name):
         return (tf.io.decode_jpeg if kind == "JPEG" else tf.io.decode_png)(content, channels=3)
 

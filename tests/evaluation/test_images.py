@@ -164,15 +164,18 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
 
 def test_a_large_picture_takes_little_more_than_its_pixels(imagenet_artifacts: Path, tmp_path: Path) -> None:
     model = jobs.ModelToLoad(artifact_folder(imagenet_artifacts, "tiny_imagenet", "classification", 4), 64, 1001)
-    sides = {"small.png": (100, 100), "large.png": (9000, 7000)}
+    # The large one has nearly as many pixels as are allowed, three bytes each.
+    sides = {"small.jpg": (100, 100), "large.jpg": (11_584, 11_584)}
+    assert MAX_PIXELS - 11_584**2 < 11_584 * 3
     peaks = {}
-    for name, (width, height) in sides.items():
+    for name, side in sides.items():
         path = tmp_path / name
-        Image.new("RGB", (width, height), (200, 30, 60)).save(path, compress_level=1)
-        request = jobs.PredictRequest(model, (jobs.Image(path),), 1)
-        peaks[name] = run.run(jobs.PREDICT, request).peak_memory
-    # 63 megapixels of three bytes, and their central part.
-    assert peaks["large.png"] - peaks["small.png"] < 2.2 * 3 * 63e6
+        Image.new("RGB", side, (200, 30, 60)).save(path)
+        # Twice: they are not decoded side by side.
+        finished = run.run(jobs.PREDICT, jobs.PredictRequest(model, (jobs.Image(path),) * 2, 1))
+        assert [image.problem for image in finished.result.images] == [None, None]
+        peaks[name] = finished.peak_memory
+    assert peaks["large.jpg"] - peaks["small.jpg"] < 2.2 * 3 * 11_584**2
 
 
 # Records, which are whole as TFRecords but hold anything.
