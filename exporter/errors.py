@@ -150,3 +150,8 @@ _CLASSES: dict[str, type[NasexportError]] = {
 def error_class(name: str) -> type[NasexportError]:
     """The class of that name, by which an error travels between processes."""
     return _CLASSES[name]
+
+
+def reason(error: Exception) -> str:
+    """The error of a library as one line: its class and the beginning of its message."""
+    return f"{type(error).__name__}: " + " ".join(str(error).split())[:300]

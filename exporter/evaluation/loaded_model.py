@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from exporter.artifact import trust
 from exporter.artifact.folder import require_artifact
 from exporter.artifact.jobs import LARGEST_IMAGE_SIZE
-from exporter.errors import ArtifactError, ConfigError
+from exporter.errors import ArtifactError, ConfigError, reason
 from exporter.evaluation.jobs import ModelToLoad
 from exporter.files.plain_path import plain
 from exporter.processes.computation import name_of
@@ -81,8 +81,3 @@ class LoadedModel:
         if not np.isfinite(logits).all():
             raise ArtifactError(f"{self._path} gives values that are not finite: its weights are damaged")
         return logits
-
-
-def reason(error: Exception) -> str:
-    """The error of a library as one line of text."""
-    return f"{type(error).__name__}: " + " ".join(str(error).split())[:300]

@@ -6,8 +6,8 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_hub as hub
 
-from exporter.errors import ArtifactError
-from exporter.evaluation.loaded_model import Loaded, Size, reason
+from exporter.errors import ArtifactError, reason
+from exporter.evaluation.loaded_model import Loaded, Size
 
 
 def load(path: Path) -> Loaded:

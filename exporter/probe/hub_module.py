@@ -1,4 +1,4 @@
-"""Loads a TF1 Hub module in both of its tag sets, and writes down what it does."""
+"""Loads a TF1 Hub module with each of its tag sets, runs it, and records the results."""
 
 import gc
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_hub as hub
 
-from exporter.errors import ArtifactError
+from exporter.errors import ArtifactError, reason
 from exporter.files.arrays import digest
 from exporter.models.formats import HUB_MODULE_FILE, TRAINING_MOMENTUM
 from exporter.models.signatures import IMAGE_INPUT, MOMENTUM_INPUT
@@ -31,7 +31,6 @@ from exporter.probe.meta_graph import (
 )
 from exporter.probe.observations import Moment, ProbedFile, Variables
 from exporter.probe.reuse import PreviousProbes, tensor_keys
-from exporter.probe.saved_model import reason
 from exporter.probe.writer import ProbeWriter
 from exporter.progress import Say
 
@@ -51,7 +50,7 @@ def probe(
 ) -> ProbedFile:
     """Loads a TF1 Hub module and runs it; see `exporter.probe.saved_model.probe`."""
     file = saved_model_file.read(path)
-    # What two modules have in common, their graphs tell.
+    # Whether two modules have something in common is found by comparing their graphs.
     same = PreviousProbes.of_network(previous, HUB_MODULE_FILE)
     try:
         probe_hub_module(file.saved_model, path, images, found, same, say)
@@ -87,7 +86,7 @@ def probe_hub_module(
     updates = [len(collection(graph, v1.GraphKeys.UPDATE_OPS)) for graph in (inference, training)]
     found.update_operations(inference=updates[0], training=updates[1])
     _write_decisions(training, inference, found)
-    # Graphs are circles of objects; two at a time need more memory than many a machine has.
+    # Graphs are freed by the garbage collector only, and two of them need more memory than many machines have.
     gc.collect()
     names, digests = _load(path, images[:1], found)
     gc.collect()

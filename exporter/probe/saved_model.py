@@ -1,4 +1,4 @@
-"""Loads a TF2 SavedModel as its users do, and writes down what it does."""
+"""Loads a TF2 SavedModel as its users do, runs it, and records the results."""
 
 import contextlib
 import gc
@@ -12,7 +12,7 @@ import tensorflow as tf
 import tensorflow_hub as hub
 
 from exporter.artifact.model_file import parsed
-from exporter.errors import ArtifactError
+from exporter.errors import ArtifactError, reason
 from exporter.files.arrays import digest
 from exporter.models.formats import TRAINING_MOMENTUM
 from exporter.probe import drop_path, end_points, saved_model_file
@@ -62,10 +62,10 @@ def probe(
 def probe_saved_model(
     path: Path, images: np.ndarray, found: ProbeWriter, previous: PreviousProbes, say: Say, scratch: Path
 ) -> None:
-    """Writes what a TF2 SavedModel gives for ``images``, float32 [batch, size, size, 3], when its object is called.
+    """Runs a TF2 SavedModel on ``images``, float32 [batch, size, size, 3], and records the results.
 
-    Of a network that was probed before, with the same values of variables, only what belongs to the object is asked
-    for: that which is called, and signatures.
+    If a network with the same values of variables was probed before, only the object's call and its signatures are
+    run.
 
     Args:
         previous: probes of artifacts with the same `exporter.probe.reuse.network_key`.
@@ -79,10 +79,10 @@ def probe_saved_model(
     except Exception as error:
         raise ArtifactError(f"{path} does not load with hub.load: {reason(error)}") from error
     try:
-        # Before anything ran that could change them.
+        # Before anything runs that could change them.
         names, digests = [_name(variable) for variable in loaded.variables], _digests(loaded)
         found.variables(names, digests)
-        # What takes no momentum could not be probed.
+        # An object that takes no momentum fails below.
         found.momentum_settable(True)
         if same := previous.with_same_variables(names, digests):
             say("running the artifact, but not the network, which ran before")
@@ -106,10 +106,6 @@ def probe_saved_model(
         raise ArtifactError(f"{path} cannot be used as a reusable SavedModel: {reason(error)}") from error
 
 
-def reason(error: Exception) -> str:
-    return f"{type(error).__name__}: " + " ".join(str(error).split())[:300]
-
-
 def _name(variable: Any) -> str:
     return variable.name.removesuffix(":0")
 
@@ -127,7 +123,7 @@ def _handles(loaded: Any) -> dict[Any, str]:
 
 
 def _call(loaded: Any, images: np.ndarray, found: ProbeWriter) -> None:
-    """What users of the object call."""
+    """Runs what users of the object call: the object itself, and its signatures."""
     found.trainable([_name(variable) for variable in loaded.trainable_variables])
     found.replica_means([_name(variable) for variable in loaded.variables if _is_replica_mean(variable)])
     found.output(loaded(tf.constant(images)).numpy())
@@ -143,7 +139,7 @@ def _call(loaded: Any, images: np.ndarray, found: ProbeWriter) -> None:
 def _run_network(loaded: Any, images: np.ndarray, found: ProbeWriter) -> None:
     found.regularization_losses(np.array([loss().numpy() for loss in loaded.regularization_losses]))
     found.l2_weights(_l2_weights(loaded))
-    # One image runs as those before it did; called as an object, it would be prepared anew.
+    # For a single image, the session is used again; calling the object would prepare the graph once more.
     batches = (images, images[:1])
     (_, shown), (single, _) = end_points.run(
         _function(loaded, training=False), _values(loaded), _handles(loaded), batches
@@ -157,7 +153,7 @@ def _l2_weights(loaded: Any) -> dict[str, float]:
     losses, handles = list(loaded.regularization_losses), _handles(loaded)
     functions = [function for loss in losses for function in loss.concrete_functions]
     if len(functions) != 1 or not end_points.reads_all(functions[0], handles):
-        # As other writers have it; a tape finds its way in, slowly.
+        # In artifacts of other writers; a tape follows calls of functions, but is slower.
         return l2_weights_by_tape(losses, list(loaded.variables))
     (function,) = functions
     reads = end_points.reads(function, handles)
@@ -167,7 +163,7 @@ def _l2_weights(loaded: Any) -> dict[str, float]:
 
 
 def _train(loaded: Any, images: np.ndarray, found: ProbeWriter) -> list[str]:
-    """What training does where drop path and dropout keep everything, rescaled; returns the digests after it."""
+    """Trains two steps with drop path and dropout that keep everything, rescaled; returns the digests after them."""
     found.moving_statistics("before", _statistics(loaded))
     output = loaded(tf.constant(images), training=True, batch_norm_momentum=TRAINING_MOMENTUM)
     found.training_output(output.numpy())
@@ -184,9 +180,9 @@ def _gradients(loaded: Any, images: np.ndarray) -> Gradients:
     function, handles = _function(loaded, training=True), _handles(loaded)
     reads = end_points.reads(function, handles)
     if not {_name(variable) for variable in loaded.trainable_variables} <= set(reads):
-        # The network is in functions that this one calls, as other writers have it; a tape finds its way in, slowly.
+        # The network is in functions that this one calls, in artifacts of other writers; see `_l2_weights`.
         return loss_gradients_by_tape(lambda: loaded(tf.constant(images), training=True), loaded.variables)
-    # As for a tape, which does not look at a variable that says it is not trained.
+    # A tape, too, does not watch variables that say they are not trained.
     trained = {_name(variable) for variable in loaded.variables if variable.trainable}
     reads = {name: tensors for name, tensors in reads.items() if name in trained}
     feed = end_points.feed(function, _values(loaded), handles, images)
@@ -240,5 +236,5 @@ def _values(loaded: Any) -> dict[str, np.ndarray]:
 
 
 def _value(variable: Any) -> np.ndarray:
-    """A variable's value now, without a copy: where that is still in use, TensorFlow writes new values elsewhere."""
+    """A variable's current value, without a copy. Later assignments do not change it while it is in use."""
     return np.asarray(variable.read_value())
