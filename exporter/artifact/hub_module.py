@@ -1,7 +1,7 @@
-"""The TF1 Hub module of a network (versions 1 to 3): what it holds, and how it is written.
+"""Writes the TF1 Hub module of a network (versions 1 to 3).
 
-tensorflow-hub's own writer went with TensorFlow 2.16, so this is one: a folder with one MetaGraph for each tag set, the
-variables once, and ``tfhub_module.pb`` beside them.
+It is a folder with a MetaGraph for each tag set, the variables, and ``tfhub_module.pb``. tensorflow-hub's own writer
+does not work with TensorFlow 2.16 and newer.
 """
 
 from collections.abc import Mapping, Sequence
@@ -107,19 +107,22 @@ def _tensor(tensor: Any) -> meta_graph_pb2.TensorInfo:
 
 
 class _Variable:
-    """A variable of the graph that is being built: its handle, which is all that a network asks of it."""
+    """A variable of the graph that is being built. Networks use nothing of it but its handle."""
 
     def __init__(self, spec: VariableSpec):
         self.handle = tf.raw_ops.VarHandleOp(dtype=tf.float32, shape=spec.shape, shared_name=spec.name, name=spec.name)
 
 
 def _zeros(spec: VariableSpec) -> str:
-    """The name of the constant that stands for the initial value of all variables of that shape."""
+    """The name of the constant that is the initial value of all variables of this shape."""
     return "zeros/" + "x".join(map(str, spec.shape))
 
 
 def _add_initialization(graph: Any, specs: Sequence[VariableSpec]) -> None:
-    """What a reader looks for beside handles. It restores the values; zeros are the shortest that can stand in."""
+    """Adds the initializers and reads that readers expect of a variable beside its handle.
+
+    The initial values are zeros, which take the least space; readers restore the real ones from the file of variables.
+    """
     for name, shape in sorted({_zeros(spec): spec.shape for spec in specs}.items()):
         nodes.constant(graph, name, FLOAT, shape, float_val=[0.0])
     for spec in specs:
@@ -128,7 +131,7 @@ def _add_initialization(graph: Any, specs: Sequence[VariableSpec]) -> None:
 
 
 def _variable_def(spec: VariableSpec) -> bytes:
-    """How a collection refers to a variable, and to what `_add_initialization` adds."""
+    """The entry of a variable in a collection, with the names of what `_add_initialization` adds."""
     return variable_pb2.VariableDef(
         variable_name=f"{spec.name}:0",
         initializer_name=f"{spec.name}/Assign",
@@ -142,7 +145,7 @@ def _variable_def(spec: VariableSpec) -> bytes:
 def _fill_collections(
     meta_graph: Any, config: ModelConfig, task: Task, held: Mapping[str, Any], built: Network, training: bool
 ) -> None:
-    """Adds what a reader looks for; it takes no other collections."""
+    """Adds the collections that readers use. They refuse modules with any other."""
     keys = v1.GraphKeys
     collections = meta_graph.collection_def
     for spec in variables(config, task):

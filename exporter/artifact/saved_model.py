@@ -1,8 +1,7 @@
-"""The TF2 SavedModel of a network (versions 4 and 5): what it holds, and how it is written.
+"""Writes the TF2 SavedModel of a network (versions 4 and 5).
 
-The functions are traced by TensorFlow. What goes around them is written here, in the place of `tf.saved_model.save`:
-that one traces two more functions, to save and to restore, which have more operations than a network for inference and
-which every reader loads.
+TensorFlow traces the functions; everything else is written here. `tf.saved_model.save` would also trace two functions
+that save and restore variables: they have more operations than a network for inference, and every reader loads them.
 """
 
 import inspect
@@ -26,7 +25,7 @@ from exporter.models.formats import DEFAULT_MOMENTUM, SAVED_MODEL_2
 from exporter.models.signatures import SERVING_INPUT, SERVING_OUTPUTS
 from exporter.models.variables import VariableSpec, variables
 
-#: Under this key the file of variables holds which of them belongs to which object.
+#: The key in the file of variables of the table that says which variable belongs to which object.
 _OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _SIGNATURE = "serving_default"
 
@@ -75,7 +74,7 @@ class Writer:
 
 
 def _trace(config: ModelConfig, task: Task, specs: Sequence[VariableSpec]) -> _Traces:
-    # Handles without values: tracing needs no more, and what is traced holds no more.
+    # Tracing needs the handles of variables only, not their values.
     held = {
         spec.name: UninitializedVariable(
             shape=spec.shape, dtype=tf.float32, name=spec.name, trainable=spec.trainable, shared_name=spec.name
@@ -121,7 +120,7 @@ def _images(config: ModelConfig, name: str) -> tf.TensorSpec:
 
 
 def _definition(concrete: Any, captured: Sequence[Sequence[int]]) -> Any:
-    """The function, with the shapes of the ``captured`` variables where it reads them: readers work out the others."""
+    """The function with the shapes of its ``captured`` variables, from which readers infer all other shapes."""
     definition = type(concrete.function_def)()
     definition.CopyFrom(concrete.function_def)
     arguments = definition.signature.input_arg

@@ -1,6 +1,6 @@
-"""The graph of a TF2 SavedModel, for those who run it in a session: the signatures, and how variables are restored.
+"""Adds the graph of a TF2 SavedModel that is run in a session: its signatures, and how variables are restored.
 
-Whoever loads the objects instead never builds it.
+`tf.saved_model.load` loads the objects instead, and never builds this graph.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ _INIT = "__saved_model_init_op"
 def add(
     meta_graph: Any, specs: Sequence[VariableSpec], keys: Mapping[str, str], signatures: Mapping[str, Trace]
 ) -> None:
-    """Adds it to ``meta_graph``, whose library has the functions already.
+    """Adds the graph to ``meta_graph``, whose library already has the functions.
 
     Args:
         keys: the key of each variable in the file of variables, by name.

@@ -1,4 +1,4 @@
-"""Which variables of two artifacts are the same: by name, or by what is left of it below a common prefix."""
+"""Matches the variables of two artifacts by name, also if all names of one have a prefix that the other's lack."""
 
 from collections import Counter
 from collections.abc import Iterable

@@ -19,7 +19,7 @@ EPSILON = 1e-3
 
 
 class Moving:
-    """What the batch norms of one network have in common when they train.
+    """What all batch norms of a network share in training.
 
     ``decay`` is how much of a moving average stays, a number or a float32 scalar tensor; ``updates`` are the operations
     that move them.
@@ -27,7 +27,7 @@ class Moving:
 
     def __init__(self, decay: Any):
         self.updates: list[Any] = []
-        # Once for all layers; there, it would be two operations for each.
+        # Made once for all layers, which saves two operations in each.
         self._share = tf.convert_to_tensor(1.0 - decay, tf.float32)
         self.nothing = tf.constant([], tf.float32, [0], name="no_statistics")
 

@@ -1,4 +1,4 @@
-"""Takes out of a written graph what tells how it came about: the same network gets the same bytes in every process.
+"""Makes a written graph independent of the process that wrote it: the same network always gives the same bytes.
 
 TensorFlow numbers functions with a counter of the whole process, and lists them in the order of a hash table. Both
 depend on what was traced before, so a version written alone would differ from the same one written after another.
@@ -14,7 +14,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from exporter.graph.downgrade import nodes
 
 _NUMBERED = re.compile(r"(?P<stem>.+)_(?P<number>\d+)")
-#: The attribute that names a function's argument: a captured tensor is "named" by a number of the process.
+#: The attribute with the name of a function's argument; for a captured tensor it is a number that differs by process.
 _ARGUMENT_NAME = "_user_specified_name"
 
 
@@ -57,7 +57,7 @@ def _renamed(names: Iterable[str], handle: str) -> dict[str, str]:
 
 
 def _rename_in_objects(objects: Any, renamed: dict[str, str]) -> None:
-    """Functions are what the object graph calls by name in four places."""
+    """Renames functions in the four places where the object graph refers to them by name."""
     for name in list(objects.concrete_functions):
         if name in renamed:
             objects.concrete_functions[renamed[name]].CopyFrom(objects.concrete_functions[name])

@@ -1,8 +1,7 @@
-"""What keeps the oldest reader, TensorFlow 1.15, from loading or running a file.
+"""Finds what keeps the oldest reader, TensorFlow 1.15, from loading or running a SavedModel, whoever wrote it.
 
-Every graph and function of a SavedModel is compared with the operations that TensorFlow 1.15.5 knows
-(``data/ops_tensorflow_1.15.json``, recorded by ``scripts/record_op_list.py``), and with the few things that it knows
-but refuses when they run. It works on any SavedModel, whoever wrote it.
+Every graph and function is compared with the operations that TensorFlow 1.15.5 has (``data/ops_tensorflow_1.15.json``,
+recorded by ``scripts/record_op_list.py``), and with the few uses of them that it refuses at run time.
 """
 
 import functools
@@ -37,7 +36,7 @@ _OBJECT_KINDS = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that the oldest reader cannot take: where it is and what it is.
+    """One problem of the oldest reader with a file: where it is and what it is.
 
     ``function`` is the function's name, or "" for the main graph; ``node`` and ``op`` are empty where the finding is
     not about a node.
@@ -57,13 +56,13 @@ class Finding:
 
 @functools.cache
 def known_operations() -> dict[str, dict[str, dict[str, Any]]]:
-    """What TensorFlow 1.15.5 knows: by operation, by attribute, its type, default and allowed values."""
+    """The operations of TensorFlow 1.15.5: for each attribute its type, default and allowed values."""
     path = resource("data/ops_tensorflow_1.15.json")
     return json.loads(path.read_text(encoding="utf-8"))["operations"]
 
 
 def check(saved_model: saved_model_pb2.SavedModel) -> list[Finding]:
-    """Everything in a SavedModel that TensorFlow 1.15 cannot load or run; an empty list for a file that it can."""
+    """Everything in a SavedModel that TensorFlow 1.15 cannot load or run; empty if it can read the file."""
     return list(_findings(saved_model))
 
 

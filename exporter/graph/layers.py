@@ -1,4 +1,4 @@
-"""TF-Slim's layers, as far as the networks have them: the same operations, and no other.
+"""The layers of TF-Slim that the networks use, with exactly the same operations.
 
 tf-slim builds each of them through a layer of Keras and its base classes, which takes several times as long as making
 the operations does. They take TF-Slim's arguments, and ``slim.arg_scope`` works on them; none has an activation, an
@@ -83,5 +83,5 @@ def fully_connected(net: Any, outputs: int, *, scope: str, getter: Any) -> Any:
 
 
 def regularization_loss(kernels: Sequence[Any], weight_decay: float) -> Any:
-    """The L2 terms of all ``kernels`` as one, float32 []: that keeps a file small and fine-tuning fast."""
+    """The sum of the L2 terms of all ``kernels``, float32 []. One term keeps files small and fine-tuning fast."""
     return weight_decay * tf.add_n([tf.nn.l2_loss(read(kernel, "kernel")) for kernel in kernels])

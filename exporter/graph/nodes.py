@@ -1,4 +1,4 @@
-"""Nodes of a stored graph, written as protobufs: what needs no tracing needs no TensorFlow graph either."""
+"""Adds nodes to a stored graph as protobufs, without building a TensorFlow graph."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -61,5 +61,5 @@ def variable(graph: graph_pb2.GraphDef, spec: VariableSpec) -> str:
 
 
 def read(graph: graph_pb2.GraphDef, spec: VariableSpec) -> str:
-    """Adds the reading of a variable, under the name where TensorFlow 1.15 looks for one."""
+    """Adds an operation that reads a variable, with the name that TensorFlow 1.15 expects it to have."""
     return add(graph, "ReadVariableOp", f"{spec.name}/Read/ReadVariableOp", [spec.name], dtype=FLOAT)

@@ -1,7 +1,7 @@
-"""The names by which the arrays of a probe lie in their store.
+"""The names of the arrays that a probe stores.
 
-They are for `exporter.probe.writer` and `exporter.probe.result` alone: all others use the attributes of those. What
-ends with a slash precedes names of its own.
+Only `exporter.probe.writer` and `exporter.probe.result` use them; other modules use the attributes of those. A name
+that ends with a slash is a prefix of further names.
 """
 
 STORED_VALUES, GRADIENT_STOPS = "file/stored_values", "file/gradient_stops"

@@ -1,8 +1,8 @@
-"""The random numbers of a training graph: where they are drawn, how often they keep, and how to make them keep all.
+"""Finds the random decisions of a training graph, measures how often they keep, and can make them keep everything.
 
-Drop path and dropout both draw a number for each thing that may be dropped, and turn it into 0 or 1 by comparing it
-with the probability to keep. Nothing here knows who wrote the graph: a decision is found by following a draw for as
-long as nothing but constants joins it.
+Drop path and dropout draw a random number for each thing that may be dropped, and turn it into 0 or 1 by comparing it
+with the probability to keep. To find a decision in a graph of any writer, a random number is followed through all
+operations whose other inputs are constants; the last of them is the decision.
 """
 
 import re
@@ -117,7 +117,7 @@ def draw(graph: tf.Graph, count: int) -> list[RandomDecision]:
 
 
 def _followers(graph: tf.Graph, found: Iterable[Site]) -> set[str]:
-    """The operations from each draw to its decision."""
+    """The names of the operations between each draw and its decision, both included."""
     names = set()
     for site in found:
         waiting = [graph.get_operation_by_name(site.decision)]

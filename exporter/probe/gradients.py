@@ -1,4 +1,4 @@
-"""Which variables gradients reach, what keeps them from others, and how much the L2 losses weigh each variable."""
+"""Finds which variables gradients reach, which operations stop them, and how much L2 losses weigh each variable."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ _AT_A_TIME = 64
 
 
 def gradient_stops(saved_model: Any) -> list[str]:
-    """The operations of a SavedModel that keep a gradient from what comes before them, or change it."""
+    """The names of the operations of a SavedModel that stop or change gradients."""
     return [
         node.name
         for node in nodes(saved_model)
@@ -36,10 +36,10 @@ def gradient_stops(saved_model: Any) -> list[str]:
 
 @contextlib.contextmanager
 def small_graph(graph_def: Any, images: str, full: int) -> Iterator[tuple[tf.Graph, dict[str, np.ndarray]]]:
-    """A graph for small images in the place of large ones, the default one, and what to feed: one such image.
+    """A copy of a graph that takes small images instead of large ones, as the default graph, and one image to feed.
 
-    What stands in the way of a gradient does so for images of any size, and what the forward pass keeps for it grows
-    with them. A network that takes no other size is left as it is.
+    Gradients reach the same variables with images of any size, but large ones need more memory. A network that takes
+    images of one size only stays as it is.
 
     Args:
         images: the name of the tensor that is a placeholder for them.
@@ -50,11 +50,11 @@ def small_graph(graph_def: Any, images: str, full: int) -> Iterator[tuple[tf.Gra
     smaller.CopyFrom(graph_def)
     for node in smaller.node:
         if node.name == name:
-            # None where the placeholder takes any shape.
+            # There are no dimensions if the placeholder takes any shape.
             for dimension in node.attr["shape"].shape.dim[1:3]:
                 dimension.size = size
         if node.op != "ReadVariableOp":
-            # Of the sizes that were; those of variables are no one else's to know.
+            # Recorded shapes are those for large images; only those of variables are still right.
             node.attr.pop("_output_shapes", None)
     try:
         with tf.Graph().as_default() as graph:
@@ -83,13 +83,13 @@ def loss_gradients(
         loss = tf.reduce_sum(tf.square(output))
         gradients = v1.gradients(loss, [tensor for tensors in sources.values() for tensor in tensors])
         pairs = [(name, gradient) for name, gradient in zip(names, gradients, strict=True) if gradient is not None]
-        # Only the verdict is fetched: the gradients themselves are as large as the network.
+        # Only whether they are finite is fetched, since the gradients are as large as the network.
         finite = [tf.reduce_all(tf.math.is_finite(gradient)) for _, gradient in pairs]
     return _gradients([name for name, _ in pairs], session.run(finite, feed))
 
 
 def loss_gradients_by_tape(output: Callable[[], Any], variables: Sequence[Any]) -> Gradients:
-    """The same as `loss_gradients` for what a call gives, by a tape."""
+    """As `loss_gradients`, with a gradient tape, for an output that is computed by a call."""
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(tf.square(output()))
     pairs = [
@@ -128,14 +128,14 @@ def l2_weights(
     weights: dict[str, float] = {}
     names = list(found)
     for start in range(0, len(names), _AT_A_TIME):
-        # Values and gradients of all would be twice the network.
+        # All values and gradients at once would need twice the memory of the network.
         part = {name: (value(name, found[name][0].dtype), found[name]) for name in names[start : start + _AT_A_TIME]}
         weights |= {name: _weight(values, sum(parts)) for name, (values, parts) in session.run(part, feed).items()}
     return weights
 
 
 def l2_weights_by_tape(losses: Sequence[Callable[[], Any]], variables: Sequence[Any]) -> dict[str, float]:
-    """The same as `l2_weights` for what calls give, by a tape."""
+    """As `l2_weights`, with a gradient tape, for losses that are computed by calls."""
     with tf.GradientTape() as tape:
         tape.watch(variables)
         loss = tf.add_n([tf.zeros([]), *(loss() for loss in losses)])
@@ -147,13 +147,13 @@ def l2_weights_by_tape(losses: Sequence[Callable[[], Any]], variables: Sequence[
 
 
 def _weight(value: np.ndarray, gradient: np.ndarray) -> float:
-    """What a variable is multiplied with to give its gradient, on average; that of all zeros is not known, and 0."""
+    """The factor between a variable and its gradient, by least squares; 0 if the variable is zero."""
     value = value.astype(np.float64)
     squares = float(np.vdot(value, value))
     return float(np.vdot(value, gradient)) / squares if squares else 0.0
 
 
 def _gradients(names: Sequence[str], finite: Sequence[bool]) -> Gradients:
-    """Each variable once, of which there may be several gradients."""
+    """The names without repetition: a variable may have several gradients."""
     not_finite = [name for name, good in zip(names, finite, strict=True) if not good]
     return Gradients(list(dict.fromkeys(names)), list(dict.fromkeys(not_finite)))

@@ -13,8 +13,8 @@ DROPOUT = "dropout"
 
 @dataclass(frozen=True)
 class PreviousProbe:
-    """The folder that a probe wrote, and the ``network`` of its result: what need not be computed again is taken from
-    there.
+    """The folder of an earlier probe's results, and the ``network`` of its summary. What is the same is taken from
+    there instead of being computed again.
     """
 
     output: Path
@@ -36,8 +36,8 @@ class ProbeRequest:
 
 @dataclass(frozen=True)
 class ProbeSummary:
-    """What TensorFlow 1.15 would not read (``problems``), the version that it ran with, and what tells which artifacts
-    have a network in common: None where nothing does.
+    """What keeps TensorFlow 1.15 from reading the file (``problems``), the TensorFlow that ran it, and a key that is
+    equal for artifacts with the same ``network``, None if there is none.
     """
 
     problems: tuple[str, ...]

@@ -22,14 +22,14 @@ _VARIABLES = ("VarHandleOp", "VariableV2", "Variable")
 def running(meta_graph: Any, path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
     """A session of a MetaGraph's graph, the default one, and its variables by name, with the artifact's values."""
     with tf.Graph().as_default() as graph, v1.Session(graph=graph) as session:
-        # Before the graph is there: each new run costs time that grows with it.
+        # Before the graph is imported, since each run of something new takes time that grows with the graph.
         restore(session, meta_graph, path)
         v1.train.import_meta_graph(_without_saver(meta_graph), clear_devices=True)
         yield session, {variable.op.name: variable for variable in v1.global_variables()}
 
 
 def _without_saver(meta_graph: Any) -> Any:
-    """A copy that TensorFlow takes to have a saver: it would make one, with operations for each variable."""
+    """A copy that names a saver. Without one, TensorFlow makes its own, with operations for each variable."""
     copy = type(meta_graph)()
     copy.CopyFrom(meta_graph)
     if not copy.HasField("saver_def"):
@@ -38,9 +38,9 @@ def _without_saver(meta_graph: Any) -> Any:
 
 
 def restore(session: Any, meta_graph: Any, path: Path) -> list[str]:
-    """Gives a session's variables the values that the artifact has, by operations of its own; their names.
+    """Restores a session's variables from an artifact, by operations that it adds itself; returns their names.
 
-    Variables are the same where their operations say so, wherever those are in the graph.
+    They are the graph's variables as well, since variables with the same shared name are one.
     """
     prefix = str(path / "variables" / "variables")
     stored = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
@@ -91,7 +91,7 @@ def keeping_all(meta_graph: Any) -> Any:
 
 
 def image_size(meta_graph: Any) -> tuple[int, int]:
-    """Height and width of the images that an attached message names; zeros where there is none."""
+    """Height and width of images according to the module's attachments; zeros if they do not tell."""
     attachments = (
         meta_graph.collection_def[ATTACHMENTS].bytes_list.value if ATTACHMENTS in meta_graph.collection_def else []
     )
@@ -119,7 +119,7 @@ def momentum_inputs(signatures: Any) -> set[str]:
 
 
 def default_momenta(signatures: Any) -> dict[str, Any]:
-    """The values of `momentum_inputs` when nothing is fed; none where the default graph does not tell without a run."""
+    """The values of `momentum_inputs` when nothing is fed; empty unless all of them are constants of the graph."""
     graph = v1.get_default_graph()
     found = {}
     for name in momentum_inputs(signatures):

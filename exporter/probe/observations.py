@@ -1,4 +1,4 @@
-"""The parts of what a probe found that are more than an array or a list of names; without TensorFlow."""
+"""Types for the results of a probe that are more than an array or a list of names. Does not import TensorFlow."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -70,7 +70,7 @@ class RandomDecision:
 
 @dataclass(frozen=True)
 class ProbedFile:
-    """What a probe says of a file beside what it writes: ``problems`` are what keeps TensorFlow 1.15 from reading it.
+    """What a probe returns besides what it stores: ``problems`` are what keeps TensorFlow 1.15 from reading the file.
 
     ``network`` is equal for artifacts that may have something in common, so that a probe of one can take it from a
     probe of the other; None where there is none.

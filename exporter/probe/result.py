@@ -1,6 +1,6 @@
-"""What a probe found: how an artifact behaves when it is loaded and run, in the same words for every format.
+"""Reads the results of a probe: how an artifact behaves when it is loaded and run, in the same terms for every format.
 
-`exporter.probe.writer.ProbeWriter` writes it, and what judges or compares artifacts reads it.
+`exporter.probe.writer.ProbeWriter` writes them; verifications and comparisons read them.
 """
 
 import functools
@@ -29,7 +29,7 @@ class ProbeResult:
         self.store, self.prefix = store, prefix
 
     def matched_to(self, names: Iterable[str]) -> "ProbeResult":
-        """The same with the prefix taken off that all variables have and these names of variables have not."""
+        """The same results without the prefix that the names of all variables have, if ``names`` do not have it."""
         if not self.is_complete:
             return self
         own, wanted = variable_names.prefixes(self._list(array_names.VARIABLES + array_names.NAMES), names)
@@ -93,12 +93,12 @@ class ProbeResult:
 
     @property
     def variables(self) -> Variables:
-        """The variables in inference, which ran in between."""
+        """The variables before and after inference."""
         return self._variables(array_names.VARIABLES)
 
     @property
     def training_variables(self) -> Variables:
-        """The variables in training, of which both steps ran in between."""
+        """The variables before and after both training steps."""
         return self._variables(array_names.TRAINING_VARIABLES)
 
     @property
@@ -171,13 +171,13 @@ class ProbeResult:
 
     @property
     def l2_weights(self) -> dict[str, float]:
-        """By variable, what it is multiplied with to give the gradient of the regularization losses."""
+        """For each variable, the factor between it and the gradient of the regularization losses."""
         weights = self.store[array_names.L2_WEIGHTS + array_names.VALUES].tolist()
         return dict(zip(self._variable_names(array_names.L2_WEIGHTS + array_names.NAMES), weights, strict=True))
 
     @property
     def gradients(self) -> Gradients:
-        """Where the gradient of a loss of the main output in training goes."""
+        """The variables that the gradient of a loss of the main output in training reaches."""
         reached, not_finite = (array_names.GRADIENTS + name for name in (array_names.REACHED, array_names.NOT_FINITE))
         return Gradients(self._variable_names(reached), self._variable_names(not_finite))
 

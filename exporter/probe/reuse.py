@@ -1,4 +1,4 @@
-"""What two artifacts have in common, byte for byte: what one of them does need not run again for the other.
+"""Finds what two artifacts have in common, byte for byte, so that it is run for one of them only.
 
 Version 5 of an artifact is version 4 with a signature more; its functions have other names, for readers to load both.
 The graphs of versions 1 and 3 differ in what a momentum can be set for.
@@ -63,7 +63,7 @@ def _calls_others(definition: Any) -> bool:
 
 
 def tensor_keys(graph_def: Any, tensors: Iterable[str], fed: Mapping[str, str] | None = None) -> dict[str, str]:
-    """For each tensor of a graph, a sha256 of all operations that it depends on, whatever those are called.
+    """For each tensor of a graph, a sha256 of all operations that it depends on, without their names.
 
     With the same values of variables and of what is fed, two tensors of the same key are equal; operations that draw
     random numbers apart. Of operations that depend on nothing, constants apart, the name belongs to what they are.
@@ -107,7 +107,7 @@ def _node_key(node: Any, keys: dict[str, str], library: bytes) -> str:
 
 
 class PreviousProbes:
-    """What previous probes found, of artifacts that may have something in common with the one at hand."""
+    """The results of previous probes whose artifacts may have something in common with the current one."""
 
     def __init__(self, probes: Sequence[ProbeResult] = ()):
         # Of a TF1 Hub module without one of its tag sets, nothing is known.
@@ -115,7 +115,7 @@ class PreviousProbes:
 
     @classmethod
     def of_network(cls, folders: Mapping[Path, str | None], network: str | None) -> "PreviousProbes":
-        """Those of these folders that are of that network; none where it is None."""
+        """The results in those folders that belong to this network; none if it is None."""
         same = (folder for folder, other in folders.items() if network is not None and other == network)
         return cls([ProbeResult(ArrayStore(folder)) for folder in same])
 

@@ -1,4 +1,4 @@
-"""What a probe needs of the file of a SavedModel, TF1 Hub modules among them."""
+"""Reads what a probe needs from the file of a SavedModel or TF1 Hub module."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from exporter.probe.writer import ProbeWriter
 
 @dataclass(frozen=True)
 class SavedModelFile:
-    """The ``SavedModel`` protobuf of an artifact, and what had to be found out before anything imports it.
+    """The ``SavedModel`` protobuf of an artifact, and what is found in it before it is imported.
 
     ``problems`` are what keeps TensorFlow 1.15 from reading it, ``gradient_stops`` the operations that stop gradients.
     """
@@ -25,7 +25,7 @@ class SavedModelFile:
 
 
 def read(path: Path) -> SavedModelFile:
-    """Reads the file of the artifact in ``path``: to be called first, as an import writes default values into it.
+    """Reads the file of the artifact in ``path``. Call it first, since importing a graph adds default values to it.
 
     Raises:
         ArtifactError: it is damaged.
@@ -36,6 +36,6 @@ def read(path: Path) -> SavedModelFile:
 
 
 def write_facts(path: Path, file: SavedModelFile, found: ProbeWriter) -> None:
-    """Writes what is about the file alone, after the artifact ran: loading says more plainly what is wrong with it."""
+    """Records facts about the file. Call it last: if the artifact is damaged, loading it gives a clearer error."""
     stored = tf.train.load_checkpoint(str(path / "variables" / "variables")).get_variable_to_shape_map()
     found.file(len(set(stored) - {"_CHECKPOINTABLE_OBJECT_GRAPH"}), file.gradient_stops)

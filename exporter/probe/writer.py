@@ -1,4 +1,4 @@
-"""Writes what a probe finds, each thing as it is found; `exporter.probe.result` reads it."""
+"""Stores the results of a probe one by one; `exporter.probe.result` reads them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from exporter.probe.result import ProbeResult
 
 
 class ProbeWriter:
-    """Writes what a probe found into a store of arrays. The attributes of `ProbeResult` say what each thing is.
+    """Writes the results of a probe into a store of arrays; the attributes of `ProbeResult` describe each of them.
 
     Outputs of signatures are named ``SIGNATURE/OUTPUT``, their inputs ``SIGNATURE/INPUT``.
     """
