@@ -127,7 +127,6 @@ ROWS: dict[str, Row] = {
     "diff of nothing": (3, lambda at: ("diff", at.artifact, "absent", "--only", "variables")),
     "predict of a damaged image": (1, lambda at: ("predict", at.classifier, "garbage.jpg")),
     "predict by what gives no classes": (1, lambda at: ("predict", at.artifact, "garbage.jpg")),
-    "predict of no image": (3, lambda at: ("predict", at.classifier, "absent.jpg")),
     "predict by nothing": (3, lambda at: ("predict", "absent", "garbage.jpg")),
     "evaluate with damaged labels": (
         1,
