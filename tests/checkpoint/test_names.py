@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.checkpoint.names import AVERAGE, NameMapping, map_names
@@ -31,6 +31,7 @@ scopes = st.sampled_from(["", "module/", "model/", "a/b/", "tower 0/"])
 outside = st.sampled_from(["mystery", "training/Adam/iterations", "teacher/dense", "lookup", "convolution/weights"])
 
 
+@settings(deadline=None)
 @given(data=st.data())
 def test_the_network_is_found_among_what_training_leaves(tiny_config, data: st.DataObject) -> None:
     every, specs = all_variables(tiny_config), variables(tiny_config, "classification")
@@ -66,6 +67,7 @@ def test_the_network_is_found_among_what_training_leaves(tiny_config, data: st.D
     assert mapping.unexpected == tuple(sorted(scope + name for name in unknown))
 
 
+@settings(deadline=None)
 @given(data=st.data())
 def test_a_variable_too_many_in_a_layer_is_named(tiny_config, data: st.DataObject) -> None:
     specs = variables(tiny_config, "classification")
@@ -85,6 +87,7 @@ def test_a_variable_too_many_in_a_layer_is_named(tiny_config, data: st.DataObjec
     assert f"holds {name} in the layers of tiny_nasnet" in str(caught.value)
 
 
+@settings(deadline=None)
 @given(data=st.data())
 def test_what_lies_below_a_variable_but_is_no_slot_of_it_is_named(tiny_config, data: st.DataObject) -> None:
     specs = variables(tiny_config, "classification")
@@ -95,6 +98,7 @@ def test_what_lies_below_a_variable_but_is_no_slot_of_it_is_named(tiny_config, d
         map_names(tiny_config, specs, {**shapes, name: shape})
 
 
+@settings(deadline=None)
 @given(data=st.data())
 def test_a_missing_or_renamed_variable_is_named(tiny_config, data: st.DataObject) -> None:
     specs = variables(tiny_config, "classification")

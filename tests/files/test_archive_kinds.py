@@ -358,8 +358,8 @@ BOMBS: dict[str, Callable[[], bytes]] = {
 
 @contextmanager
 def _bounded() -> Iterator[None]:
-    """At most 10 seconds, and 100 MB of Python's memory."""
-    began = time.monotonic()
+    """At most 10 seconds of a processor, and 100 MB of Python's memory."""
+    began = time.process_time()
     tracemalloc.start()
     try:
         yield
@@ -367,7 +367,7 @@ def _bounded() -> Iterator[None]:
     finally:
         tracemalloc.stop()
     assert peak < 100e6
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
 
 
 @pytest.mark.parametrize("bomb", BOMBS)
