@@ -93,8 +93,8 @@ CASES = [
     Case("cut before the first byte", (faults.cut(0),), ("broke off",), 0, 2),
     Case("connection reset", (faults.reset(20000),), ("trying again in 0.5 s (1 of 2)",), 0, 2),
     Case("no answer at all", (faults.hang_up,), ("broke off",), 0, 2),
-    Case("stalls once", (faults.stall(20000, 1.5),), ("continuing after 20,000 bytes",), 0, 2),
-    Case("drips, then recovers", (faults.drip(3),), ("bytes a second",), 0, 2),
+    Case("stalls once", (faults.stall(20000, 5),), ("continuing after 20,000 bytes",), 0, 2),
+    Case("drips, then recovers", (faults.drip(6),), ("bytes a second",), 0, 2),
     Case("500, then 200", (faults.status(500),), ("answers 500 Internal Server Error",), 0, 2),
     Case("502 and 503, then 200", (faults.status(502), faults.status(503)), ("answers 503",), 0, 3),
     Case("408, then 200", (faults.status(408),), ("answers 408",), 0, 2),
@@ -121,8 +121,8 @@ CASES = [
     Case("redirected", (faults.redirect("/elsewhere"),), ("fetching",), 0, 2),
     # What is not.
     Case("cut again and again", (faults.cut(20000),) + (faults.cut(0),) * 3, ("broke off after", "3 times"), asked=3),
-    Case("stalls again and again", (faults.stall(20000, 1.5),) * 3, ("timed out", "3 times"), asked=3),
-    Case("silent before the first byte", (faults.stall(0, 1.5),), ("sent nothing for 0.5 s", "--mirror")),
+    Case("stalls again and again", (faults.stall(20000, 5),) * 3, ("timed out", "3 times"), asked=3),
+    Case("silent before the first byte", (faults.stall(0, 5),), ("sent nothing for 1.5 s", "--mirror")),
     Case("500 again and again", (faults.status(500),) * 3, ("answers 500", "3 times"), asked=3),
     Case("429 for an hour", (faults.status(429, Retry_After=3600),), ("429", "come back in 3600 s")),
     Case("404", (faults.status(404),), ("answers 404 Not Found", "--mirror")),
@@ -473,7 +473,7 @@ def test_a_silent_mirror_costs_one_timeout(own_cli: Command, server: FaultyServe
         began = time.monotonic()
         result = fetch(cli, "--mirror", mirror.url(), "--retries", 50)
         require_whole(cli, result, content)
-        assert "sent nothing for 0.5 s" in result.stderr and len(mirror.asked) == 1
+        assert "sent nothing for 1.5 s" in result.stderr and len(mirror.asked) == 1
         assert time.monotonic() - began < 20
 
 

@@ -23,8 +23,8 @@ from tests.support.faulty_server import RawServer, sending
 
 ARCHIVE = gzip.compress(bytes(range(256)) * 40)
 OK = b"HTTP/1.1 200 OK\r\n"
-#: Seconds in which every transfer must have ended; those that fail at once take milliseconds.
-_SOON = 5
+#: Seconds in which every transfer must have ended; those that fail at once take milliseconds, unless a machine is busy.
+_SOON = 10
 
 
 def _head(*lines: bytes) -> bytes:
@@ -39,7 +39,7 @@ def partial(tmp_path: Path) -> Path:
     return tmp_path / "file.part"
 
 
-def _refused(url: str, partial: Path, *, timeout: float = 2, retries: int = 0, size: int | None = None) -> str:
+def _refused(url: str, partial: Path, *, timeout: float = 5, retries: int = 0, size: int | None = None) -> str:
     """What is said of a transfer that fails, soon, in two lines at most."""
     began = time.monotonic()
     with pytest.raises((FetchError, CacheError)) as caught:
@@ -121,7 +121,7 @@ TAKEN = {
 @pytest.mark.parametrize("answer", TAKEN.values(), ids=TAKEN)
 def test_an_answer_with_the_file_in_it_is_taken(partial: Path, answer: bytes) -> None:
     with sending(answer) as server:
-        assert receive(server.url("x"), partial, timeout=2, retries=0).size == len(ARCHIVE)
+        assert receive(server.url("x"), partial, timeout=10, retries=0).size == len(ARCHIVE)
     assert partial.read_bytes() == ARCHIVE
 
 
@@ -135,7 +135,7 @@ def test_packing_that_cannot_be_undone_leaves_the_bytes_as_they_came(partial: Pa
         "checksum": content[:-8] + bytes(8),
     }[bad]
     with sending(_head(b"Content-Encoding: gzip", b"Content-Length: %d" % len(content)) + content) as server:
-        assert receive(server.url("x"), partial, timeout=2, retries=0).size == len(content)
+        assert receive(server.url("x"), partial, timeout=10, retries=0).size == len(content)
     assert partial.read_bytes() == content
 
 
@@ -188,7 +188,7 @@ def test_a_server_without_a_first_byte_has_one_timeout_and_no_retries(
         began = time.monotonic()
         said = _refused(server.url("x"), partial, timeout=0.7, retries=5)
         assert "sent nothing for 0.7 s" in said
-        assert 0.6 < time.monotonic() - began < 1.5
+        assert 0.6 < time.monotonic() - began < 3.5  # with retries it would take 4.2 at least
         assert len(server.asked) == 1
 
 
@@ -220,7 +220,7 @@ def test_a_redirect_takes_the_password_to_the_same_server_only(partial: Path, ta
     with sending(b"") as server, sending(WHOLE) as other:
         to = target.format(own=server.port, other=other.port).encode()
         server.answers = [b"HTTP/1.1 302 F\r\nContent-Length: 0\r\nLocation: %s\r\n\r\n" % to, WHOLE]
-        receive(server.url("x").replace("//", f"//user:{PASSWORD}@"), partial, timeout=2, retries=0)
+        receive(server.url("x").replace("//", f"//user:{PASSWORD}@"), partial, timeout=10, retries=0)
         last = (other.asked or server.asked)[-1]
         assert (b"Authorization: Basic" in last) == sent
 
@@ -230,7 +230,7 @@ def test_what_is_in_netrc_is_sent_to_nobody(partial: Path, tmp_path: Path, monke
     netrc.write_text(f"machine 127.0.0.1\nlogin user\npassword {PASSWORD}\n", encoding="utf-8")
     monkeypatch.setenv("NETRC", str(netrc))
     with sending(b"HTTP/1.1 302 F\r\nContent-Length: 0\r\nLocation: /y\r\n\r\n", WHOLE) as server:
-        receive(server.url("x"), partial, timeout=2, retries=0)
+        receive(server.url("x"), partial, timeout=10, retries=0)
         assert len(server.asked) == 2
         assert not any(b"Authorization" in head for head in server.asked)
 
@@ -329,12 +329,12 @@ def test_a_proxy_is_named_with_its_refusal_and_without_its_password(
 def test_a_proxy_gets_its_password_and_no_proxy_counts(environment: pytest.MonkeyPatch, partial: Path) -> None:
     with sending(WHOLE) as proxy:
         environment.setenv("http_proxy", proxy.url().replace("//", f"//user:{PASSWORD}@"))
-        receive("http://checkpoints.invalid/x", partial, timeout=2, retries=0)
+        receive("http://checkpoints.invalid/x", partial, timeout=10, retries=0)
         assert b"Proxy-Authorization: Basic" in proxy.asked[0]
     partial.unlink()
     with sending(WHOLE) as server:
         environment.setenv("no_proxy", "127.0.0.1")
-        receive(server.url("x"), partial, timeout=2, retries=0)
+        receive(server.url("x"), partial, timeout=10, retries=0)
         assert server.asked[0].startswith(b"GET /x")
 
 

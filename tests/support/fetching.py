@@ -19,8 +19,8 @@ from tests.support.fixtures import TINY, TINY_PNASNET
 ARCHIVE = "nasnet-a_mobile_04_10_2017"
 FILE = f"{ARCHIVE}.tar.gz"
 OTHER = "0" * 64
-#: So that failing takes seconds, not minutes.
-IMPATIENT = ("--timeout", 0.5, "--retries", 2)
+#: So that failing takes seconds, not minutes; a busy machine needs one of them to connect and shake hands.
+IMPATIENT = ("--timeout", 1.5, "--retries", 2)
 
 
 def sha256(content: bytes) -> str:
