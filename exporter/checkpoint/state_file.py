@@ -6,7 +6,11 @@ from pathlib import Path, PureWindowsPath
 
 from exporter.checkpoint.files import data_files_of, index_of, is_table
 from exporter.errors import CheckpointError
+from exporter.validation import read
 from exporter.validation import shown as quoted
+
+#: It lists prefixes, each in a line.
+_MOST_BYTES = 2**20
 
 #: An entry in the text format of protocol buffers.
 _ENTRY = re.compile(
@@ -30,7 +34,8 @@ def named_checkpoint(state: Path, shown: str, inside: Path | None = None) -> Pat
         CheckpointError: it names none, or what it names is not there.
     """
     try:
-        match = _ENTRY.search(state.read_text(encoding="utf-8"))
+        content = read(state, _MOST_BYTES, lambda problem: CheckpointError(f"{shown}: {problem}"))
+        match = _ENTRY.search(content.decode("utf-8"))
     except UnicodeDecodeError:
         match = None
     if not match or not match["path"]:

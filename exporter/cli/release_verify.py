@@ -9,6 +9,7 @@ import click
 
 from exporter.cli.options import device_option, fetching_options, json_option, path_type, print_json, print_text, warn
 from exporter.cli.release_options import checkpoint_option, jobs_option, memory_option
+from exporter.cli.values import TextType
 from exporter.errors import SigningError
 from exporter.settings import Settings
 
@@ -69,10 +70,16 @@ def _signer(signed_by: str | None, issuer: str | None) -> Any:
 @checkpoint_option
 @click.option(
     "--signed-by",
+    type=TextType("name of the signer"),
     metavar="FILE|IDENTITY",
     help="Who must have signed it: the file of a public key, or an e-mail address or workflow with its --issuer.",
 )
-@click.option("--issuer", metavar="URL", help="Who vouches for the identity, such as https://accounts.google.com.")
+@click.option(
+    "--issuer",
+    type=TextType("address of the issuer"),
+    metavar="URL",
+    help="Who vouches for the identity, such as https://accounts.google.com.",
+)
 @click.option("--files-only", is_flag=True, help="Check files only, without running models.")
 @click.option(
     "--rebuild",

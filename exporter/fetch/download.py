@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from exporter.errors import FetchError
+from exporter.errors import WRONG, FetchError
 from exporter.fetch.addresses import without_password
 from exporter.fetch.http_client import Answer, InterruptedTransferError, Session, TransferError
 from exporter.fetch.partial import (
@@ -159,7 +159,8 @@ class Download:
             self._discard()
             raise FetchError(
                 f"{self._shown} has {total:,} bytes, but checkpoints.lock says {self._size:,}: "
-                f"it is not the published file"
+                f"it is not the published file",
+                status=WRONG,
             )
 
     def _receive(self, answer: Answer) -> None:
@@ -198,7 +199,8 @@ class Download:
     def _refuse_length(self, most: int) -> None:
         self._discard()
         says = f"the {most:,} that checkpoints.lock says" if most == self._size else f"any archive has ({most:,})"
-        raise FetchError(f"{self._shown} sends more bytes than {says}: it is not the published file\n{NEXT}")
+        text = f"{self._shown} sends more bytes than {says}: it is not the published file\n{NEXT}"
+        raise FetchError(text, status=WRONG)
 
     def _finished(self) -> Received:
         if not self._partial.size:
@@ -213,7 +215,7 @@ class Download:
         require_gzip(self._url, self._partial.path)
         if contradiction:
             self._discard()
-            raise FetchError(f"{self._shown} {contradiction}: {HINT}")
+            raise FetchError(f"{self._shown} {contradiction}: {HINT}", status=WRONG)
         return received
 
     def _without_content_encoding(self, received: Received) -> Received:
@@ -227,4 +229,4 @@ class Download:
         except TooLargeError:
             self._discard()
             what = f"{received.size:,} bytes that unpack to more than {most:,}"
-            raise FetchError(f"{self._shown} sent {what}: it is no archive\n{NEXT}") from None
+            raise FetchError(f"{self._shown} sent {what}: it is no archive\n{NEXT}", status=WRONG) from None

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import msgspec
 
-from exporter.errors import CacheError, FetchError
+from exporter.errors import WRONG, CacheError, FetchError
 from exporter.fetch.addresses import without_password
 from exporter.files import staging
 from exporter.files.hashing import CHUNK
@@ -220,7 +220,8 @@ def require_gzip(address: str, partial: Path, content_type: str = "") -> None:
         partial.unlink()
         raise FetchError(
             f"{without_password(address)} has no .tar.gz archive but {what}{start[:24]!r}: "
-            f"is a login page or proxy in between?\n{NEXT}"
+            f"is a login page or proxy in between?\n{NEXT}",
+            status=WRONG,
         )
 
 
