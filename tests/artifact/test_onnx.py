@@ -39,7 +39,7 @@ def run(made: onnx.ModelProto, images: Any) -> dict[str, Any]:
     return {_NAMES.get(name, name): value for name, value in zip(names, values, strict=True)}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(configs())
 def test_any_network_is_the_one_in_numpy(config: ModelConfig) -> None:
     weights, images = made_up_weights(config), made_up_images(config)
