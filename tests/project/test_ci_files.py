@@ -58,6 +58,8 @@ def _runs() -> Iterator[tuple[str, str]]:
 def _calls(script: str) -> Iterator[list[str]]:
     """The arguments of each `nasexport` in a shell script."""
     script = re.sub(r"<< '(\w+)'\n.*?\n\1\n", "\n", script.replace("\\\n", " "), flags=re.DOTALL)
+    # An option that is there where a variable has a value: ${NAME:+--option="$NAME"}.
+    script = re.sub(r"\$\{\w+:\+([^}]*)\}", r"\1", script)
     for line in script.splitlines():
         lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
         lexer.whitespace_split = True

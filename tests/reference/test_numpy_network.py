@@ -93,8 +93,10 @@ def test_importing_it_brings_no_part_of_the_graphs() -> None:
         "exporter.models.cells",
         "exporter.models.config",
         "exporter.models.formats",
+        "exporter.problems",
         "exporter.reference.numpy_network",
         "exporter.resources",
+        "exporter.terminal",
         "exporter.validation",
         "exporter.verification.differences",
     }
