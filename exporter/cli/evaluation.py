@@ -83,8 +83,8 @@ def predict(
     for text in problems:
         tell(f"nasexport: error: {text}")
     shown = [_shown(image, found[place], classifier.classes) for place, image in enumerate(images)]
-    if as_json:
-        facts = {"image_size": result.image_size, "device": result.device} if result else {}
+    if as_json and result:
+        facts = {"image_size": result.image_size, "device": result.device}
         print_json({**classifier.facts(), **facts, "images": shown})
     elif result and len(problems) < len(images):
         tell(f"predict: computed on {result.device}")
