@@ -211,7 +211,9 @@ def test_a_terminal_gets_a_bar_and_a_file_gets_lines(
     assert "reading the checkpoint" in sent
     assert "tiny_pnasnet: reading" not in sent
     # The message comes after the bar, on a line of its own.
-    assert re.search(r"\nnasexport: error: \S+/model\.ckpt: the checkpoint lacks .*\n$", re.sub(r"\x1b\[[?\d;]*\w|\r", "", sent))
+    assert re.search(
+        r"\nnasexport: error: \S+/model\.ckpt: the checkpoint lacks .*\n$", re.sub(r"\x1b\[[?\d;]*\w|\r", "", sent)
+    )
 
 
 def test_nothing_reaches_a_closed_pipe_with_a_traceback(cli: Command) -> None:

@@ -138,11 +138,20 @@ def test_what_is_read_is_what_fits_the_schema(folder: Path, data: st.DataObject)
     try:
         found = read_manifest(_written(folder, wrong))
         said = ""
-        assert encoded(manifest(found.values(), wrong["nasexport"])) in (encoded(wrong), encoded(_without_more(wrong)))
+        read_as = (wrong, _without_more(wrong), _with_defaults(wrong))
+        assert encoded(manifest(found.values(), wrong["nasexport"])) in map(encoded, read_as)
     except ReleaseError as error:
         said = str(error)
     fits = json_schema.problems(wrong, "manifest") == []
     assert fits == (said == "") or (fits and _beyond_json_schema(value)), said or "it was read"
+
+
+def _with_defaults(value: Any) -> Any:
+    """A copy with the fields that an earlier nasexport did not write."""
+    own = changed(value, ("nasexport",), lambda parent, key: None)
+    for record in own["artifacts"]:
+        record["source"] = {"scope": "", "left_out": {}, **record["source"]}
+    return own
 
 
 def _without_more(value: Any) -> Any:
