@@ -1,5 +1,6 @@
 """Where archives can be had: addresses on servers, files on disks; how an address is shown, without its password."""
 
+import contextlib
 import re
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
@@ -84,7 +85,12 @@ def local_path(address: str) -> Path | None:
     match = _SCHEME.fullmatch(address)
     if match and match["scheme"].lower() == "file":
         return Path(url2pathname(urlsplit(address).path))
-    return Path(address).expanduser() if not match or len(match["scheme"]) < 2 else None  # one letter is a drive
+    if match and len(match["scheme"]) >= 2:  # one letter is a drive
+        return None
+    path = Path(address)
+    with contextlib.suppress(RuntimeError):  # there is no such user, or no home: it is a name as any other
+        return path.expanduser()
+    return path
 
 
 def addresses(locked: LockedArchive, settings: Settings) -> list[str]:

@@ -83,3 +83,7 @@ def test_an_address_can_be_asked_or_is_refused(mirror: str, url: str, offline: b
 def test_a_user_name_and_a_password_come_out_as_they_went_in(user: str, password: str) -> None:
     address = f"https://{quote(user, safe='')}:{quote(password, safe='')}@host:8443/models/x?y"
     assert credentials(address) == ("https://host:8443/models/x?y", (user, password))
+
+
+def test_a_folder_of_nobody_is_a_folder_that_is_not_there() -> None:
+    assert local_path("~there-is-no-such-user/models") == Path("~there-is-no-such-user/models")
