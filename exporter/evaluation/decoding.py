@@ -15,6 +15,9 @@ from exporter.evaluation.image_files import PILLOW_KINDS, kind_of
 #: The limit keeps one file from using all memory. TensorFlow decodes no JPEG of more than 4/3 of it.
 MAX_PIXELS = 2**27
 
+#: How many rows of pixels are converted at a time.
+_STRIP = 256
+
 #: Pillow's modes of at most 8 bits a channel, which it turns into RGB without loss; alpha is dropped.
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 
@@ -60,11 +63,24 @@ def decoded(content: bytes, name: str) -> Any:
                     f"{name} has pixels of Pillow's mode {image.mode}: expected 8 bits for each of red, green and "
                     f"blue, or shades of grey"
                 )
-            pixels = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+            pixels = _rgb(image)
             image.close()  # or its pixels stay until garbage is collected
             return pixels
     with _told(content, kind, name):
         return (tf.io.decode_jpeg if kind == "JPEG" else tf.io.decode_png)(content, channels=3)
+
+
+def _rgb(image: Any) -> np.ndarray:
+    """The pixels of a Pillow image, uint8 [height, width, 3].
+
+    They are taken a strip at a time: Pillow would have up to three copies of all of them at once.
+    """
+    image.load()
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(0, image.height, _STRIP):
+        strip = image.crop((0, top, image.width, min(top + _STRIP, image.height)))
+        pixels[top : top + _STRIP] = strip if strip.mode == "RGB" else strip.convert("RGB")
+    return pixels
 
 
 @contextlib.contextmanager

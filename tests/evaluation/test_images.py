@@ -231,3 +231,13 @@ def test_a_damaged_record_is_named(shard: Path) -> None:
     shard.write_bytes(content)
     with pytest.raises(ImageError, match="the record at byte 0, is damaged"):
         records.image_in(jobs.Image(shard, 0), 1001)
+
+
+@given(st.integers(1, 3000), st.integers(1, 3000))
+@settings(max_examples=100, deadline=None)
+def test_the_middle_of_an_array_is_that_of_a_tensor(height: int, width: int) -> None:
+    rows, columns = np.arange(height, dtype=np.uint16)[:, None, None], np.arange(width, dtype=np.uint16)[None, :, None]
+    for pixels in (np.broadcast_to(rows, (height, 1, 1)), np.broadcast_to(columns, (1, width, 1))):
+        np.testing.assert_array_equal(
+            preprocessing._central(pixels), tf.image.central_crop(pixels, preprocessing.CENTRAL_FRACTION)
+        )
