@@ -6,6 +6,8 @@ from pathlib import Path, PurePath
 _DATA_FILE = re.compile(r"(?P<prefix>.+)\.data-\d{5}-of-(?P<shards>\d{5})", re.DOTALL)
 #: Files that are all of a checkpoint, as they are usually called.
 _SINGLE_FILE = re.compile(r".+\.ckpt(-\d+)?", re.DOTALL)
+#: One of the files of a checkpoint that was saved in several, in the format before 2016.
+_PART = re.compile(r".+-\d{5}-of-(?P<parts>\d{5})", re.DOTALL)
 #: What every table of TensorFlow's ends with: the index of a checkpoint, or all of one in the format before 2016 (V1).
 _TABLE = bytes.fromhex("57fb808b247547db")
 
@@ -46,6 +48,12 @@ def data_files_of(prefix: Path) -> list[Path]:
         return []
     matches = ((file, _DATA_FILE.fullmatch(file.name)) for file in sorted(prefix.parent.iterdir()))
     return [file for file, match in matches if match and match["prefix"] == prefix.name]
+
+
+def parts_called_for(file: Path) -> int:
+    """How many files a checkpoint of the format before 2016 (V1) was saved in, by the name of one of them."""
+    match = _PART.fullmatch(file.name)
+    return int(match["parts"]) if match else 1
 
 
 def are_all(data_files: list[Path]) -> bool:

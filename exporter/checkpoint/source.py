@@ -15,6 +15,7 @@ from exporter.checkpoint.files import (
     is_checkpoint_file,
     is_clutter,
     is_table,
+    parts_called_for,
     prefix_of,
 )
 from exporter.checkpoint.state_file import named_checkpoint
@@ -148,6 +149,7 @@ def find_prefix(path: Path, shown_as: Path | None = None) -> Path:
             )
         if not (prefix.is_file() and is_table(prefix)):
             raise CheckpointError(_nothing_there(path), status=None if path.exists() else NOT_DONE)
+        _require_undivided(prefix, shown)
         return prefix
     if not data:
         raise CheckpointError(
@@ -171,6 +173,8 @@ def _prefix_in_folder(folder: Path, shown: Path, inside: Path | None) -> Path:
     found = checkpoints_below(folder)
     if len(found) == 1:
         return found[0]
+    for file in found:
+        _require_undivided(file, shown)
     files = [file for file in sorted(folder.rglob("*")) if file.is_file() and not is_clutter(file.relative_to(folder))]
     states = [file for file in files if file.name == "checkpoint" and file not in found]
     if len(found) > 1 and len(states) == 1:
@@ -185,6 +189,16 @@ def _prefix_in_folder(folder: Path, shown: Path, inside: Path | None) -> Path:
     if data := [file for file in files if prefix_of(file) != file]:
         raise CheckpointError(f"{shown} holds {_name(Path(data[0].name))} but no .index file: a checkpoint needs both")
     raise CheckpointError(f"{shown} is a folder without a checkpoint: expected a model.ckpt.index and its data file")
+
+
+def _require_undivided(file: Path, shown: Path) -> None:
+    """Raises CheckpointError for one of several files that a checkpoint of the format before 2016 was saved in."""
+    if (parts := parts_called_for(file)) > 1:
+        named = str(shown) if shown.name == file.name else f"{shown}: {_name(Path(file.name))}"
+        raise CheckpointError(
+            f"{named} is one of {parts} files of a checkpoint in the format before 2016 (V1),\n"
+            f"which is read from a single file only: restore it with TensorFlow, and save it anew"
+        )
 
 
 def _name(path: Path) -> str:

@@ -146,6 +146,15 @@ def test_shards_of_two_writings_are_refused(tmp_path: Path) -> None:
     assert "data files" in _refused(prefix)
 
 
+def test_one_of_several_files_of_before_2016_is_named_as_that(tmp_path: Path) -> None:
+    """TensorFlow takes a pattern for them, which no path can be; each alone would be a checkpoint that lacks most."""
+    for part in range(2):
+        # Any table of TensorFlow's ends with these bytes.
+        (tmp_path / f"model.ckpt-{part:05d}-of-00002").write_bytes(b"values" + bytes.fromhex("57fb808b247547db"))
+    for path in (tmp_path, tmp_path / "model.ckpt-00001-of-00002"):
+        assert "is one of 2 files of a checkpoint in the format before 2016 (V1)" in _refused(path)
+
+
 def test_an_archive_is_unpacked_for_as_long_as_it_is_open(tmp_path: Path) -> None:
     _checkpoint(tmp_path / "inside")
     archive = tmp_path / "published.tar.gz"
