@@ -4,7 +4,6 @@ What a verification measures on some images says nothing of what a graph does on
 packages are the same, so are the bytes; then nothing can hide in them.
 """
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from exporter.artifact.jobs import EXPORT, ExportRequest, ExportTarget
 from exporter.artifact.metadata import METADATA_FILE, Metadata
 from exporter.checkpoint.source import Source
 from exporter.errors import OtherReleaseError
+from exporter.files import temporary
 from exporter.files.hashing import sha256
 from exporter.processes import run as worker
 from exporter.progress import Say
@@ -40,8 +40,8 @@ def check(release: Path, record: Record, metadata: Metadata, source: Source, say
         NasexportError: it cannot be exported.
     """
     place = record.place
-    with tempfile.TemporaryDirectory(prefix="nasexport-") as scratch:
-        folder = Path(scratch) / "artifact"
+    with temporary.folder() as scratch:
+        folder = scratch / "artifact"
         momentum = float(metadata.options.batch_norm_momentum)
         target = ExportTarget(metadata.task, metadata.version, momentum, folder)
         request = ExportRequest(metadata.model, source.prefix, (target,))
