@@ -16,7 +16,7 @@ from exporter.artifact.metadata import Metadata, write_metadata
 from exporter.errors import USAGE, ConfigError
 from exporter.fetch.published import opened
 from exporter.models.config import TASKS, ModelConfig, Task, handle, largest_task, resolve_version
-from exporter.models.formats import FORMATS, Format
+from exporter.models.formats import FORMATS, Format, Version, version_text
 from exporter.processes import run
 from exporter.progress import SILENT, Listener
 from exporter.settings import Settings
@@ -167,7 +167,7 @@ def _existing(places: Mapping[Task, _Place]) -> list[Existing]:
     return [place.existing for place in places.values() if place.existing]
 
 
-def _momentum(config: ModelConfig, version: int, wanted: float | None) -> float:
+def _momentum(config: ModelConfig, version: Version, wanted: float | None) -> float | None:
     """The default momentum of an artifact.
 
     Raises:
@@ -178,6 +178,8 @@ def _momentum(config: ModelConfig, version: int, wanted: float | None) -> float:
         return spec.momentum
     if not spec.momentum_settable:
         first = min(row.number for format_ in FORMATS.values() for row in format_.versions if row.momentum_settable)
+        if spec.momentum is None:
+            raise ConfigError(f"{version_text(version)} is not trained: leave out --batch-norm-momentum", status=USAGE)
         raise ConfigError(
             f"version {version} keeps the batch norm momentum of the original training, {spec.momentum}:\n"
             f"--batch-norm-momentum needs version {first} or later",

@@ -32,7 +32,7 @@ class Existing:
             raise self._refusal(f"it has no {METADATA_FILE}")
         self.metadata = found
 
-    def require_made_for(self, config: ModelConfig, momentum: float, verified: bool) -> None:
+    def require_made_for(self, config: ModelConfig, momentum: float | None, verified: bool) -> None:
         """Refuses one that was built of another network, with other options, or without a verification.
 
         Raises:
@@ -44,7 +44,7 @@ class Existing:
         if found.model != config:
             raise self._refusal(f"it was built from another configuration of {found.model.name}")
         if (its := found.options.batch_norm_momentum) != momentum:
-            raise self._refusal(f"its batch norm momentum is {its:g}, not {momentum:g}")
+            raise self._refusal(f"its batch norm momentum is {its}, not {momentum}")
         if verified and not found.verification:
             raise self._refusal("it was built with --no-verify")
         if failed := [check.name for check in found.verification or () if not check.passed]:

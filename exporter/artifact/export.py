@@ -21,7 +21,7 @@ from exporter.checkpoint.reader import Checkpoint
 from exporter.errors import CheckpointError
 from exporter.models import formats
 from exporter.models.config import TASKS, ModelConfig, Task
-from exporter.models.formats import Format, FormatSpec
+from exporter.models.formats import Format, FormatSpec, version_text
 from exporter.models.variables import variables
 from exporter.processes.worker import serialize_error
 from exporter.progress import Say
@@ -32,11 +32,12 @@ formats.preload("writer")
 class Writer(Protocol):
     """Writes the versions of one task of a network in one format; what they have in common is made once."""
 
-    def write(self, version: int, folder: Path, momentum: float) -> None:
+    def write(self, version: Any, folder: Path, momentum: Any) -> None:
         """Writes an artifact into ``folder``, which must not exist.
 
         Args:
-            momentum: the default decay of the moving averages when training, where the format knows one.
+            version: one of the format: a number, or the format's name.
+            momentum: the default decay of the moving averages when training, None where the format knows none.
         """
 
 
@@ -110,7 +111,7 @@ def _write(
     for target in targets:
         # Whose fault the end of the process is must be known before anything tells a user that it is being written.
         send(WritingTarget(target.folder))
-        say(f"writing {task} version {target.version}")
+        say(f"writing {task}, {version_text(target.version)}")
         try:
             spec = config.format_spec(target.version)
             if spec.name not in writers:

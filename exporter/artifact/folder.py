@@ -10,10 +10,10 @@ from exporter.files import staging
 from exporter.files.hashing import sha256
 from exporter.models import formats
 from exporter.models.config import ModelConfig, Task, handle
-from exporter.models.formats import FORMATS, FormatSpec
+from exporter.models.formats import FORMATS, FormatSpec, Version
 
 
-def destination(output: Path, config: ModelConfig, task: Task, version: int) -> Path:
+def destination(output: Path, config: ModelConfig, task: Task, version: Version) -> Path:
     return output / handle(config, task, version)
 
 

@@ -9,16 +9,19 @@ from exporter.checkpoint.jobs import LeftOut
 from exporter.checkpoint.source import Source
 from exporter.graph.refusal import Refusal
 from exporter.models.config import ModelConfig, Task
+from exporter.models.formats import Version
 from exporter.processes.job import Failure, Job, Memory, NoEvent
 
 
 @dataclass(frozen=True)
 class ExportTarget:
-    """An artifact to write into ``folder``; ``momentum`` is the default decay of its moving averages."""
+    """An artifact to write into ``folder``; ``momentum`` is the default decay of its moving averages, None for one that
+    is not trained.
+    """
 
     task: Task
-    version: int
-    momentum: float
+    version: Version
+    momentum: float | None
     folder: Path
 
 

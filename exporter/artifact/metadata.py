@@ -13,8 +13,8 @@ from exporter.artifact.jobs import ReadCheckpoint
 from exporter.checkpoint.source import Source
 from exporter.errors import ArtifactError
 from exporter.files.hashing import Sha256
-from exporter.models.config import ModelConfig, Task, handle
-from exporter.models.formats import Format
+from exporter.models.config import ModelConfig, Name, Task, handle
+from exporter.models.formats import Format, Version
 from exporter.validation import (
     MOST_JSON,
     Fraction,
@@ -39,9 +39,9 @@ class Tool(msgspec.Struct, frozen=True):
 
 
 class ArtifactOptions(msgspec.Struct, frozen=True):
-    """What was chosen about an artifact: the default decay of the moving averages."""
+    """What was chosen about an artifact: the default decay of the moving averages, None where nothing is trained."""
 
-    batch_norm_momentum: Fraction
+    batch_norm_momentum: Fraction | None
 
 
 class CheckpointFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +83,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     handle: str
     model: ModelConfig
     task: Task
-    version: Annotated[int, at_least(0)]
+    version: Annotated[int, at_least(0)] | Name
     format: Format
     options: ArtifactOptions
     source: CheckpointFacts
@@ -91,7 +91,13 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(
-        cls, config: ModelConfig, task: Task, version: int, momentum: float, source: Source, read: ReadCheckpoint
+        cls,
+        config: ModelConfig,
+        task: Task,
+        version: Version,
+        momentum: float | None,
+        source: Source,
+        read: ReadCheckpoint,
     ) -> "Metadata":
         """That of an artifact before its verification; ``read`` is what was found in its checkpoint."""
         return cls(
@@ -101,7 +107,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
             model=config,
             task=task,
             version=version,
-            format=config.versions[version],
+            format=config.all_versions[version],
             options=ArtifactOptions(momentum),
             source=CheckpointFacts(
                 archive=source.archive,

@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from exporter.artifact.folder import require_artifact
-from exporter.artifact.model_file import parsed
 from exporter.errors import ArtifactError
-from exporter.graph import trust
 from exporter.graph.refusal import Refusal
 
 
@@ -25,12 +23,3 @@ def require(folder: Path) -> None:
             f"{folder} was not loaded: {found[0]}{more}\n"
             f"--trust loads it all the same: right for what comes from those whom you would let run a program here"
         )
-
-
-def refused(folder: Path) -> Sequence[Refusal]:
-    """Everything in a SavedModel that can do more than compute.
-
-    Raises:
-        ArtifactError: it is damaged.
-    """
-    return tuple(trust.refusals(parsed(folder)))

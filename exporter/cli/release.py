@@ -21,6 +21,7 @@ from exporter.cli.release_verify import sign, verify
 from exporter.cli.values import require_name
 from exporter.models.config import ModelConfig, model
 from exporter.models.config import models as known_models
+from exporter.models.formats import FORMATS, Format, Version, written
 from exporter.settings import Settings
 
 #: More than there are artifacts, so that each can be made on its own.
@@ -39,11 +40,24 @@ def _models(_context: click.Context, _parameter: click.Parameter, values: Sequen
     return [model(name) for name in names] or [config for config in known_models().values() if config.published]
 
 
-def _versions(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> list[int] | None:
-    for value in (names := _comma_separated(values)):
-        if not re.fullmatch(r"[0-9]{1,9}", value):
-            raise click.BadParameter(f"{value!r} is not a version: expected numbers, such as 3,4")
-    return [int(name) for name in names] or None
+def _versions(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> list[Version] | None:
+    names = _comma_separated(values)
+    unnumbered = [name for name in written() if not FORMATS[name].numbered]
+    for value in names:
+        if not re.fullmatch(r"[0-9]{1,9}", value) and value not in unnumbered:
+            or_name = f", or {', '.join(unnumbered)}" if unnumbered else ""
+            raise click.BadParameter(f"{value!r} is not a version: expected numbers, such as 3,4{or_name}")
+    return [int(name) if name.isdigit() else name for name in names] or None
+
+
+def _formats(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> list[Format] | None:
+    names = _comma_separated(values)
+    if names == ["all"]:
+        return list(written())
+    for value in names:
+        if value not in written():
+            raise click.BadParameter(f"{value!r} is not a format: expected {', '.join(written())}, or all")
+    return names or None
 
 
 def _shard(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
@@ -74,6 +88,13 @@ def _require_models_of(checkpoints: dict[str, Path], configs: Sequence[ModelConf
     help="Only these. [default: all published models]",
 )
 @click.option("--versions", multiple=True, metavar="N,...", callback=_versions, help="Only these. [default: all]")
+@click.option(
+    "--formats",
+    multiple=True,
+    metavar="FORMAT,...",
+    callback=_formats,
+    help="Only these, or all. [default: those that were published]",
+)
 @click.option("--output", type=path_type, default=Path("release"), show_default=True, help="Folder of the release.")
 @click.option("--shard", metavar="I/N", callback=_shard, help="Make part I of N, to be joined with `release merge`.")
 @click.option("--plan", "only_plan", is_flag=True, help="Only print which artifacts are done, missing or stale.")
@@ -87,7 +108,8 @@ def _require_models_of(checkpoints: dict[str, Path], configs: Sequence[ModelConf
 def release(
     context: click.Context,
     configs: list[ModelConfig],
-    versions: list[int] | None,
+    versions: list[Version] | None,
+    formats: list[Format] | None,
     output: Path,
     shard: tuple[int, int] | None,
     only_plan: bool,
@@ -110,7 +132,7 @@ def release(
     from exporter.release import plan as release_plan
 
     _require_models_of(checkpoints, configs)
-    targets = release_plan.targets(configs, versions)
+    targets = release_plan.targets(configs, versions, formats)
     if shard:
         targets = release_plan.shard(targets, *shard)
     if only_plan:
@@ -139,7 +161,7 @@ def release(
     "--output", type=path_type, required=True, help="Folder of the joined release; it may be one of the parts."
 )
 def merge(parts: Sequence[Path], output: Path) -> None:
-    """Join parts of a release, made with --shard, --models or --versions; prints the folder of the whole.
+    """Join parts of a release, made with --shard, --models, --versions or --formats; prints the folder of the whole.
 
     All files of the parts are checked. They are hard-linked where the file system allows it, else copied.
     """

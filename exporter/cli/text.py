@@ -44,7 +44,7 @@ def _model_row(config: ModelConfig, entry: Entry | None, synthetic: bool) -> dic
         "title": config.title,
         "published": config.published,
         "tasks": list(TASKS),
-        "versions": [{"version": version, "format": format_} for version, format_ in sorted(config.versions.items())],
+        "versions": [{"version": version, "format": format_} for version, format_ in config.all_versions.items()],
         "image_size": config.image_size,
         "features": layout.features(config),
         "classes": config.num_classes,
@@ -69,7 +69,10 @@ def _model_text(row: dict[str, Any]) -> str:
     lines = [
         f"{row['name']}: {row['title']}" + ("" if row["published"] else ", never published as a Hub model"),
         f"  tasks        {', '.join(row['tasks'])}",
-        "  versions     " + "; ".join(f"{', '.join(versions)} ({name})" for name, versions in by_format.items()),
+        "  versions     "
+        + "; ".join(
+            name if versions == [name] else f"{', '.join(versions)} ({name})" for name, versions in by_format.items()
+        ),
         f"  images       {row['image_size']} x {row['image_size']} pixels",
         f"  features     {row['features']}, classes {row['classes']}",
         "  parameters   " + ", ".join(f"{count:,} ({task})" for task, count in row["parameters"].items()),

@@ -21,7 +21,7 @@ from exporter.diff.side import Side
 from exporter.errors import ArtifactError
 from exporter.files import temporary
 from exporter.files.arrays import ArrayStore
-from exporter.probe.jobs import PROBE, ProbeRequest
+from exporter.probe.jobs import ProbeRequest, probe_job
 from exporter.probe.result import ProbeResult
 from exporter.processes import run
 from exporter.progress import Say
@@ -149,7 +149,7 @@ def _running(
 
 def _probe(request: ProbeRequest, say: Say, debug: bool) -> None:
     try:
-        run.run(PROBE, request, say, debug)
+        run.run(probe_job(artifact.require_artifact(request.path)), request, say, debug)
     except ArtifactError as error:
         hint = "what needs no loading can be compared with --only " + ",".join(FILE_ASPECTS)
         raise ArtifactError(f"{error}\n{hint}" if "\n" not in str(error) else str(error)) from error

@@ -2,7 +2,7 @@
 
 import functools
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -11,7 +11,7 @@ import msgspec
 from exporter.errors import USAGE, ConfigError
 from exporter.models import formats
 from exporter.models.cells import FamilyName
-from exporter.models.formats import DEFAULT_FORMAT, FORMATS, Format, FormatSpec, VersionSpec
+from exporter.models.formats import DEFAULT_FORMAT, FORMATS, Format, FormatSpec, Version, VersionSpec
 from exporter.resources import resource
 from exporter.validation import MOST_YAML, at_least, convert, parse_yaml, read, shown
 
@@ -44,8 +44,9 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``image_size`` is in pixels; ``weight_decay`` multiplies ``sum(kernel ** 2) / 2``; ``drop_path_keep_prob`` is the
     last cell's; ``accuracy`` is in per cent. ``checkpoint`` names the archive (a key of ``checkpoints.lock``), and is
-    None for a model that only exists as a file. ``checkpoint_has_auxiliary_head`` tells what the archive is reported to
-    hold; it never matters for an export.
+    None for a model that only exists as a file. ``versions`` have
+    numbers; ``formats`` are those it has without. ``checkpoint_has_auxiliary_head`` tells what the archive is reported
+    to hold; it never matters for an export.
     """
 
     name: Name
@@ -62,6 +63,7 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dropout_keep_prob: Probability
     weight_decay: Decay
     versions: dict[Annotated[int, at_least(0)], Format]
+    formats: tuple[Format, ...] = ()
     published: bool = False
     checkpoint: Text | None = None
     checkpoint_has_auxiliary_head: bool = True
@@ -70,9 +72,11 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         """Raises ValueError where fields do not fit together, or a format cannot be written."""
         for version, format_ in self.versions.items():
-            if format_ not in formats.written():
-                expected = " or ".join(map(repr, formats.written()))
-                raise ValueError(f"versions[{version}] is {shown(format_)}, expected {expected}")
+            _require_format(f"versions[{version}]", format_, numbered=True)
+        for index, format_ in enumerate(self.formats):
+            _require_format(f"formats[{index}]", format_, numbered=False)
+        if len(set(self.formats)) < len(self.formats):
+            raise ValueError(f"formats is {shown(list(self.formats))}, expected each once")
         reductions = list(self.reductions)
         if reductions != sorted(set(reductions)):
             raise ValueError(f"reductions is {shown(reductions)}, expected cells in ascending order")
@@ -92,13 +96,20 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain JSON and YAML values; `from_dict` takes them back."""
-        return {**msgspec.structs.asdict(self), "reductions": list(self.reductions)}
+        return {**msgspec.structs.asdict(self), "reductions": list(self.reductions), "formats": list(self.formats)}
 
-    def format_spec(self, version: int) -> FormatSpec:
+    @property
+    def all_versions(self) -> dict[Version, Format]:
+        """The format of each version, numbers in ascending order; a format without numbers is its own version."""
+        versions: dict[Version, Format] = {name: name for name in self.formats}
+        versions.update(self.versions.items())
+        return {version: versions[version] for version in formats.in_order(versions)}
+
+    def format_spec(self, version: Version) -> FormatSpec:
         """The format of a version of this model."""
-        return FORMATS[self.versions[version]]
+        return FORMATS[self.all_versions[version]]
 
-    def version_spec(self, version: int) -> VersionSpec:
+    def version_spec(self, version: Version) -> VersionSpec:
         """What a version of this model has, by its format."""
         return self.format_spec(version).version(version)
 
@@ -135,21 +146,37 @@ def _read(path: Path) -> ModelConfig:
     return ModelConfig.from_dict(parse_yaml(content, refusal), str(path))
 
 
-def resolve_version(config: ModelConfig, format_: Format | None, version: int | None) -> tuple[int, Format]:
+def _require_format(field: str, name: Format, *, numbered: bool) -> None:
+    expected = [known for known in formats.written() if FORMATS[known].numbered == numbered]
+    if name not in expected:
+        raise ValueError(f"{field} is {shown(name)}, expected {' or '.join(map(repr, expected)) or 'nothing'}")
+
+
+def listed(versions: Mapping[Version, Format]) -> str:
+    """Versions with their formats, for a message: ``1 (hub), 4 (saved_model_2), onnx``."""
+    return ", ".join(str(version) if version == name else f"{version} ({name})" for version, name in versions.items())
+
+
+def resolve_version(config: ModelConfig, format_: Format | None, version: int | None) -> tuple[Version, Format]:
     """The version and its format that ``--format`` and ``--version`` ask for; both default to what a row says.
 
     Raises:
         ConfigError: the model has no such version, or the version is of another format.
     """
-    if version is None:
-        version = FORMATS[format_ or DEFAULT_FORMAT].default_version
-    if version is None or version not in config.versions or (format_ and config.versions[version] != format_):
-        wanted = ("version" if version is None else f"version {version}") + (f" in format {format_}" if format_ else "")
-        have = ", ".join(f"{number} ({name})" for number, name in sorted(config.versions.items()))
-        raise ConfigError(f"{config.name} has no {wanted}: it has versions {have}", status=USAGE)
-    return version, config.versions[version]
+    spec = FORMATS[format_ or DEFAULT_FORMAT]
+    if version is not None and not spec.numbered:
+        raise ConfigError(f"{spec.name} has no version numbers: leave out --version", status=USAGE)
+    chosen: Version = version if version is not None else spec.default_version or spec.name
+    found = config.all_versions.get(chosen)
+    if found is None or (format_ and found != format_):
+        numbered = f"version {chosen} in format {format_}" if format_ else f"version {chosen}"
+        wanted = numbered if spec.numbered else f"format {format_}"
+        raise ConfigError(f"{config.name} has no {wanted}: it has versions {listed(config.all_versions)}", status=USAGE)
+    return chosen, found
 
 
-def handle(config: ModelConfig, task: Task, version: int) -> str:
-    """The name an artifact was published under, for example ``google/imagenet/nasnet_large/classification/4``."""
+def handle(config: ModelConfig, task: Task, version: Version) -> str:
+    """The name an artifact was published under, for example ``google/imagenet/nasnet_large/classification/4``; that of
+    a format without version numbers ends with its name.
+    """
     return f"google/imagenet/{config.name}/{task}/{version}"

@@ -7,11 +7,15 @@ where it is called. Each format that can be written has a module of its own, und
 
 import dataclasses
 import pkgutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 #: The name of a format, a key of `FORMATS`.
 Format: TypeAlias = str
+
+#: The last part of an artifact's handle: the number it was published under, or the name of a format without numbers.
+Version: TypeAlias = int | str
 
 #: Decay of the moving averages when an artifact of version 3 and later is fine-tuned, unless told otherwise.
 DEFAULT_MOMENTUM = 0.99
@@ -33,15 +37,15 @@ _VALUES = ("assets/", "variables/variables.data-00000-of-00001", "variables/vari
 class VersionSpec:
     """What artifacts of a format have from the version ``number`` on, until another row says otherwise.
 
-    ``momentum_settable`` is whether a reader can choose the momentum of batch norm in training, ``momentum`` the
-    default decay of the moving averages, from 0 to 1. ``serving`` is whether there is a ``serving_default`` signature.
-    Model pages show ``readers``, what it takes to load one, and ``changes``, what came with this version; each is a
-    sentence in Markdown.
+    ``number`` is 0 in a format without version numbers. ``momentum_settable`` is whether a reader can choose the
+    momentum of batch norm in training, ``momentum`` the default decay of the moving averages, from 0 to 1, None where
+    there is no training. ``serving`` is whether there is a ``serving_default`` signature. Model pages show ``readers``,
+    what it takes to load one, and ``changes``, what came with this version; each is a sentence in Markdown.
     """
 
     number: int
     momentum_settable: bool
-    momentum: float
+    momentum: float | None
     serving: bool
     readers: str
     changes: tuple[str, ...]
@@ -68,12 +72,15 @@ class FormatSpec:
         compare: checks what a probe found, as `exporter.verification.saved_model.compare` does.
         guess_version: the version of an artifact of unknown origin, from the names of its signatures.
         load: loads a folder for predictions, as `exporter.evaluation.saved_model.load` does.
-        refused: lists what in a folder could do more than compute, as `exporter.artifact.trust.refused` does; None for
-            a format that can do no more.
+        refused: lists what in a folder could do more than compute, as `exporter.artifact.saved_model_trust.refused`
+            does; None for a format that can do no more.
         page: the template of what is the format's own on a model page; None for a format that cannot be written.
         example: the template of the program on the index page that loads an artifact; None as above.
-        preloaded: whether ``writer`` and ``probe`` are imported before processes are forked that need them. What starts
+        writes_with_tensorflow: whether ``writer`` is imported before processes are forked that need it. What starts
             threads when it is imported must not be: forked processes do not have them.
+        runs_with_tensorflow: the same for ``probe``; without it, an artifact is probed in a process without TensorFlow.
+        extra: the extra of this package that brings what ``writer``, ``probe`` and ``load`` need, None for no other.
+        packages: the packages of ``extra``, by the names that they are installed under.
         shares_between_tasks: whether artifacts of both tasks share work, where one is verified after the other.
     """
 
@@ -95,12 +102,22 @@ class FormatSpec:
     page: str | None
     example: str | None
     refused: str | None = None
-    preloaded: bool = True
+    writes_with_tensorflow: bool = True
+    runs_with_tensorflow: bool = True
+    extra: str | None = None
+    packages: tuple[str, ...] = ()
     shares_between_tasks: bool = False
 
-    def version(self, number: int) -> VersionSpec:
-        """What the version of that number has; one before the first has what the first has."""
-        return next((row for row in reversed(self.versions) if row.number <= number), self.versions[0])
+    @property
+    def numbered(self) -> bool:
+        """Whether its artifacts have version numbers."""
+        return self.default_version is not None
+
+    def version(self, version: Version) -> VersionSpec:
+        """What a version has; one before the first has what the first has."""
+        if isinstance(version, str):
+            return self.versions[0]
+        return next((row for row in reversed(self.versions) if row.number <= version), self.versions[0])
 
 
 _HUB_MODULE = "`hub.Module`: TensorFlow 1, or a TF1 graph in TensorFlow 2 up to 2.15, with tensorflow-hub up to 0.15"
@@ -152,7 +169,7 @@ HUB = FormatSpec(
     load="exporter.evaluation.hub_module:load",
     page="model_hub.md",
     example="index_hub.html",
-    refused="exporter.artifact.trust:refused",
+    refused="exporter.artifact.saved_model_trust:refused",
     shares_between_tasks=True,
 )
 
@@ -194,7 +211,7 @@ SAVED_MODEL_2 = FormatSpec(
     load="exporter.evaluation.saved_model:load",
     page="model_saved_model_2.md",
     example="index_saved_model_2.html",
-    refused="exporter.artifact.trust:refused",
+    refused="exporter.artifact.saved_model_trust:refused",
 )
 
 #: What others wrote: it can be described and makes predictions; a verification says that no model has this format.
@@ -216,6 +233,16 @@ FORMATS: dict[Format, FormatSpec] = {spec.name: spec for spec in (HUB, SAVED_MOD
 
 #: The format that is meant where nothing says which.
 DEFAULT_FORMAT: Format = SAVED_MODEL_2.name
+
+
+def version_text(version: Version) -> str:
+    """A version in a sentence: "version 4", "onnx"."""
+    return version if isinstance(version, str) else f"version {version}"
+
+
+def in_order(versions: Iterable[Version]) -> list[Version]:
+    """Versions by number, then those that are names, in the order of `FORMATS`."""
+    return sorted(versions, key=lambda v: (1, list(FORMATS).index(v)) if isinstance(v, str) else (0, v))
 
 
 def written() -> tuple[Format, ...]:
@@ -241,6 +268,7 @@ def folder_names() -> frozenset[str]:
 def preload(part: Literal["writer", "probe"]) -> None:
     """Imports what formats have for a job, so that processes that are forked from this one have it already."""
     for spec in FORMATS.values():
+        wanted = spec.writes_with_tensorflow if part == "writer" else spec.runs_with_tensorflow
         reference = getattr(spec, part)
-        if spec.preloaded and reference:
+        if wanted and reference:
             pkgutil.resolve_name(reference)

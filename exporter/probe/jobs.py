@@ -1,8 +1,9 @@
-"""The job that runs an artifact, with what goes in and comes out; without TensorFlow and NumPy."""
+"""The jobs that run an artifact, with what goes in and comes out; without TensorFlow and NumPy."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from exporter.models.formats import FormatSpec
 from exporter.processes.job import Job, Memory, NoEvent
 
 #: How many draws of each decision are counted.
@@ -36,18 +37,18 @@ class ProbeRequest:
 
 @dataclass(frozen=True)
 class ProbeSummary:
-    """What keeps TensorFlow 1.15 from reading the file (``problems``), the TensorFlow that ran it, and a key that is
-    equal for artifacts with the same ``network``, None if there is none.
+    """What keeps old readers from reading the file (``problems``), the library that ran it (``runtime``), and a key
+    that is equal for artifacts with the same ``network``, None if there is none.
     """
 
     problems: tuple[str, ...]
-    tensorflow: str
+    runtime: str
     network: str | None
 
 
 PROBE: Job[ProbeRequest, ProbeSummary, NoEvent] = Job(
     reference="exporter.probe.jobs:PROBE",
-    function="exporter.probe.run:probe",
+    function="exporter.probe.with_tensorflow:probe",
     request=ProbeRequest,
     result=ProbeSummary,
     # Measured with TensorFlow 2.21: 1.11 GB for nasnet_mobile, 2.15 GB for nasnet_large.
@@ -55,3 +56,17 @@ PROBE: Job[ProbeRequest, ProbeSummary, NoEvent] = Job(
     runs_network=True,
     devices=("cpu", "gpu"),
 )
+
+#: The same without TensorFlow in its process, for formats that are run by another library.
+PROBE_WITHOUT_TENSORFLOW: Job[ProbeRequest, ProbeSummary, NoEvent] = Job(
+    reference="exporter.probe.jobs:PROBE_WITHOUT_TENSORFLOW",
+    function="exporter.probe.run:probe",
+    request=ProbeRequest,
+    result=ProbeSummary,
+    memory=Memory(0.3e9, 3.1),
+)
+
+
+def probe_job(spec: FormatSpec) -> Job[ProbeRequest, ProbeSummary, NoEvent]:
+    """The job that runs artifacts of a format."""
+    return PROBE if spec.runs_with_tensorflow else PROBE_WITHOUT_TENSORFLOW

@@ -70,7 +70,8 @@ class RandomDecision:
 
 @dataclass(frozen=True)
 class ProbedFile:
-    """What a probe returns besides what it stores: ``problems`` are what keeps TensorFlow 1.15 from reading the file.
+    """What a probe returns besides what it stores: ``problems`` are what keeps old readers from reading the file, and
+    ``runtime`` is the library that ran it, with its version.
 
     ``network`` is equal for artifacts that may have something in common, so that a probe of one can take it from a
     probe of the other; None where there is none.
@@ -78,3 +79,4 @@ class ProbedFile:
 
     problems: tuple[str, ...]
     network: str | None
+    runtime: str

@@ -2,24 +2,19 @@
 
 import pkgutil
 
-import tensorflow as tf
-
 from exporter.artifact import trust
 from exporter.artifact.folder import require_artifact
 from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
 from exporter.files.arrays import ArrayWriter
 from exporter.files.plain_path import plain
-from exporter.models import formats
 from exporter.probe.jobs import ProbeRequest, ProbeSummary
 from exporter.probe.observations import ProbedFile
 from exporter.probe.writer import ProbeWriter
 from exporter.progress import Say
 
-formats.preload("probe")
-
 
 def probe(request: ProbeRequest, say: Say) -> ProbeSummary:
-    """The job `exporter.probe.jobs.PROBE`: loads an artifact with ``hub.load`` and writes what it gives.
+    """The jobs of `exporter.probe.jobs`: loads an artifact as its users do, and writes what it gives.
 
     `exporter.probe.result.ProbeResult` reads the folder ``request.output``, and says what is in it.
 
@@ -39,4 +34,4 @@ def probe(request: ProbeRequest, say: Say) -> ProbeSummary:
     with plain(request.path) as path, ArrayWriter(request.output) as arrays:
         scratch = request.output.parent
         probed: ProbedFile = probe_format(path, images, ProbeWriter(arrays), previous, say, scratch)
-    return ProbeSummary(probed.problems, tf.__version__, probed.network)
+    return ProbeSummary(probed.problems, probed.runtime, probed.network)

@@ -56,7 +56,7 @@ def probe(
     network = network_key(file.saved_model)
     probe_saved_model(path, images, found, PreviousProbes.of_network(previous, network), say, scratch)
     saved_model_file.write_facts(path, file, found)
-    return ProbedFile(file.problems, network)
+    return ProbedFile(file.problems, network, f"TensorFlow {tf.__version__}")
 
 
 def probe_saved_model(

@@ -60,16 +60,16 @@ def _handle(record: Record, inputs: Inputs) -> Iterator[str]:
     if config != known:
         own, right = to_plain(config), to_plain(known)
         yield f"another {', '.join(name for name in own if own[name] != right[name])} than {config.name} has"
-    if record.version not in config.versions:
-        have = ", ".join(map(str, sorted(config.versions)))
+    if record.version not in config.all_versions:
+        have = ", ".join(map(str, config.all_versions))
         yield f"version is {record.version}, expected one of {have}, which {config.name} has"
         return
     if record.handle != handle(config, record.task, record.version):
         yield f"it says that it is {config.name}, {record.task}, version {record.version}"
     if record.model != config.name:
         yield f"model is {record.model}, expected {config.name}"
-    if record.format != config.versions[record.version]:
-        yield f"format is {record.format}, expected {config.versions[record.version]}"
+    if record.format != config.all_versions[record.version]:
+        yield f"format is {record.format}, expected {config.all_versions[record.version]}"
     momentum = config.version_spec(record.version).momentum
     if record.options.batch_norm_momentum != momentum:
         yield f"batch_norm_momentum is {record.options.batch_norm_momentum}, expected {momentum}"

@@ -15,7 +15,8 @@ from exporter.artifact.metadata import ArtifactOptions
 from exporter.checkpoint.source import Source
 from exporter.errors import NasexportError
 from exporter.files.hashing import Sha256
-from exporter.models.config import ModelConfig, Task
+from exporter.models.config import ModelConfig, Name, Task
+from exporter.models.formats import FORMATS, FormatSpec, Version
 from exporter.reference import recorded as references
 from exporter.resources import resource
 from exporter.settings import Settings
@@ -46,7 +47,7 @@ class Inputs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     packages: dict[str, Annotated[str, msgspec.Meta(pattern=r"\A[0-9][0-9A-Za-z.+!-]*\Z", description="a version")]]
     config: ModelConfig
     task: Task
-    version: Annotated[int, at_least(0)]
+    version: Annotated[int, at_least(0)] | Name
     options: ArtifactOptions
     checkpoint: CheckpointFiles
     reference: Sha256 | None
@@ -55,8 +56,10 @@ class Inputs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def of(cls, facts: dict[str, Any], refusal: Refusal) -> "Inputs":
         """Those of a record; raises the error of ``refusal`` where they are not what `inputs` gives."""
         found = convert(facts, cls, refusal)
-        if set(found.packages) != set(_PACKAGES):
-            raise refusal(f"packages has {', '.join(sorted(found.packages))}, expected {', '.join(sorted(_PACKAGES))}")
+        name = found.config.all_versions.get(found.version)
+        wanted = {*_PACKAGES, *(FORMATS[name].packages if name else ())}
+        if set(found.packages) != wanted:
+            raise refusal(f"packages has {', '.join(sorted(found.packages))}, expected {', '.join(sorted(wanted))}")
         return found
 
     @property
@@ -66,14 +69,14 @@ class Inputs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def inputs(
-    config: ModelConfig, task: Task, version: int, momentum: float, source: Source, settings: Settings
+    config: ModelConfig, task: Task, version: Version, momentum: float | None, source: Source, settings: Settings
 ) -> dict[str, Any]:
     """All inputs of an artifact, its report and its page, as JSON values; no path and no time is among them."""
     recorded = references.find(source.files, settings)
     return {
         "nasexport": exporter.__version__,
         "code": code(),
-        "packages": packages(),
+        "packages": packages(config.format_spec(version)),
         "config": as_json(config),
         "task": task,
         "version": version,
@@ -100,15 +103,14 @@ def identity(facts: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-@functools.cache
-def packages() -> dict[str, str]:
-    """The versions of the packages that influence what is written.
+def packages(spec: FormatSpec) -> dict[str, str]:
+    """The versions of the packages that influence what is written in a format.
 
     Raises:
         NasexportError: one of them is not installed.
     """
     try:
-        return {name: importlib.metadata.version(name) for name in _PACKAGES}
+        return {name: importlib.metadata.version(name) for name in (*_PACKAGES, *spec.packages)}
     except importlib.metadata.PackageNotFoundError as error:
         raise NasexportError(
             f"the package {error.name} is not installed: install nasexport with its dependencies"

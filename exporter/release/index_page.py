@@ -8,7 +8,7 @@ from typing import Any
 
 from exporter.models import variables
 from exporter.models.config import TASKS, ModelConfig
-from exporter.models.formats import FORMATS
+from exporter.models.formats import FORMATS, in_order
 from exporter.release.manifest import MANIFEST_FILE, PROVENANCE_FILE, SUMS_FILE, Record
 from exporter.report import templates
 
@@ -24,12 +24,17 @@ def page(records: Iterable[Record], configs: Mapping[str, ModelConfig], tool: st
     Raises:
         KeyError: a record is of a model that is not in ``configs``.
     """
+    records = list(records)
+    order = in_order({record.version for record in records})
     by_model: dict[str, list[Record]] = {name: [] for name in configs}
-    for record in sorted(records, key=lambda record: (TASKS.index(record.task), record.version)):
+    for record in sorted(records, key=lambda record: (TASKS.index(record.task), order.index(record.version))):
         by_model[record.model].append(record)
     shown = [record for own in by_model.values() for record in own]
     # For each format, one artifact of the newest version.
-    examples = [max((r for r in shown if r.format == name), key=lambda r: r.version, default=None) for name in FORMATS]
+    examples = [
+        max((record for record in shown if record.format == name), key=lambda r: order.index(r.version), default=None)
+        for name in FORMATS
+    ]
     return templates.html(
         "index.html",
         sections=[_section(configs[name], own) for name, own in by_model.items() if own],

@@ -16,7 +16,7 @@ import msgspec
 from exporter.artifact.metadata import ArtifactOptions, CheckpointFacts
 from exporter.errors import NOT_DONE, ReleaseError
 from exporter.files.hashing import File, Sha256
-from exporter.models.config import Task
+from exporter.models.config import Name, Task
 from exporter.models.formats import Format, written
 from exporter.validation import (
     MOST_JSON,
@@ -31,7 +31,7 @@ from exporter.validation import (
 )
 
 SCHEMA: Literal[1] = 1
-_HANDLE = r"\Agoogle/imagenet/[A-Za-z0-9_]+/(classification|feature_vector)/[1-9][0-9]*\Z"
+_HANDLE = r"\Agoogle/imagenet/[A-Za-z0-9_]+/(classification|feature_vector)/([1-9][0-9]*|[a-z][a-z0-9_]*)\Z"
 T = TypeVar("T")
 
 MANIFEST_FILE = "manifest.json"
@@ -103,7 +103,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     handle: Annotated[str, msgspec.Meta(pattern=_HANDLE, description="the handle of an artifact")]
     model: str
     task: Task
-    version: Annotated[int, at_least(1)]
+    version: Annotated[int, at_least(1)] | Name
     format: Format
     identity: Sha256
     inputs: dict[str, Any]

@@ -15,7 +15,7 @@ from exporter.files.hashing import File
 from exporter.models import cells, variables
 from exporter.models.classes import IMAGENET_CLASSES
 from exporter.models.config import TASKS, ModelConfig, Task, handle
-from exporter.models.formats import FORMATS
+from exporter.models.formats import FORMATS, Version
 from exporter.models.signatures import SERVING_OUTPUTS
 from exporter.release.manifest import INDEX_FILE, CheckFacts, Place
 from exporter.report import templates
@@ -101,7 +101,7 @@ class PageFacts:
 
     config: ModelConfig
     task: Task
-    version: int
+    version: Version
     tool: Tool
     options: ArtifactOptions
     source: CheckpointFacts
@@ -117,7 +117,7 @@ class PageFacts:
 def page(facts: PageFacts) -> str:
     """The page in Markdown as a release has it. It links all versions of the model, even where the release has few."""
     config = facts.config
-    return markdown(facts, {handle(config, task, version) for task in TASKS for version in config.versions})
+    return markdown(facts, {handle(config, task, version) for task in TASKS for version in config.all_versions})
 
 
 def markdown(facts: PageFacts, released: Collection[str]) -> str:
@@ -130,10 +130,8 @@ def markdown(facts: PageFacts, released: Collection[str]) -> str:
     """
     config, task, version = facts.config, facts.task, facts.version
     spec = config.version_spec(version)
-    # A user's configuration can have higher version numbers than its format lists; these have no changes to show.
-    versions = {number: config.version_spec(number) for number in sorted(config.versions) if number <= version}
 
-    def link(to: Task, number: int) -> str | None:
+    def link(to: Task, number: Version) -> str | None:
         """The relative address of another page of this model; None for this page, and where there is no such page."""
         place = Place(handle(config, to, number))
         return f"../{to}/{number}.md" if place.handle in released and place != facts.place else None
@@ -158,7 +156,7 @@ def markdown(facts: PageFacts, released: Collection[str]) -> str:
         failed=[check for check in facts.checks if not check.passed],
         figures=[(check, _figure(check.figure), templates.number(check.tolerance)) for check in facts.checks],
         readers=spec.readers,
-        changes=[(number, row.changes, link(task, number)) for number, row in versions.items() if row.number == number],
+        changes=[(older, config.version_spec(older).changes, link(task, older)) for older in _history(config, version)],
         sister=handle(config, _OTHER_TASK[task], version),
         sister_link=link(_OTHER_TASK[task], version),
         index="../" * facts.place.handle.count("/") + INDEX_FILE,
@@ -169,6 +167,18 @@ def markdown(facts: PageFacts, released: Collection[str]) -> str:
         tool=msgspec.structs.asdict(facts.tool),
         options=msgspec.structs.asdict(facts.options),
     )
+
+
+def _history(config: ModelConfig, version: Version) -> list[Version]:
+    """The versions whose changes an artifact of ``version`` has; one without a number has its own alone."""
+    if isinstance(version, str):
+        return [version]
+    # A user's configuration can have higher version numbers than its format lists; these have no changes to show.
+    return [
+        number
+        for number in sorted(config.versions)
+        if number <= version and config.version_spec(number).number == number
+    ]
 
 
 def html(text: str) -> str:

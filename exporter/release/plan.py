@@ -11,8 +11,8 @@ from exporter.checkpoint.source import Source
 from exporter.errors import USAGE, ConfigError, ReleaseError
 from exporter.files.hashing import File, sha256
 from exporter.models import variables
-from exporter.models.config import TASKS, ModelConfig, Task, handle
-from exporter.models.formats import Format
+from exporter.models.config import TASKS, ModelConfig, Task, handle, listed
+from exporter.models.formats import FORMATS, Format, Version, in_order
 from exporter.release import claims, derived, identity, names
 from exporter.release.manifest import Place, Record, read_record
 from exporter.settings import Settings
@@ -27,7 +27,7 @@ class Target:
 
     config: ModelConfig
     task: Task
-    version: int
+    version: Version
 
     @property
     def place(self) -> Place:
@@ -35,11 +35,11 @@ class Target:
 
     @property
     def format(self) -> Format:
-        return self.config.versions[self.version]
+        return self.config.all_versions[self.version]
 
     @property
-    def momentum(self) -> float:
-        """The default momentum of the published artifact."""
+    def momentum(self) -> float | None:
+        """The default momentum of the published artifact, None for one that is not trained."""
         return self.config.version_spec(self.version).momentum
 
     @property
@@ -79,24 +79,42 @@ class Planned:
         }
 
 
-def targets(configs: Iterable[ModelConfig], versions: Collection[int] | None = None) -> list[Target]:
-    """Every artifact of these models, or only those of the given versions.
+def targets(
+    configs: Iterable[ModelConfig],
+    versions: Collection[Version] | None = None,
+    formats: Collection[Format] | None = None,
+) -> list[Target]:
+    """The artifacts of these models that are of the given versions and formats.
+
+    Without both, these are the published ones: nothing was ever published in the formats without version numbers.
 
     Raises:
-        ConfigError: none of the models has one of the versions.
+        ConfigError: none of the models has one of the versions, or one of the formats.
     """
     configs = list(configs)
-    for version in sorted(versions or ()):
-        if not any(version in config.versions for config in configs):
-            have = "; ".join(f"{config.name} has {', '.join(map(str, sorted(config.versions)))}" for config in configs)
-            raise ConfigError(f"no model that is to be released has a version {version}: {have}", status=USAGE)
+    if formats is None:
+        formats = [name for name, spec in FORMATS.items() if versions or spec.numbered]
+        named: Collection[Format] = ()
+    else:
+        named = formats
+    for version in in_order(versions or ()):
+        if not any(config.all_versions.get(version) in formats for config in configs):
+            what = f"a version {version}" + (f" in the format {' or '.join(named)}" if named else "")
+            raise ConfigError(f"no model that is to be released has {what}: {_have(configs)}", status=USAGE)
+    for name in named:
+        if not any(name in config.all_versions.values() for config in configs):
+            raise ConfigError(f"no model that is to be released has the format {name}: {_have(configs)}", status=USAGE)
     return [
         Target(config, task, version)
         for config in configs
         for task in TASKS
-        for version in sorted(config.versions)
-        if versions is None or version in versions
+        for version, name in config.all_versions.items()
+        if name in formats and (versions is None or version in versions)
     ]
+
+
+def _have(configs: Iterable[ModelConfig]) -> str:
+    return "; ".join(f"{config.name} has {listed(config.all_versions)}" for config in configs)
 
 
 def shard(all_targets: Sequence[Target], number: int, count: int) -> list[Target]:
@@ -195,13 +213,13 @@ def _problem(release: Path, file: File, read: bool) -> str:
 
 def matrix(plan: Iterable[Planned]) -> dict[str, Any]:
     """What has to be made, as the ``strategy.matrix`` of a GitHub Actions workflow: a job for each model and format."""
-    jobs: dict[tuple[str, Format], set[int]] = {}
+    jobs: dict[tuple[str, Format], set[Version]] = {}
     for planned in plan:
         if planned.state != "done":
             jobs.setdefault((planned.target.config.name, planned.target.format), set()).add(planned.target.version)
     return {
         "include": [
-            {"name": f"{model}-{format_}", "models": model, "versions": ",".join(map(str, sorted(versions)))}
+            {"name": f"{model}-{format_}", "models": model, "versions": ",".join(map(str, in_order(versions)))}
             for (model, format_), versions in jobs.items()
         ]
     }

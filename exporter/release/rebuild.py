@@ -13,6 +13,7 @@ from exporter.checkpoint.source import Source
 from exporter.errors import OtherReleaseError
 from exporter.files import temporary
 from exporter.files.hashing import sha256
+from exporter.models.formats import FORMATS
 from exporter.processes import run as worker
 from exporter.progress import Say
 from exporter.release import identity
@@ -23,8 +24,8 @@ from exporter.verification.results import Check, count
 
 def require_same_packages(records: Mapping[str, Record]) -> None:
     """Raises OtherReleaseError where an artifact was written by other packages than those that are here."""
-    own = identity.packages()
     for handle, record in records.items():
+        own = identity.packages(FORMATS[record.format])
         said = inputs_of(record).packages
         if wrong := [f"{name} {said[name]}, not {version}" for name, version in own.items() if said[name] != version]:
             raise OtherReleaseError(
@@ -42,8 +43,7 @@ def check(release: Path, record: Record, metadata: Metadata, source: Source, say
     place = record.place
     with temporary.folder() as scratch:
         folder = scratch / "artifact"
-        momentum = float(metadata.options.batch_norm_momentum)
-        target = ExportTarget(metadata.task, metadata.version, momentum, folder)
+        target = ExportTarget(metadata.task, metadata.version, metadata.options.batch_norm_momentum, folder)
         request = ExportRequest(metadata.model, source.prefix, (target,))
         result = worker.run(EXPORT, request, say, debug, scratch=scratch).result
         for failed in result.failed:

@@ -124,7 +124,7 @@ class _ModelTask:
         return ScheduledTask(expected_memory(REFERENCE, self._config), prepare, artifacts, _raise)
 
     def _artifact_task(self, handle: str, metadata: Metadata) -> ScheduledTask:
-        momentum = float(metadata.options.batch_norm_momentum)
+        momentum = metadata.options.batch_norm_momentum
         expected = Expected(self._config, metadata.task, metadata.version, momentum)
 
         def run() -> None:

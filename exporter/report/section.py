@@ -8,6 +8,7 @@ import exporter
 from exporter.artifact.metadata import Metadata
 from exporter.report import evaluation_plots, templates, verification_plots
 from exporter.report.svg import Plot
+from exporter.validation import to_plain
 from exporter.verification.results import Check, Report
 
 #: Labels of the facts about an artifact, in the order of the page.
@@ -124,8 +125,8 @@ def _facts(report: Report, metadata: Metadata | None) -> list[tuple[str, list[st
     compared_with = measured.get("source")
     compared = _files(**compared_with) if compared_with else []
     verified_by = f"nasexport {exporter.__version__}"
-    if "tensorflow" in measured:
-        verified_by += f", TensorFlow {measured['tensorflow']}"
+    if "runtime" in measured:
+        verified_by += f", {measured['runtime']}"
     facts: dict[str, list[str]] = {}
     if metadata:
         made_from, tool = metadata.source, metadata.tool
@@ -136,7 +137,7 @@ def _facts(report: Report, metadata: Metadata | None) -> list[tuple[str, list[st
             "Weights": [f"SYNTHETIC ({synthetic}), not published weights" if synthetic else weights],
             "Made from": _files(made_from.archive, made_from.archive_sha256, made_from.files),
             "Layout": [f"{made_from.layout}, {made_from.variables_from_averages} variables from averages"],
-            "Options": [f"batch_norm_momentum {metadata.options.batch_norm_momentum}"],
+            "Options": [f"{name} {value}" for name, value in to_plain(metadata.options).items() if value is not None],
             "Written by": [f"nasexport {tool.nasexport}, TensorFlow {tool.tensorflow}"],
         }
         if compared_with and compared_with["files"] == made_from.files:

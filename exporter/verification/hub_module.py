@@ -76,6 +76,7 @@ def _image_size(expected: Expected, found: ProbeResult) -> Check:
 def _signatures(expected: Expected, reference: Reference, found: ProbeResult, training: bool) -> Iterator[Check]:
     """Names of signatures and outputs in one tag set, then every output of each signature."""
     tags = "{train}" if training else "{}"
+    assert isinstance(expected.version, int)  # as its row says
     wanted = hub_signatures(expected.task, expected.version)
     signatures = found.training_signatures if training else found.signatures
     known = reference.training_end_points if training else reference.end_points
@@ -134,5 +135,6 @@ def _training(expected: Expected, reference: Reference, found: ProbeResult) -> I
     yield from l2_checks(expected, found)
     yield from change_checks(found)
     settable = HUB.version(expected.version).momentum_settable
+    assert expected.momentum is not None  # as its row says
     first = TRAINING_MOMENTUM if settable else expected.momentum
     yield from moving_averages_checks(found, reference.batch_statistics, first, expected.momentum)

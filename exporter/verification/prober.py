@@ -7,7 +7,8 @@ from pathlib import Path
 
 from exporter.artifact import folder as artifact
 from exporter.models.config import Task
-from exporter.probe.jobs import PROBE, PreviousProbe, ProbeRequest, ProbeSummary
+from exporter.models.formats import Version
+from exporter.probe.jobs import PreviousProbe, ProbeRequest, ProbeSummary, probe_job
 from exporter.processes.runner import Runner
 from exporter.progress import Say
 from exporter.verification.results import Expected
@@ -31,7 +32,7 @@ class Prober:
     def __init__(self, runner: Runner, trust: bool = False):
         """With ``trust``, artifacts may do more than compute."""
         self._runner, self._trust = runner, trust
-        self._kept: dict[tuple[Task, int], Probed] = {}
+        self._kept: dict[tuple[Task, Version], Probed] = {}
 
     def probe(self, path: Path, expected: Expected, say: Say) -> Probed:
         """What the artifact in ``path`` gives; equal files, and equal networks, run once where they follow each other.
@@ -50,7 +51,8 @@ class Prober:
             PreviousProbe(probed.output, probed.summary.network) for probed in previous if probed.summary.network
         )
         request = ProbeRequest(path, expected.config.image_size, output, reusable, self._trust)
-        probed = Probed(content, output, self._runner.run(PROBE, request, say))
+        job = probe_job(expected.config.format_spec(expected.version))
+        probed = Probed(content, output, self._runner.run(job, request, say))
         if replaced := self._kept.pop((expected.task, expected.version), None):
             shutil.rmtree(replaced.output.parent)
         self._kept[expected.task, expected.version] = probed

@@ -8,6 +8,7 @@ from exporter.artifact.metadata import Verdict
 from exporter.errors import VerificationError
 from exporter.files.json_values import finite_or_none
 from exporter.models.config import ModelConfig, Task
+from exporter.models.formats import Version
 
 #: Largest difference allowed, as a part of the largest magnitude in the reference. Graphs of the same weights differ
 #: by up to 5e-5 of it between TensorFlow versions; a kernel that is 2 % off differs by far more.
@@ -68,8 +69,9 @@ class Expected:
 
     config: ModelConfig
     task: Task
-    version: int
-    momentum: float
+    version: Version
+    #: The default decay of its moving averages, None for one that is not trained.
+    momentum: float | None
     #: Whether the variables must come in the order of the checkpoint, as they do in what nasexport writes.
     ordered: bool = True
 

@@ -110,5 +110,5 @@ class Verifier:
         measured = None
         if self._options.measure:
             measured = compare.measured(expected, prepared.reference, found)
-            measured |= {"tensorflow": probed.summary.tensorflow, "source": self._source.provenance()}
+            measured |= {"runtime": probed.summary.runtime, "source": self._source.provenance()}
         return Report(str(path), tuple(checks), notes, measured)

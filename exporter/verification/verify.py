@@ -15,8 +15,8 @@ from exporter.checkpoint.source import Source
 from exporter.errors import NOT_DONE, ArtifactError, ConfigError
 from exporter.fetch.published import opened
 from exporter.files import temporary
-from exporter.models.config import ModelConfig, Task, largest_task, models
-from exporter.models.formats import FORMATS
+from exporter.models.config import ModelConfig, Task, largest_task, listed, models
+from exporter.models.formats import FORMATS, Version
 from exporter.processes import run
 from exporter.progress import SILENT, Listener
 from exporter.reference import recorded as references
@@ -47,12 +47,15 @@ def expected_of(
             status=NOT_DONE,
         )
     config = models().get(metadata.model.name, metadata.model)
-    if metadata.version not in config.versions:
+    if metadata.version not in config.all_versions:
         raise ArtifactError(
             f"{path / METADATA_FILE} is damaged: version is {metadata.version}, expected one of "
-            f"{', '.join(map(str, sorted(config.versions)))}, which {config.name} has"
+            f"{', '.join(map(str, config.all_versions))}, which {config.name} has"
         )
-    return Expected(config, metadata.task, metadata.version, float(metadata.options.batch_norm_momentum)), metadata
+    momentum = metadata.options.batch_norm_momentum
+    if (momentum is None) != (config.version_spec(metadata.version).momentum is None):
+        raise ArtifactError(f"{path / METADATA_FILE} is damaged: batch_norm_momentum is {momentum}")
+    return Expected(config, metadata.task, metadata.version, momentum and float(momentum)), metadata
 
 
 def require_checkpoint(path: Path, metadata: Metadata | None, checkpoint: Path | None) -> None:
@@ -69,15 +72,15 @@ def require_checkpoint(path: Path, metadata: Metadata | None, checkpoint: Path |
 def _foreign(path: Path, config: ModelConfig, options: VerificationOptions, debug: bool) -> Expected:
     """What an artifact of unknown origin must be: its version and task are what its files look like."""
     found = run.run(INSPECT, InspectRequest(path), debug=debug, time_limit=options.time_limit).result
-    version = options.version
+    version: Version | None = options.version
     names = {variable.name for variable in found.variables.list}
     task: Task = "classification" if any("final_layer/FC" in name for name in names) else "feature_vector"
     if version is None:
         signatures = {name for named in found.signatures.values() for name in named}
-        guessed: int = pkgutil.resolve_name(FORMATS[found.format].guess_version)(signatures)
+        guessed: Version = pkgutil.resolve_name(FORMATS[found.format].guess_version)(signatures)
         version = guessed
-    if config.versions.get(version) != found.format:
-        have = ", ".join(f"{number} ({name})" for number, name in sorted(config.versions.items()))
+    if config.all_versions.get(version) != found.format:
+        have = listed(config.all_versions)
         raise ConfigError(f"{path} is of format {found.format}, and {config.name} has versions {have}")
     return Expected(config, task, version, config.version_spec(version).momentum, ordered=False)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter.models.formats import HUB
 from exporter.release import identity
 from exporter.release.manifest import MANIFEST_FILE, Place, read_manifest
 from tests.support.command import Command, Result, files_below, refusal, succeeded
@@ -59,7 +60,7 @@ def test_provenance_names_what_went_in(released: tuple[Path, Result], inputs: li
         (archive.name, hashlib.sha256(archive.read_bytes()).hexdigest()) for archive in archives
     ]
     assert all(one["annotations"]["synthetic"] for one in dependencies if "name" in one)
-    packages = identity.packages()
+    packages = identity.packages(HUB)
     assert f"pkg:pypi/tensorflow@{packages['tensorflow']}" in [one.get("uri") for one in dependencies]
 
 

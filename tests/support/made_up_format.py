@@ -37,7 +37,8 @@ SPEC = FormatSpec(
     load=f"{_HERE}:load",
     page="model_saved_model_2.md",
     example="index_saved_model_2.html",
-    preloaded=False,
+    writes_with_tensorflow=False,
+    runs_with_tensorflow=False,
 )
 
 
@@ -100,7 +101,7 @@ def probe(path: Path, images: Any, found: Any, previous: Mapping[Path, str | Non
     found.variables(list(arrays), digests)
     found.digests_after_inference(digests)
     found.trainable([name for name in arrays if "/moving_" not in name])
-    return ProbedFile((), None)
+    return ProbedFile((), None, f"NumPy {np.__version__}")
 
 
 def compare(expected: Any, reference: Any, found: Any, problems: list[str]) -> Any:
