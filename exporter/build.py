@@ -13,6 +13,7 @@ from exporter.artifact import folder as artifact
 from exporter.artifact.existing import Existing
 from exporter.artifact.jobs import EXPORT, ExportRequest, ExportTarget, export_warnings
 from exporter.artifact.metadata import Metadata, write_metadata
+from exporter.artifact.options import ArtifactOptions
 from exporter.errors import USAGE, ConfigError
 from exporter.fetch.published import opened
 from exporter.models.config import TASKS, ModelConfig, Task, handle, largest_task, resolve_version
@@ -79,17 +80,17 @@ def build(
         NasexportError: one of its subclasses. Artifacts that were finished before are kept; all else is removed.
     """
     version, _ = resolve_version(config, options.format, options.version)
-    momentum = _momentum(config, version, options.momentum)
+    chosen = ArtifactOptions(_momentum(config, version, options.momentum))
     targets = {task: artifact.destination(output, config, task, version) for task in options.tasks}
     with contextlib.ExitStack() as stack:
         # One place for each task, so that a finished artifact is in place before the next is verified.
         places = {task: stack.enter_context(_Place(target, options.overwrite)) for task, target in targets.items()}
         for existing in _existing(places):
-            existing.require_made_for(config, momentum, options.verify)
+            existing.require_made_for(config, chosen, options.verify)
         checkpoint_source = stack.enter_context(opened(config, checkpoint, settings, listener, debug=debug))
         for existing in _existing(places):
             existing.require_made_from(checkpoint_source)
-        export_targets = (ExportTarget(task, version, momentum, place.folder) for task, place in places.items())
+        export_targets = (ExportTarget(task, version, chosen, place.folder) for task, place in places.items())
         request = ExportRequest(config, checkpoint_source.prefix, tuple(export_targets))
         logging.info("%s: from %s", config.name, checkpoint_source.archive or checkpoint_source.prefix)
         exported = run.run(EXPORT, request, listener.step, debug).result
@@ -105,11 +106,11 @@ def build(
         )
         built = []
         for task, place in places.items():
-            metadata = Metadata.of(config, task, version, momentum, checkpoint_source, read)
+            metadata = Metadata.of(config, task, version, chosen, checkpoint_source, read)
             checked = None
             # What is there was verified when it was built; whoever wants to see the figures needs them anew.
             if options.verify and (on_verified or not place.existing):
-                wanted = Expected(config, task, version, momentum)
+                wanted = Expected(config, task, version, chosen)
                 checked = verifier.verify(place.folder, wanted, listener.step)
                 checked = dataclasses.replace(checked, path=str(place.target))
                 if on_verified:

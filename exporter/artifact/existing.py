@@ -10,6 +10,7 @@ from pathlib import Path
 
 import exporter
 from exporter.artifact.metadata import METADATA_FILE, Metadata, encoded, read_metadata
+from exporter.artifact.options import ArtifactOptions
 from exporter.checkpoint.source import Source
 from exporter.errors import NOT_DONE, ArtifactError
 from exporter.models.config import ModelConfig
@@ -32,7 +33,7 @@ class Existing:
             raise self._refusal(f"it has no {METADATA_FILE}")
         self.metadata = found
 
-    def require_made_for(self, config: ModelConfig, momentum: float | None, verified: bool) -> None:
+    def require_made_for(self, config: ModelConfig, options: ArtifactOptions, verified: bool) -> None:
         """Refuses one that was built of another network, with other options, or without a verification.
 
         Raises:
@@ -43,8 +44,10 @@ class Existing:
             raise self._refusal(f"nasexport {found.tool.nasexport} wrote it, and this is {exporter.__version__}")
         if found.model != config:
             raise self._refusal(f"it was built from another configuration of {found.model.name}")
-        if (its := found.options.batch_norm_momentum) != momentum:
-            raise self._refusal(f"its batch norm momentum is {its}, not {momentum}")
+        for name in options.__struct_fields__:
+            its, wanted = getattr(found.options, name), getattr(options, name)
+            if its != wanted:
+                raise self._refusal(f"its {name.replace('_', ' ')} is {its}, not {wanted}")
         if verified and not found.verification:
             raise self._refusal("it was built with --no-verify")
         if failed := [check.name for check in found.verification or () if not check.passed]:

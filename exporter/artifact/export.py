@@ -17,6 +17,7 @@ from exporter.artifact.jobs import (
     ReadResult,
     WritingTarget,
 )
+from exporter.artifact.options import ArtifactOptions
 from exporter.checkpoint.reader import Checkpoint
 from exporter.errors import CheckpointError
 from exporter.models import formats
@@ -32,12 +33,12 @@ formats.preload("writer")
 class Writer(Protocol):
     """Writes the versions of one task of a network in one format; what they have in common is made once."""
 
-    def write(self, version: Any, folder: Path, momentum: Any) -> None:
+    def write(self, version: Any, folder: Path, options: ArtifactOptions) -> None:
         """Writes an artifact into ``folder``, which must not exist.
 
         Args:
             version: one of the format: a number, or the format's name.
-            momentum: the default decay of the moving averages when training, None where the format knows none.
+            options: those that the format has are heeded.
         """
 
 
@@ -116,6 +117,6 @@ def _write(
             spec = config.format_spec(target.version)
             if spec.name not in writers:
                 writers[spec.name] = writer(spec, config, task, held)
-            writers[spec.name].write(target.version, target.folder, target.momentum)
+            writers[spec.name].write(target.version, target.folder, target.options)
         except Exception as error:
             yield FailedTarget(target.folder, serialize_error(error))

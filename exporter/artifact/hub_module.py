@@ -13,6 +13,7 @@ from tensorflow.core.framework import variable_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from exporter.artifact import hub_messages
+from exporter.artifact.options import ArtifactOptions
 from exporter.checkpoint import bundle
 from exporter.graph import compatibility, layers, network, nodes
 from exporter.graph.downgrade import downgrade
@@ -37,15 +38,14 @@ class Writer:
         self._config, self._task, self._values = config, task, values
         self._written: dict[tuple[bool, float], bytes] = {}
 
-    def write(self, version: int, folder: Path, momentum: float) -> None:
+    def write(self, version: int, folder: Path, options: ArtifactOptions) -> None:
         """Writes a TF1 Hub module into ``folder``, which must not exist.
-
-        Args:
-            momentum: the default decay of the moving averages; versions before 3 have that of the original training.
 
         Raises:
             CompatibilityError: the file would not load in the oldest reader promised.
         """
+        momentum = options.batch_norm_momentum
+        assert momentum is not None  # as the format's row says
         key = (HUB.version(version).momentum_settable, momentum)
         if key not in self._written:
             self._written[key] = _saved_model(self._config, self._task, version, momentum)

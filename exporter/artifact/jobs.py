@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from exporter.artifact.options import ArtifactOptions
 from exporter.checkpoint.jobs import LeftOut
 from exporter.checkpoint.source import Source
 from exporter.graph.refusal import Refusal
@@ -15,13 +16,11 @@ from exporter.processes.job import Failure, Job, Memory, NoEvent
 
 @dataclass(frozen=True)
 class ExportTarget:
-    """An artifact to write into ``folder``; ``momentum`` is the default decay of its moving averages, None for one that
-    is not trained.
-    """
+    """An artifact to write into ``folder``."""
 
     task: Task
     version: Version
-    momentum: float | None
+    options: ArtifactOptions
     folder: Path
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 import exporter
 from exporter.artifact.jobs import ReadCheckpoint
+from exporter.artifact.options import ArtifactOptions
 from exporter.checkpoint.source import Source
 from exporter.errors import ArtifactError
 from exporter.files.hashing import Sha256
@@ -17,7 +18,6 @@ from exporter.models.config import ModelConfig, Name, Task, handle
 from exporter.models.formats import Format, Version
 from exporter.validation import (
     MOST_JSON,
-    Fraction,
     NotNegative,
     at_least,
     convert,
@@ -36,12 +36,6 @@ class Tool(msgspec.Struct, frozen=True):
 
     nasexport: str
     tensorflow: str
-
-
-class ArtifactOptions(msgspec.Struct, frozen=True):
-    """What was chosen about an artifact: the default decay of the moving averages, None where nothing is trained."""
-
-    batch_norm_momentum: Fraction | None
 
 
 class CheckpointFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,7 +89,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
         config: ModelConfig,
         task: Task,
         version: Version,
-        momentum: float | None,
+        options: ArtifactOptions,
         source: Source,
         read: ReadCheckpoint,
     ) -> "Metadata":
@@ -108,7 +102,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
             task=task,
             version=version,
             format=config.all_versions[version],
-            options=ArtifactOptions(momentum),
+            options=options,
             source=CheckpointFacts(
                 archive=source.archive,
                 archive_sha256=source.archive_sha256,

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 import exporter
+from exporter.artifact.options import ArtifactOptions
 from exporter.models import architecture
 from exporter.models.architecture import FeatureMap, Padding, same_padding
 from exporter.models.classes import IMAGENET_CLASSES, class_names
@@ -28,6 +29,8 @@ from exporter.models.variables import main_end_point
 #: Opset 17 came with onnx 1.12 in 2022. A runtime refuses a model whose IR version is newer than it knows; opset 17's
 #: is 8.
 OPSET, IR_VERSION = 17, 8
+
+MODEL_FILE = "model.onnx"
 
 #: Added to the variance; the value the published checkpoints were trained with.
 _EPSILON = 1e-3
@@ -49,11 +52,11 @@ class Writer:
         self._task = task
         self._values = values
 
-    def write(self, version: object, folder: Path, momentum: float) -> None:
+    def write(self, version: object, folder: Path, options: ArtifactOptions) -> None:
         """Writes ``model.onnx`` into ``folder``, which must not exist; the same values give the same bytes."""
         folder.mkdir()
-        model = build(self._config, self._task, self._values)
-        with open(folder / "model.onnx", "wb") as file:
+        model = build(self._config, self._task, self._values, options.end_points)
+        with open(folder / MODEL_FILE, "wb") as file:
             file.write(model.SerializeToString(deterministic=True))
 
 

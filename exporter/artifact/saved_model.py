@@ -16,12 +16,13 @@ from tensorflow.python.ops.resource_variable_ops import UninitializedVariable
 
 from exporter.artifact import session_graph
 from exporter.artifact.objects import Objects, Trace
+from exporter.artifact.options import ArtifactOptions
 from exporter.checkpoint import bundle
 from exporter.graph import compatibility, layers, network, nodes
 from exporter.graph.canonical import canonicalize
 from exporter.graph.downgrade import downgrade
 from exporter.models.config import ModelConfig, Task, handle
-from exporter.models.formats import DEFAULT_MOMENTUM, SAVED_MODEL_2
+from exporter.models.formats import SAVED_MODEL_2
 from exporter.models.signatures import SERVING_INPUT, SERVING_OUTPUTS
 from exporter.models.variables import VariableSpec, variables
 
@@ -53,15 +54,14 @@ class Writer:
         self._specs = variables(config, task)
         self._traces: _Traces | None = None
 
-    def write(self, version: int, folder: Path, momentum: float = DEFAULT_MOMENTUM) -> None:
+    def write(self, version: int, folder: Path, options: ArtifactOptions) -> None:
         """Writes a reusable SavedModel into ``folder``, which must not exist.
-
-        Args:
-            momentum: the default decay of the moving averages when training.
 
         Raises:
             CompatibilityError: the file would not load in the oldest reader promised.
         """
+        momentum = options.batch_norm_momentum
+        assert momentum is not None  # as the format's row says
         self._traces = self._traces or _trace(self._config, self._task, self._specs)
         serving = self._traces.serving if SAVED_MODEL_2.version(version).serving else None
         objects = _objects(self._specs, self._traces, serving, momentum)

@@ -45,8 +45,8 @@ def complete(
     """
     assert planned.inputs is not None
     target = planned.target
-    metadata = Metadata.of(target.config, target.task, target.version, target.momentum, source, read)
-    checked = verifier.verify(folder, Expected(target.config, target.task, target.version, target.momentum), say)
+    metadata = Metadata.of(target.config, target.task, target.version, target.options, source, read)
+    checked = verifier.verify(folder, Expected(target.config, target.task, target.version, target.options), say)
     checked = dataclasses.replace(checked, path=target.place.handle)
     metadata = metadata.verified(checked.verdict())
     staged = _Staged(folder, release, target.place)

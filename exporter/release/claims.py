@@ -5,6 +5,7 @@ source and what was measured.
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from exporter.artifact.options import ArtifactOptions
 from exporter.checkpoint.jobs import LAYOUTS
 from exporter.errors import ReleaseError
 from exporter.files.archive import MAX_UNPACKED_BYTES
@@ -70,9 +71,11 @@ def _handle(record: Record, inputs: Inputs) -> Iterator[str]:
         yield f"model is {record.model}, expected {config.name}"
     if record.format != config.all_versions[record.version]:
         yield f"format is {record.format}, expected {config.all_versions[record.version]}"
-    momentum = config.version_spec(record.version).momentum
-    if record.options.batch_norm_momentum != momentum:
-        yield f"batch_norm_momentum is {record.options.batch_norm_momentum}, expected {momentum}"
+    right = ArtifactOptions(config.version_spec(record.version).momentum)
+    for name in right.__struct_fields__:
+        own, expected = getattr(record.options, name), getattr(right, name)
+        if own != expected:
+            yield f"{name} is {own}, expected {expected}"
 
 
 def _inputs(record: Record, inputs: Inputs) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 
 import exporter
-from exporter.artifact.metadata import ArtifactOptions
+from exporter.artifact.options import ArtifactOptions
 from exporter.checkpoint.source import Source
 from exporter.errors import NasexportError
 from exporter.files.hashing import Sha256
@@ -69,7 +69,7 @@ class Inputs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def inputs(
-    config: ModelConfig, task: Task, version: Version, momentum: float | None, source: Source, settings: Settings
+    config: ModelConfig, task: Task, version: Version, options: ArtifactOptions, source: Source, settings: Settings
 ) -> dict[str, Any]:
     """All inputs of an artifact, its report and its page, as JSON values; no path and no time is among them."""
     recorded = references.find(source.files, settings)
@@ -80,7 +80,7 @@ def inputs(
         "config": as_json(config),
         "task": task,
         "version": version,
-        "options": {"batch_norm_momentum": momentum},
+        "options": as_json(options),
         "checkpoint": source.provenance(),
         "reference": recorded and hashlib.sha256(recorded.read_bytes()).hexdigest(),
     }

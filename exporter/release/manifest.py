@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from exporter.artifact.metadata import ArtifactOptions, CheckpointFacts
+from exporter.artifact.metadata import CheckpointFacts
+from exporter.artifact.options import ArtifactOptions
 from exporter.errors import NOT_DONE, ReleaseError
 from exporter.files.hashing import File, Sha256
 from exporter.models.config import Name, Task

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from exporter.artifact.metadata import ArtifactOptions, CheckpointFacts, Tool
+from exporter.artifact.metadata import CheckpointFacts, Tool
+from exporter.artifact.options import ArtifactOptions
 from exporter.files.hashing import File
 from exporter.models import cells, variables
 from exporter.models.classes import IMAGENET_CLASSES
@@ -19,6 +20,7 @@ from exporter.models.formats import FORMATS, Version
 from exporter.models.signatures import SERVING_OUTPUTS
 from exporter.release.manifest import INDEX_FILE, CheckFacts, Place
 from exporter.report import templates
+from exporter.validation import to_plain
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,7 @@ def markdown(facts: PageFacts, released: Collection[str]) -> str:
         serving_output=SERVING_OUTPUTS[task],
         momentum=facts.options.batch_norm_momentum,
         tool=msgspec.structs.asdict(facts.tool),
-        options=msgspec.structs.asdict(facts.options),
+        options=to_plain(facts.options),
     )
 
 

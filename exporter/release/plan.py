@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from exporter.artifact.options import ArtifactOptions
 from exporter.checkpoint.source import Source
 from exporter.errors import USAGE, ConfigError, ReleaseError
 from exporter.files.hashing import File, sha256
@@ -38,9 +39,9 @@ class Target:
         return self.config.all_versions[self.version]
 
     @property
-    def momentum(self) -> float | None:
-        """The default momentum of the published artifact, None for one that is not trained."""
-        return self.config.version_spec(self.version).momentum
+    def options(self) -> ArtifactOptions:
+        """Those of the published artifact."""
+        return ArtifactOptions(self.config.version_spec(self.version).momentum)
 
     @property
     def group(self) -> tuple[str, Format, Task]:
@@ -147,7 +148,7 @@ def planned(target: Target, release: Path, source: Source | None, settings: Sett
     """
     inputs = None
     if source:
-        options = (target.config, target.task, target.version, target.momentum)
+        options = (target.config, target.task, target.version, target.options)
         inputs = identity.inputs(*options, source, settings)
     try:
         record = read_record(release, target.place)

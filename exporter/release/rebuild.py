@@ -43,7 +43,7 @@ def check(release: Path, record: Record, metadata: Metadata, source: Source, say
     place = record.place
     with temporary.folder() as scratch:
         folder = scratch / "artifact"
-        target = ExportTarget(metadata.task, metadata.version, metadata.options.batch_norm_momentum, folder)
+        target = ExportTarget(metadata.task, metadata.version, metadata.options, folder)
         request = ExportRequest(metadata.model, source.prefix, (target,))
         result = worker.run(EXPORT, request, say, debug, scratch=scratch).result
         for failed in result.failed:

@@ -138,7 +138,7 @@ class ModelTasks:
 
     def _export(self) -> None:
         targets = {
-            each.place.handle: ExportTarget(each.task, each.version, each.momentum, self._folder(each))
+            each.place.handle: ExportTarget(each.task, each.version, each.options, self._folder(each))
             for each in (planned.target for planned in self._todo)
         }
         self._exported = export(self.config, self._source, targets, self._say, self._debug, self._partial)

@@ -124,13 +124,12 @@ class _ModelTask:
         return ScheduledTask(expected_memory(REFERENCE, self._config), prepare, artifacts, _raise)
 
     def _artifact_task(self, handle: str, metadata: Metadata) -> ScheduledTask:
-        momentum = metadata.options.batch_norm_momentum
-        expected = Expected(self._config, metadata.task, metadata.version, momentum)
+        expected = Expected(self._config, metadata.task, metadata.version, metadata.options)
 
         def run() -> None:
             say = lambda text: self._listener.step(f"{handle}: {text}")  # noqa: E731
             found = self._verifier.verify(self._release / handle, expected, say)
-            options = (metadata.task, metadata.version, momentum)
+            options = (metadata.task, metadata.version, metadata.options)
             right = [Metadata.of(self._config, *options, self._source, read).source for read in self._found]
             more = [_source_check(metadata, right)]
             # Another nasexport may have other checks.

@@ -135,6 +135,5 @@ def _training(expected: Expected, reference: Reference, found: ProbeResult) -> I
     yield from l2_checks(expected, found)
     yield from change_checks(found)
     settable = HUB.version(expected.version).momentum_settable
-    assert expected.momentum is not None  # as its row says
     first = TRAINING_MOMENTUM if settable else expected.momentum
     yield from moving_averages_checks(found, reference.batch_statistics, first, expected.momentum)

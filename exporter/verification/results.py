@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter.artifact.metadata import Verdict
+from exporter.artifact.options import ArtifactOptions
 from exporter.errors import VerificationError
 from exporter.files.json_values import finite_or_none
 from exporter.models.config import ModelConfig, Task
@@ -70,10 +71,16 @@ class Expected:
     config: ModelConfig
     task: Task
     version: Version
-    #: The default decay of its moving averages, None for one that is not trained.
-    momentum: float | None
+    options: ArtifactOptions
     #: Whether the variables must come in the order of the checkpoint, as they do in what nasexport writes.
     ordered: bool = True
+
+    @property
+    def momentum(self) -> float:
+        """The default decay of the moving averages of an artifact that can be trained."""
+        momentum = self.options.batch_norm_momentum
+        assert momentum is not None  # as its format's row says
+        return float(momentum)
 
 
 def count(name: str, wrong: int, detail: str) -> Check:

@@ -95,7 +95,6 @@ def _training(expected: Expected, reference: Reference, found: ProbeResult) -> I
     yield from drop_path.checks(expected, found)
     yield from gradient_checks(expected, found)
     yield from change_checks(found)
-    assert expected.momentum is not None  # as its row says
     yield from moving_averages_checks(found, reference.batch_statistics, TRAINING_MOMENTUM, expected.momentum)
     output = reference.training_end_points.output(expected.task)
     yield from output_checks("output in training mode", expected.task, output, found.training_output)

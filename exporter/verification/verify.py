@@ -11,6 +11,7 @@ from exporter.artifact import folder as artifact
 from exporter.artifact import packed
 from exporter.artifact.jobs import INSPECT, InspectRequest
 from exporter.artifact.metadata import METADATA_FILE, Metadata, read_metadata
+from exporter.artifact.options import ArtifactOptions
 from exporter.checkpoint.source import Source
 from exporter.errors import NOT_DONE, ArtifactError, ConfigError
 from exporter.fetch.published import opened
@@ -55,7 +56,7 @@ def expected_of(
     momentum = metadata.options.batch_norm_momentum
     if (momentum is None) != (config.version_spec(metadata.version).momentum is None):
         raise ArtifactError(f"{path / METADATA_FILE} is damaged: batch_norm_momentum is {momentum}")
-    return Expected(config, metadata.task, metadata.version, momentum and float(momentum)), metadata
+    return Expected(config, metadata.task, metadata.version, metadata.options), metadata
 
 
 def require_checkpoint(path: Path, metadata: Metadata | None, checkpoint: Path | None) -> None:
@@ -82,7 +83,7 @@ def _foreign(path: Path, config: ModelConfig, options: VerificationOptions, debu
     if config.all_versions.get(version) != found.format:
         have = listed(config.all_versions)
         raise ConfigError(f"{path} is of format {found.format}, and {config.name} has versions {have}")
-    return Expected(config, task, version, config.version_spec(version).momentum, ordered=False)
+    return Expected(config, task, version, ArtifactOptions(config.version_spec(version).momentum), ordered=False)
 
 
 def verify(

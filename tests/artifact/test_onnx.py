@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from onnx import numpy_helper
 
 from exporter.artifact.onnx import DEPTHWISE_AXES, IR_VERSION, KERNEL_AXES, OPSET, Writer, build
+from exporter.artifact.options import ArtifactOptions
 from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
 from exporter.models.classes import class_names
 from exporter.models.config import TASKS, ModelConfig, Task, model
@@ -92,7 +93,7 @@ def test_batch_is_free_and_images_do_not_touch_each_other() -> None:
 
 def test_says_how_it_is_used(tmp_path: Any) -> None:
     config = ModelConfig.from_dict(TINY_IMAGENET)
-    Writer(config, "classification", made_up_weights(config)).write(0, tmp_path / "onnx", 0.99)
+    Writer(config, "classification", made_up_weights(config)).write(0, tmp_path / "onnx", ArtifactOptions(None))
     made = onnx.load(tmp_path / "onnx" / "model.onnx")
     onnx.checker.check_model(made, full_check=True)
     assert (made.ir_version, made.opset_import[0].version) == (IR_VERSION, OPSET)
@@ -102,7 +103,7 @@ def test_says_how_it_is_used(tmp_path: Any) -> None:
     assert json.loads(described["preprocessing"])["central_crop"] == 0.875
     (output,) = made.graph.output
     assert output.name == "logits"
-    Writer(config, "classification", made_up_weights(config)).write(0, tmp_path / "again", 0.99)
+    Writer(config, "classification", made_up_weights(config)).write(0, tmp_path / "again", ArtifactOptions(None))
     assert (tmp_path / "onnx" / "model.onnx").read_bytes() == (tmp_path / "again" / "model.onnx").read_bytes()
 
 

@@ -115,9 +115,10 @@ def test_such_an_operation_fails_the_build(tmp_path: Path, tiny: Path, tiny_chec
         "from pathlib import Path\n"
         "from exporter.artifact.export import export\n"
         "from exporter.artifact.jobs import ExportRequest, ExportTarget\n"
+        "from exporter.artifact.options import ArtifactOptions\n"
         "from exporter.models.config import model\n"
         "name, prefix, version, folder = sys.argv[1:]\n"
-        "target = ExportTarget('feature_vector', int(version), 0.99, Path(folder))\n"
+        "target = ExportTarget('feature_vector', int(version), ArtifactOptions(0.99), Path(folder))\n"
         "request = ExportRequest(model(name), Path(prefix), (target,))\n"
         "print(export(request, lambda _: None, lambda _: None).failed)\n"
     )

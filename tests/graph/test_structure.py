@@ -14,6 +14,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from exporter.artifact import export
 from exporter.artifact.jobs import ExportRequest, ExportTarget
+from exporter.artifact.options import ArtifactOptions
 from exporter.checkpoint.stored import Stored
 from exporter.graph import network
 from exporter.models.config import TASKS, ModelConfig, model
@@ -38,7 +39,9 @@ def _built(config: ModelConfig, *, training: bool = False) -> Any:
 
 
 def _written(config: ModelConfig, checkpoint: Path, folder: Path, *versions: int) -> dict[int, Path]:
-    targets = tuple(ExportTarget("classification", version, 0.99, folder / str(version)) for version in versions)
+    targets = tuple(
+        ExportTarget("classification", version, ArtifactOptions(0.99), folder / str(version)) for version in versions
+    )
     request = ExportRequest(config, checkpoint, targets)
     assert not export.export(request, lambda _: None, lambda _: None).failed
     return {version: folder / str(version) for version in versions}
@@ -111,7 +114,7 @@ def test_each_value_is_read_from_the_checkpoint_once(
         return right_alone(self, name)
 
     targets = tuple(
-        ExportTarget(task, version, 0.99, tmp_path / f"{task}{version}")
+        ExportTarget(task, version, ArtifactOptions(0.99), tmp_path / f"{task}{version}")
         for task in TASKS
         for version in config.versions
     )
@@ -176,7 +179,7 @@ def test_writing_is_linear_in_the_number_of_cells(config: ModelConfig, tmp_path:
         found.append(
             _calls(
                 lambda writers=writers, cells=cells: [  # type: ignore[misc]
-                    writer.write(version, tmp_path / f"{cells}-{version}", 0.99)
+                    writer.write(version, tmp_path / f"{cells}-{version}", ArtifactOptions(0.99))
                     for writer, version in zip(writers, (3, 5), strict=True)
                 ]
             )

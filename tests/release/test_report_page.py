@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from exporter.artifact.metadata import ArtifactOptions, Verdict
+from exporter.artifact.metadata import Verdict
+from exporter.artifact.options import ArtifactOptions
 from exporter.models import variables
 from exporter.models.config import ModelConfig, Task
 from exporter.models.signatures import SERVING_OUTPUTS

@@ -22,6 +22,7 @@ import tensorflow as tf
 from exporter.artifact import hub_module, saved_model
 from exporter.artifact.export import writer
 from exporter.artifact.metadata import read_metadata, write_metadata
+from exporter.artifact.options import ArtifactOptions
 from exporter.checkpoint import names, reader
 from exporter.graph import batch_norm
 from exporter.models.config import ModelConfig, Task
@@ -590,7 +591,9 @@ def _write(good: Path, prefix: Path, output: Path, numbers: list[int]) -> None:
                 for wrong in breaks:
                     if wrong.patch:
                         patches.enter_context(wrong.patch(held))
-                writer(config.format_spec(version), config, task, held).write(version, folder, momentum)
+                writer(config.format_spec(version), config, task, held).write(
+                    version, folder, ArtifactOptions(momentum)
+                )
         else:
             shutil.copytree(good, folder)
         for wrong in breaks:

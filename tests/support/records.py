@@ -4,7 +4,8 @@ from typing import Any
 
 import msgspec
 
-from exporter.artifact.metadata import METADATA_SCHEMA, ArtifactOptions, CheckpointFacts, Metadata, Tool, Verdict
+from exporter.artifact.metadata import METADATA_SCHEMA, CheckpointFacts, Metadata, Tool, Verdict
+from exporter.artifact.options import ArtifactOptions
 from exporter.files.hashing import File
 from exporter.models.config import TASKS, ModelConfig, Task, handle, models
 from exporter.release.manifest import CheckFacts, Place, Record

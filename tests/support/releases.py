@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from exporter.artifact.metadata import ArtifactOptions
+from exporter.artifact.options import ArtifactOptions
 from exporter.files.hashing import File
 from exporter.models.config import Task
 from exporter.release.manifest import (
