@@ -17,7 +17,7 @@ from exporter.artifact.options import ArtifactOptions
 from exporter.errors import USAGE, ConfigError
 from exporter.fetch.published import opened
 from exporter.models.config import TASKS, ModelConfig, Task, handle, largest_task, resolve_version
-from exporter.models.formats import FORMATS, Format, Version, version_text
+from exporter.models.formats import FORMATS, Format, Version, require_extra, version_text, written
 from exporter.processes import run
 from exporter.progress import SILENT, Listener
 from exporter.settings import Settings
@@ -43,12 +43,15 @@ class Artifact:
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """The options of `build`. ``momentum`` is the default decay of the moving averages, from 0 to 1."""
+    """The options of `build`. ``momentum`` is the default decay of the moving averages, from 0 to 1. ``end_points`` is
+    whether they are outputs, too, where the format has that choice.
+    """
 
     format: Format | None = None
     version: int | None = None
     tasks: Sequence[Task] = TASKS
     momentum: float | None = None
+    end_points: bool = False
     verify: bool = True
     overwrite: bool = False
 
@@ -80,7 +83,8 @@ def build(
         NasexportError: one of its subclasses. Artifacts that were finished before are kept; all else is removed.
     """
     version, _ = resolve_version(config, options.format, options.version)
-    chosen = ArtifactOptions(_momentum(config, version, options.momentum))
+    chosen = _chosen(config, version, options)
+    require_extra(config.format_spec(version))
     targets = {task: artifact.destination(output, config, task, version) for task in options.tasks}
     with contextlib.ExitStack() as stack:
         # One place for each task, so that a finished artifact is in place before the next is verified.
@@ -166,6 +170,22 @@ class _Place:
 
 def _existing(places: Mapping[Task, _Place]) -> list[Existing]:
     return [place.existing for place in places.values() if place.existing]
+
+
+def _chosen(config: ModelConfig, version: Version, options: BuildOptions) -> ArtifactOptions:
+    """The options of an artifact.
+
+    Raises:
+        ConfigError: one is given that the version does not have.
+    """
+    chosen = ArtifactOptions(_momentum(config, version, options.momentum), options.end_points)
+    choices = config.format_spec(version).choices
+    if chosen.end_points and "end_points" not in choices:
+        have = ", ".join(name for name in written() if "end_points" in FORMATS[name].choices)
+        raise ConfigError(
+            f"{version_text(version)} has no end points to choose: --end-points needs --format {have}", status=USAGE
+        )
+    return chosen
 
 
 def _momentum(config: ModelConfig, version: Version, wanted: float | None) -> float | None:

@@ -131,6 +131,18 @@ def format_of(folder: Path, has_objects: bool | None = None) -> FormatSpec | Non
     return None
 
 
+def require_readable(folder: Path) -> FormatSpec:
+    """The same as `require_artifact`, of a format that the installed packages read.
+
+    Raises:
+        ArtifactError: there is no artifact.
+        MachineError: a package is missing that reads it.
+    """
+    spec = require_artifact(folder)
+    formats.require_extra(spec)
+    return spec
+
+
 def require_artifact(folder: Path) -> FormatSpec:
     """The format of the artifact in ``folder``, as its files' names tell it.
 

@@ -17,7 +17,7 @@ def describe(request: InspectRequest, say: Say) -> Inspection:
         ArtifactError: it is no artifact, or a damaged one.
     """
     folder = request.path
-    spec = artifact.require_artifact(folder)
+    spec = artifact.require_readable(folder)
     say("reading the artifact")
     found: Inspection = pkgutil.resolve_name(spec.inspect)(folder)
     metadata = read_metadata(folder)

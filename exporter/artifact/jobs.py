@@ -139,6 +139,11 @@ class TensorFacts:
     dtype: str
     shape: tuple[int | None, ...] | None
 
+    def __str__(self) -> str:
+        if self.shape is None:
+            return f"{self.dtype} […]"
+        return f"{self.dtype} [{', '.join('?' if size is None else str(size) for size in self.shape)}]"
+
 
 @dataclass(frozen=True)
 class SignatureFacts:
@@ -175,7 +180,9 @@ class Inspection:
     ``signatures`` are by tag set (tags joined by commas) and name, ``functions`` has how often each function of a TF2
     object was traced, ``findings`` say what TensorFlow 1.15 would not read (``oldest_tensorflow`` is None then).
     ``refused`` is what can do more than compute: with any of it, an artifact is loaded with ``--trust`` only.
-    ``handle``, ``written_by``, ``source``, ``options`` and ``verified`` are of ``nasexport.json``, None without it.
+    ``readers`` says what reads an artifact that is not for TensorFlow, of which ``oldest_tensorflow`` and ``findings``
+    tell nothing then. ``handle``, ``written_by``, ``source``, ``options`` and ``verified`` are of ``nasexport.json``,
+    None without it.
     """
 
     path: str
@@ -195,6 +202,7 @@ class Inspection:
     options: dict[str, Any] | None
     verified: bool | None
     refused: tuple[Refusal, ...] = ()
+    readers: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

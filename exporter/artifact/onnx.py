@@ -20,9 +20,10 @@ from onnx import TensorProto, helper, numpy_helper
 import exporter
 from exporter.artifact.options import ArtifactOptions
 from exporter.models import architecture
-from exporter.models.architecture import FeatureMap, Padding, same_padding
-from exporter.models.classes import IMAGENET_CLASSES, class_names
+from exporter.models.architecture import EPSILON, FeatureMap, Padding, same_padding
 from exporter.models.config import ModelConfig, Task
+from exporter.models.formats import ONNX_FILE
+from exporter.models.preprocessing import labels, preprocessing
 from exporter.models.signatures import SERVING_INPUT, SERVING_OUTPUTS
 from exporter.models.variables import main_end_point
 
@@ -30,14 +31,14 @@ from exporter.models.variables import main_end_point
 #: is 8.
 OPSET, IR_VERSION = 17, 8
 
-MODEL_FILE = "model.onnx"
-
-#: Added to the variance; the value the published checkpoints were trained with.
-_EPSILON = 1e-3
-
 #: From the checkpoint's axes to ONNX's: a kernel's [height, width, channels, filters] to [filters, channels, height,
 #: width], and a depthwise one's [height, width, channels, 1] to [channels, 1, height, width].
 KERNEL_AXES, DEPTHWISE_AXES = (3, 2, 0, 1), (2, 3, 0, 1)
+
+
+#: The property that has the tensor in the graph of each end point, by its name; feature maps are [batch, channels,
+#: height, width] there.
+END_POINTS_PROPERTY = "end_points"
 
 
 class Writer:
@@ -56,7 +57,7 @@ class Writer:
         """Writes ``model.onnx`` into ``folder``, which must not exist; the same values give the same bytes."""
         folder.mkdir()
         model = build(self._config, self._task, self._values, options.end_points)
-        with open(folder / MODEL_FILE, "wb") as file:
+        with open(folder / ONNX_FILE, "wb") as file:
             file.write(model.SerializeToString(deterministic=True))
 
 
@@ -93,24 +94,17 @@ def build(config: ModelConfig, task: Task, values: Mapping[str, Any], end_points
         producer_name="nasexport",
         producer_version=exporter.__version__,
     )
-    helper.set_model_props(model, _properties(config, task))
+    tensors = {name: tensor.name for name, tensor in built.items()}
+    helper.set_model_props(model, {**properties(config, task), END_POINTS_PROPERTY: json.dumps(tensors)})
     return model
 
 
-def _properties(config: ModelConfig, task: Task) -> dict[str, str]:
+def properties(config: ModelConfig, task: Task) -> dict[str, str]:
     """What a user has to know to feed the model and to read what it gives, in ``metadata_props``."""
-    preprocessing = {
-        "channels": "RGB",
-        "range": [0, 1],
-        "central_crop": 0.875,
-        "resize": "bilinear",
-        "size": [config.image_size, config.image_size],
-    }
-    properties = {"model": config.name, "task": task, "preprocessing": json.dumps(preprocessing)}
-    if task == "classification" and config.num_classes == IMAGENET_CLASSES:
-        properties["labels"] = json.dumps([known.name for known in class_names()])
-        properties["wnids"] = json.dumps([known.wnid for known in class_names()])
-    return properties
+    found = {"model": config.name, "task": task, "preprocessing": json.dumps(preprocessing(config))}
+    if known := labels(config, task):
+        found |= dict(zip(("labels", "wnids"), map(json.dumps, known), strict=True))
+    return found
 
 
 @dataclass(frozen=True)
@@ -183,7 +177,7 @@ class _OnnxOperations:
 
     def batch_norm(self, net: FeatureMap[_Tensor], scope: str) -> _Tensor:
         inputs = [self._variable(f"{scope}/{leaf}") for leaf in ("gamma", "beta", "moving_mean", "moving_variance")]
-        return self._node("BatchNormalization", [net.value.name, *inputs], scope, net.value.shape, epsilon=_EPSILON)
+        return self._node("BatchNormalization", [net.value.name, *inputs], scope, net.value.shape, epsilon=EPSILON)
 
     def pool(self, kind: str, net: FeatureMap[_Tensor], kernel: int, stride: int) -> _Tensor:
         operator = {"avg": "AveragePool", "max": "MaxPool"}[kind]

@@ -59,6 +59,7 @@ def models(settings: Settings, as_json: bool) -> None:
 @click.option("--checkpoint", type=path_type, help="Weights: a checkpoint's prefix, file, folder or .tar.gz.")
 @click.option("--output", type=path_type, default=Path("dist"), show_default=True, help="Folder for the artifacts.")
 @click.option("--batch-norm-momentum", type=float, callback=_momentum, help="For fine-tuning. [default: 0.99]")
+@click.option("--end-points", is_flag=True, help="Give each end point as an output, too. Only onnx.")
 @click.option("--no-verify", is_flag=True, help="Do not verify the artifacts.")
 @click.option("--overwrite", is_flag=True, help="Replace existing artifacts, whatever they are.")
 @device_option()
@@ -74,6 +75,7 @@ def build_command(
     checkpoint: Path | None,
     output: Path,
     batch_norm_momentum: float | None,
+    end_points: bool,
     no_verify: bool,
     overwrite: bool,
     page_file: Path | None,
@@ -96,7 +98,8 @@ def build_command(
         raise click.UsageError("--report shows the verification: it cannot be combined with --no-verify")
     if checkpoint and len(names) > 1:
         raise click.UsageError("--checkpoint can be used with one MODEL only: a checkpoint fits one network")
-    options = BuildOptions(format_, version, (task,) if task else TASKS, batch_norm_momentum, not no_verify, overwrite)
+    tasks = (task,) if task else TASKS
+    options = BuildOptions(format_, version, tasks, batch_norm_momentum, end_points, not no_verify, overwrite)
     configs = [model(name) for name in names]
     with page.writing(page_file) as sections:
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from exporter.artifact.jobs import Inspection
+from exporter.artifact.jobs import Inspection, VariablesFacts
 from exporter.fetch.cache import Entry
 from exporter.fetch.lock import locked_archives
 from exporter.fetch.published import cached, synthetic_archives
@@ -140,10 +140,10 @@ def inspection_text(found: Inspection) -> str:
     lines = [
         found.path,
         f"  format       {found.format}" + (f", {found.handle}" if found.handle else ""),
-        "  tag sets     " + ", ".join("{" + ", ".join(tags) + "}" for tags in found.tag_sets),
+        *(["  tag sets     " + _tag_sets_text(found)] if found.tag_sets else []),
         *_signature_lines(found),
         *(f"  function     {name}, traced {count} times" for name, count in found.functions.items()),
-        f"  variables    {variables.count}, {variables.trainable} trainable; {variables.parameters:,} parameters",
+        f"  variables    {variables.count}{_trainable_text(variables)}; {variables.parameters:,} parameters",
         f"  size         {found.bytes:,} bytes",
         f"  readers      {_readers_text(found)}",
         *_refused_lines(found),
@@ -155,20 +155,27 @@ def inspection_text(found: Inspection) -> str:
     return joined(lines)
 
 
+def _trainable_text(variables: VariablesFacts) -> str:
+    """How many are trainable, where the files tell."""
+    told = any(variable.trainable is not None for variable in variables.list)
+    return f", {variables.trainable} trainable" if told or variables.trainable else ""
+
+
+def _tag_sets_text(found: Inspection) -> str:
+    return ", ".join("{" + ", ".join(tags) + "}" for tags in found.tag_sets)
+
+
 def _signature_lines(found: Inspection) -> list[str]:
     lines = []
     for tags, named in found.signatures.items():
         for name, signature in named.items():
             sides = (
-                ", ".join(f"{key} {tensor.dtype} {_shape_text(tensor.shape)}" for key, tensor in side.items())
+                ", ".join(f"{key} {tensor}" for key, tensor in side.items())
                 for side in (signature.inputs, signature.outputs)
             )
-            lines.append(f"  signature    {{{tags}}} {name}: " + " -> ".join(sides))
+            place = f"{{{tags}}} {name}" if found.tag_sets else name
+            lines.append(f"  signature    {place}: " + " -> ".join(sides))
     return lines or ["  signatures   none"]
-
-
-def _shape_text(shape: tuple[int | None, ...] | None) -> str:
-    return "[…]" if shape is None else "[" + ", ".join("?" if size is None else str(size) for size in shape) + "]"
 
 
 def _refused_lines(found: Inspection) -> list[str]:
@@ -180,6 +187,8 @@ def _refused_lines(found: Inspection) -> list[str]:
 
 
 def _readers_text(found: Inspection) -> str:
+    if found.readers:
+        return found.readers
     if found.oldest_tensorflow:
         return f"TensorFlow {found.oldest_tensorflow} and newer"
     return f"newer than TensorFlow 1.15, for {len(found.findings)} reasons; the first: {found.findings[0]}"
@@ -188,7 +197,7 @@ def _readers_text(found: Inspection) -> str:
 def _writer_text(found: Inspection) -> str:
     if tool := found.written_by:
         return f"nasexport {tool['nasexport']}, TensorFlow {tool['tensorflow']}"
-    return f"unknown, TensorFlow {found.tensorflow_version or 'unknown'}"
+    return "unknown" if found.readers else f"unknown, TensorFlow {found.tensorflow_version or 'unknown'}"
 
 
 def _source_lines(source: dict[str, Any] | None) -> list[str]:

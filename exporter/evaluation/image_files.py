@@ -5,8 +5,6 @@ from pathlib import Path
 
 from exporter.errors import ImageError
 
-#: The fraction of height and width that the central crop keeps, as in TF-Slim.
-CENTRAL_FRACTION = 0.875
 #: Suffixes of the files that count as images, in lower case: also those that are refused, for none to be passed over.
 SUFFIXES = (
     *(".jpeg", ".jpg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff"),

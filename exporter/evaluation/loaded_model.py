@@ -10,7 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from exporter.artifact import trust
-from exporter.artifact.folder import require_artifact
+from exporter.artifact.folder import require_readable
 from exporter.artifact.jobs import LARGEST_IMAGE_SIZE
 from exporter.errors import ArtifactError, ConfigError, reason
 from exporter.evaluation.jobs import ModelToLoad
@@ -47,7 +47,7 @@ class LoadedModel:
             trust.require(self._path)
         say("loading the artifact")
         with plain(self._path) as path:
-            loaded: Loaded = pkgutil.resolve_name(require_artifact(self._path).load)(path)
+            loaded: Loaded = pkgutil.resolve_name(require_readable(self._path).load)(path)
         self._call, found = loaded.call, loaded.image_size
         wanted = model.image_size
         if wanted and found and found != (wanted, wanted):

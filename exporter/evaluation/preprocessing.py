@@ -14,7 +14,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from exporter.evaluation.decoding import decoded, dimensions
-from exporter.evaluation.image_files import CENTRAL_FRACTION
+from exporter.models.preprocessing import CENTRAL_FRACTION
 
 #: Images of more pixels are decoded one at a time, and only the pixels that count are made float32, which takes four
 #: times the memory.

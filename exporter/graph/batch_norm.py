@@ -11,11 +11,9 @@ import tensorflow as tf
 import tf_slim as slim
 
 from exporter.graph.layers import read, variable
+from exporter.models.architecture import EPSILON
 
 _raw = tf.raw_ops
-
-#: Added to the variance; the value the published checkpoints were trained with.
-EPSILON = 1e-3
 
 
 class Moving:

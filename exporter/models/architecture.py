@@ -18,6 +18,9 @@ T = TypeVar("T")
 
 Padding = Literal["SAME", "VALID"]
 
+#: What batch norm adds to the variance; the value that the published checkpoints were trained with.
+EPSILON = 1e-3
+
 
 @dataclass(frozen=True)
 class FeatureMap(Generic[T]):
@@ -61,7 +64,7 @@ class Operations(Protocol[T]):
         """
 
     def batch_norm(self, net: FeatureMap[T], scope: str) -> T:
-        """Batch normalization, epsilon 0.001; variables ``gamma``, ``beta``, ``moving_mean``, ``moving_variance``."""
+        """Batch normalization with `EPSILON`; variables ``gamma``, ``beta``, ``moving_mean``, ``moving_variance``."""
 
     def pool(self, kind: str, net: FeatureMap[T], kernel: int, stride: int) -> T:
         """The mean (``avg``) or the largest element (``max``) of each window with SAME; padding counts for neither."""

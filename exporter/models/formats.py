@@ -6,10 +6,13 @@ where it is called. Each format that can be written has a module of its own, und
 """
 
 import dataclasses
+import importlib.util
 import pkgutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+from exporter.errors import MachineError
 
 #: The name of a format, a key of `FORMATS`.
 Format: TypeAlias = str
@@ -29,6 +32,7 @@ TRAINING_DECAY = 0.9997
 #: What marks a folder as a TF1 Hub module, beside its ``saved_model.pb``.
 HUB_MODULE_FILE = "tfhub_module.pb"
 _SAVED_MODEL_FILE = "saved_model.pb"
+ONNX_FILE = "model.onnx"
 #: What a SavedModel has beside its graph.
 _VALUES = ("assets/", "variables/variables.data-00000-of-00001", "variables/variables.index")
 
@@ -81,6 +85,7 @@ class FormatSpec:
         runs_with_tensorflow: the same for ``probe``; without it, an artifact is probed in a process without TensorFlow.
         extra: the extra of this package that brings what ``writer``, ``probe`` and ``load`` need, None for no other.
         packages: the packages of ``extra``, by the names that they are installed under.
+        choices: the fields of `exporter.artifact.options.ArtifactOptions` that it has besides the momentum.
         shares_between_tasks: whether artifacts of both tasks share work, where one is verified after the other.
     """
 
@@ -106,6 +111,7 @@ class FormatSpec:
     runs_with_tensorflow: bool = True
     extra: str | None = None
     packages: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
     shares_between_tasks: bool = False
 
     @property
@@ -228,8 +234,42 @@ SAVED_MODEL_1 = dataclasses.replace(
     example=None,
 )
 
+ONNX = FormatSpec(
+    name="onnx",
+    title="ONNX model",
+    versions=(
+        VersionSpec(
+            0,
+            momentum_settable=False,
+            momentum=None,
+            serving=False,
+            readers="ONNX Runtime 1.12 or newer, or another runtime that knows opset 17",
+            changes=("The network in inference, for runtimes of ONNX: opset 17, batch norms kept.",),
+        ),
+    ),
+    default_version=None,
+    files=(ONNX_FILE,),
+    more_files=(),
+    folders=(),
+    writes=(ONNX_FILE,),
+    has_objects=None,
+    inspect="exporter.artifact.onnx_file:describe",
+    writer="exporter.artifact.onnx:Writer",
+    probe="exporter.probe.onnx:probe",
+    compare="exporter.verification.onnx:compare",
+    guess_version="exporter.verification.onnx:guess_version",
+    load="exporter.evaluation.onnx:load",
+    page="model_onnx.md",
+    example="index_onnx.html",
+    writes_with_tensorflow=False,
+    runs_with_tensorflow=False,
+    extra="onnx",
+    packages=("onnx", "onnxruntime"),
+    choices=("end_points",),
+)
+
 #: All formats by name. One whose files are those of another and more comes before that.
-FORMATS: dict[Format, FormatSpec] = {spec.name: spec for spec in (HUB, SAVED_MODEL_2, SAVED_MODEL_1)}
+FORMATS: dict[Format, FormatSpec] = {spec.name: spec for spec in (HUB, SAVED_MODEL_2, SAVED_MODEL_1, ONNX)}
 
 #: The format that is meant where nothing says which.
 DEFAULT_FORMAT: Format = SAVED_MODEL_2.name
@@ -263,6 +303,17 @@ def file_names() -> frozenset[str]:
 def folder_names() -> frozenset[str]:
     """The names of all folders that artifacts have."""
     return frozenset(name for spec in FORMATS.values() for name in spec.folders)
+
+
+def require_extra(spec: FormatSpec) -> None:
+    """Refuses a format whose packages are not installed, before any work is done for it.
+
+    Raises:
+        MachineError: one is missing; the message has what to type.
+    """
+    for package in spec.packages:
+        if importlib.util.find_spec(package.replace("-", "_")) is None:
+            raise MachineError(f"the format {spec.name} needs {package}: pip install 'nasexport[{spec.extra}]'")
 
 
 def preload(part: Literal["writer", "probe"]) -> None:

@@ -84,6 +84,21 @@ class ProbeResult:
         place = array_names.MAIN_SIGNATURE
         return self._list(place)[0] if place in self.store else None
 
+    @property
+    def unread(self) -> list[str]:
+        """The names of stored values that nothing in the graph reads; of formats with a graph of their own."""
+        return self._list(array_names.UNREAD)
+
+    @property
+    def properties(self) -> dict[str, str]:
+        """What the file says of the model in a place for that, as text by name."""
+        return self._keys(array_names.PROPERTIES)
+
+    @property
+    def interface(self) -> list[str]:
+        """Its inputs and outputs, as ``input inputs float32 [?, 224, 224, 3]``."""
+        return self._list(array_names.INTERFACE)
+
     # Variables.
 
     @property
@@ -222,8 +237,10 @@ class ProbeResult:
         return list(map(self._without_prefix, self._list(place)))
 
     def _variables(self, prefix: str) -> Variables:
-        digests, after = (self._list(prefix + name) for name in (array_names.DIGESTS, array_names.DIGESTS_AFTER))
-        return Variables(self._variable_names(prefix + array_names.NAMES), digests, after)
+        digests, after = self._list(prefix + array_names.DIGESTS), prefix + array_names.DIGESTS_AFTER
+        # Constants of a format that is not trained stay what they are.
+        changed = self._list(after) if after in self.store else digests
+        return Variables(self._variable_names(prefix + array_names.NAMES), digests, changed)
 
     def _moving_statistics(self, moment: Moment) -> ArrayGroup:
         prefix = f"{array_names.MOVING_STATISTICS}{moment}/"

@@ -3,7 +3,7 @@
 import pkgutil
 
 from exporter.artifact import trust
-from exporter.artifact.folder import require_artifact
+from exporter.artifact.folder import require_readable
 from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
 from exporter.files.arrays import ArrayWriter
 from exporter.files.plain_path import plain
@@ -30,7 +30,7 @@ def probe(request: ProbeRequest, say: Say) -> ProbeSummary:
     say("loading the artifact")
     images = VERIFICATION_IMAGES.at(request.image_size)
     previous = {probed.output: probed.network for probed in request.previous}
-    probe_format = pkgutil.resolve_name(require_artifact(request.path).probe)
+    probe_format = pkgutil.resolve_name(require_readable(request.path).probe)
     with plain(request.path) as path, ArrayWriter(request.output) as arrays:
         scratch = request.output.parent
         probed: ProbedFile = probe_format(path, images, ProbeWriter(arrays), previous, say, scratch)

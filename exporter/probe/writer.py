@@ -24,6 +24,15 @@ class ProbeWriter:
         self._arrays.write(array_names.STORED_VALUES, stored_values)
         self._list(array_names.GRADIENT_STOPS, gradient_stops)
 
+    def unread(self, names: Iterable[str]) -> None:
+        self._list(array_names.UNREAD, names)
+
+    def properties(self, texts: Mapping[str, str]) -> None:
+        self._keys(array_names.PROPERTIES, texts)
+
+    def interface(self, lines: Iterable[str]) -> None:
+        self._list(array_names.INTERFACE, lines)
+
     def meta_graphs(self, tag_sets: Iterable[str], collections: Iterable[str]) -> None:
         self._list(array_names.TAG_SETS, tag_sets)
         self._list(array_names.COLLECTIONS, collections)

@@ -13,7 +13,7 @@ from exporter.errors import USAGE, ConfigError, ReleaseError
 from exporter.files.hashing import File, sha256
 from exporter.models import variables
 from exporter.models.config import TASKS, ModelConfig, Task, handle, listed
-from exporter.models.formats import FORMATS, Format, Version, in_order
+from exporter.models.formats import FORMATS, Format, Version, in_order, require_extra
 from exporter.release import claims, derived, identity, names
 from exporter.release.manifest import Place, Record, read_record
 from exporter.settings import Settings
@@ -91,6 +91,7 @@ def targets(
 
     Raises:
         ConfigError: none of the models has one of the versions, or one of the formats.
+        MachineError: a package is missing that one of the formats needs.
     """
     configs = list(configs)
     if formats is None:
@@ -105,13 +106,16 @@ def targets(
     for name in named:
         if not any(name in config.all_versions.values() for config in configs):
             raise ConfigError(f"no model that is to be released has the format {name}: {_have(configs)}", status=USAGE)
-    return [
+    found = [
         Target(config, task, version)
         for config in configs
         for task in TASKS
         for version, name in config.all_versions.items()
         if name in formats and (versions is None or version in versions)
     ]
+    for name in dict.fromkeys(target.format for target in found):
+        require_extra(FORMATS[name])
+    return found
 
 
 def _have(configs: Iterable[ModelConfig]) -> str:

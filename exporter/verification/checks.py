@@ -10,7 +10,7 @@ from exporter.models.variables import VariableSpec, variables
 from exporter.probe.observations import Variables
 from exporter.probe.result import ProbeResult
 from exporter.reference.result import EndPoints, statistics
-from exporter.verification.differences import relative_difference
+from exporter.verification.differences import EndPointDifferences, relative_difference
 from exporter.verification.results import TOLERANCE, Check, Expected, count
 
 #: A sum of 10^8 squares in float32 differs by some 1e-6 from run to run, with the order in which threads add; less than
@@ -37,21 +37,45 @@ def variables_checks(
         trainable: those of them that it says are trainable.
         ordered: whether they must come in the order of ``specs``.
     """
-    own = found.by_name
-    names = [spec.name for spec in specs]
-    wrong = sorted(set(names) ^ set(own))
-    if ordered and not wrong:
-        wrong = [a for a, b in zip(names, found.names, strict=True) if a != b]
-    yield count(
-        "variables named differently", len(wrong), f"{len(own)} variables" + (f", first: {wrong[0]}" if wrong else "")
-    )
+    yield names_check(specs, found, ordered)
     trained = [spec.name for spec in specs if spec.trainable]
     wrong = sorted(set(trained) ^ set(trainable))
     detail = f"{len(trainable)} trainable" + (f", first: {wrong[0]}" if wrong else "")
     yield count("trainable variables that differ", len(wrong), detail)
-    wrong = [name for name in names if own.get(name) != digests[name]]
+    yield values_check(specs, digests, found)
+
+
+def names_check(specs: list[VariableSpec], found: Variables, ordered: bool = True) -> Check:
+    """Names of variables, and their order where they must come in that of ``specs``."""
+    own, names = found.by_name, [spec.name for spec in specs]
+    wrong = sorted(set(names) ^ set(own))
+    if ordered and not wrong:
+        wrong = [a for a, b in zip(names, found.names, strict=True) if a != b]
+    detail = f"{len(own)} variables" + (f", first: {wrong[0]}" if wrong else "")
+    return count("variables named differently", len(wrong), detail)
+
+
+def values_check(specs: list[VariableSpec], digests: Mapping[str, str], found: Variables) -> Check:
+    """Values of variables: each has the sha256 of ``digests``."""
+    own = found.by_name
+    wrong = [spec.name for spec in specs if own.get(spec.name) != digests[spec.name]]
     detail = "bit for bit those of the checkpoint" if not wrong else f"differs first in {wrong[0]}"
-    yield count("variables with other values", len(wrong), detail)
+    return count("variables with other values", len(wrong), detail)
+
+
+def end_points_check(expected: Expected, reference: EndPoints, found: ProbeResult) -> Check:
+    """Every end point that the artifact shows, and the first divergent one; what nasexport wrote shows all."""
+    # The exported function ends before the probabilities, that of a feature vector before the classifier.
+    beyond = {"classification": ("Predictions",), "feature_vector": ("Logits", "Predictions")}[expected.task]
+    wanted = [name for name in reference.names(expected.config) if name not in beyond]
+    shown = [name for name in wanted if name in found.end_points]
+    differences = EndPointDifferences(
+        {name: end_point_difference(reference, name, found.end_points[name]) for name in shown}, TOLERANCE
+    )
+    detail = f"{len(shown)} of {len(wanted)} found in the graph{differences.note}"
+    missing = expected.ordered and len(shown) < len(wanted)
+    figure = float("nan") if missing else differences.largest
+    return Check("end points, relative difference", figure, TOLERANCE, detail)
 
 
 def output_checks(name: str, task: Task, expected: np.ndarray, found: np.ndarray | None) -> Iterator[Check]:

@@ -54,7 +54,8 @@ def get(
     notes: tuple[str, ...] = ()
     if path := options.reference or recorded.find(source.files, settings):
         reference, facts = recorded.load(path, config)
-        if facts.files != source.files:
+        # Whatever the files are called.
+        if recorded.key(facts.files) != recorded.key(source.files):
             raise ArtifactError(f"{path} was recorded from other files than those of the checkpoint")
         notes = (f"compared with a recorded reference ({facts.recorded_with})",)
     if not reference.is_whole:

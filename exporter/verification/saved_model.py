@@ -8,12 +8,12 @@ from exporter.models.formats import SAVED_MODEL_2, TRAINING_MOMENTUM
 from exporter.models.signatures import SERVING_INPUT, SERVING_OUTPUTS
 from exporter.models.variables import VariableSpec, variables
 from exporter.probe.result import ProbeResult
-from exporter.reference.result import EndPoints, Reference
+from exporter.reference.result import Reference
 from exporter.verification import drop_path
 from exporter.verification.checks import (
     change_checks,
     compatibility_check,
-    end_point_difference,
+    end_points_check,
     gradient_checks,
     l2_checks,
     moving_averages_checks,
@@ -22,8 +22,7 @@ from exporter.verification.checks import (
     stored_check,
     variables_checks,
 )
-from exporter.verification.differences import EndPointDifferences
-from exporter.verification.results import TOLERANCE, Check, Expected, count
+from exporter.verification.results import Check, Expected, count
 
 
 def compare(expected: Expected, reference: Reference, found: ProbeResult, problems: list[str]) -> list[Check]:
@@ -41,7 +40,7 @@ def compare(expected: Expected, reference: Reference, found: ProbeResult, proble
     checks.append(_replicas(specs, found))
     checks += output_checks("output", expected.task, output, found.output)
     checks += output_checks("output for one image", expected.task, output[:1], found.single_output)
-    checks.append(_end_points(expected, reference.end_points, found))
+    checks.append(end_points_check(expected, reference.end_points, found))
     checks += _signatures(expected, output, found)
     checks.append(regularization_check(reference.regularization_losses[expected.task], found.regularization_losses))
     checks += l2_checks(expected, found)
@@ -61,21 +60,6 @@ def _replicas(specs: Sequence[VariableSpec], found: ProbeResult) -> Check:
     wrong = sorted(means.symmetric_difference(found.replica_means or ()))
     detail = f"{len(means)} moving averages" + (f", first: {wrong[0]}" if wrong else "")
     return count("variables that replicas share in another way", len(wrong), detail)
-
-
-def _end_points(expected: Expected, reference: EndPoints, found: ProbeResult) -> Check:
-    """Every end point that the function's graph shows, and the first divergent one."""
-    # The exported function ends before the probabilities, that of a feature vector before the classifier.
-    beyond = {"classification": ("Predictions",), "feature_vector": ("Logits", "Predictions")}[expected.task]
-    wanted = [name for name in reference.names(expected.config) if name not in beyond]
-    shown = [name for name in wanted if name in found.end_points]
-    differences = EndPointDifferences(
-        {name: end_point_difference(reference, name, found.end_points[name]) for name in shown}, TOLERANCE
-    )
-    detail = f"{len(shown)} of {len(wanted)} found in the graph{differences.note}"
-    missing = expected.ordered and len(shown) < len(wanted)
-    figure = float("nan") if missing else differences.largest
-    return Check("end points, relative difference", figure, TOLERANCE, detail)
 
 
 def _signatures(expected: Expected, output: np.ndarray, found: ProbeResult) -> Iterator[Check]:

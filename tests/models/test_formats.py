@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from exporter.errors import ConfigError
-from exporter.models.config import ModelConfig, resolve_version
+from exporter.models.config import ModelConfig, handle, resolve_version
 from exporter.models.formats import FORMATS, HUB, SAVED_MODEL_1, SAVED_MODEL_2, FormatSpec, written
 from exporter.resources import resource
 from tests.support import made_up_format
@@ -56,11 +56,37 @@ def test_a_format_has_modules_of_one_name(name: str) -> None:
     assert named >= {f"exporter.{folder}.{module}" for folder in _FOLDERS}
 
 
-def test_what_can_be_written_is_what_was_published_and_what_is_only_read_is_in_no_configuration() -> None:
-    assert written() == ("hub", "saved_model_2")
+def test_what_can_be_written_was_published_or_has_no_numbers_and_what_is_only_read_is_in_no_configuration() -> None:
+    assert [name for name in written() if FORMATS[name].numbered] == ["hub", "saved_model_2"]
+    assert [name for name in written() if not FORMATS[name].numbered] == ["onnx"]
     assert set(FORMATS) - set(written()) == {"saved_model_1"} and SAVED_MODEL_1.versions == ()
     with pytest.raises(ConfigError, match=r"versions\[1\] is .saved_model_1., expected .hub. or .saved_model_2."):
         ModelConfig.from_dict({**TINY, "versions": {1: "saved_model_1"}})
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"versions": {4: "onnx"}}, r"versions\[4\] is 'onnx', expected 'hub' or 'saved_model_2'"),
+        ({"formats": ["hub"]}, r"formats\[0\] is 'hub', expected 'onnx'"),
+        ({"formats": ["onnx", "onnx"]}, "expected each once"),
+    ],
+)
+def test_a_format_stands_where_its_versions_say(fields: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        ModelConfig.from_dict({**TINY, **fields})
+
+
+def test_a_format_without_numbers_is_its_own_version() -> None:
+    config = ModelConfig.from_dict(TINY)
+    assert list(config.all_versions) == [1, 3, 4, 5, "onnx"]
+    assert resolve_version(config, "onnx", None) == ("onnx", "onnx")
+    assert handle(config, "classification", "onnx") == "google/imagenet/tiny_nasnet/classification/onnx"
+    with pytest.raises(ConfigError, match="onnx has no version numbers: leave out --version"):
+        resolve_version(config, "onnx", 4)
+    without = ModelConfig.from_dict({**TINY, "formats": []})
+    with pytest.raises(ConfigError, match=r"tiny_nasnet has no format onnx: it has versions 1 \(hub\)"):
+        resolve_version(without, "onnx", None)
 
 
 @pytest.mark.parametrize(
@@ -111,9 +137,9 @@ def config(tmp_path: Path) -> Path:
 
 def test_a_new_format_is_offered(own_cli: Command, extended: Command) -> None:
     usual, more = (" ".join(succeeded(cli("build", "--help")).stdout.split()) for cli in (own_cli, extended))
-    assert "[hub|saved_model_2] Artifact format. [default: saved_model_2]" in usual
+    assert "[hub|saved_model_2|onnx] Artifact format. [default: saved_model_2]" in usual
     assert "[default: 4 for saved_model_2, 3 for hub]" in usual
-    assert "[hub|saved_model_2|numpy_arrays] Artifact format. [default: saved_model_2]" in more
+    assert "[hub|saved_model_2|onnx|numpy_arrays] Artifact format. [default: saved_model_2]" in more
     assert "[default: 4 for saved_model_2, 3 for hub, 7 for numpy_arrays]" in more
 
 
@@ -151,4 +177,4 @@ def test_a_row_is_all_that_a_format_needs(
     assert failed == {"variables with other values": "differs first in conv0/weights"}
 
     message = refusal(extended("inspect", tmp_path))
-    assert "holds no saved_model.pb or model.npz" in message
+    assert "holds no saved_model.pb or model.onnx or model.npz" in message

@@ -1,0 +1,114 @@
+"""Runs an ONNX model with ONNX Runtime, as its users do, and records the results."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from exporter.artifact import onnx_file
+from exporter.artifact.onnx import IR_VERSION, OPSET
+from exporter.errors import ArtifactError, reason
+from exporter.models.formats import ONNX_FILE
+from exporter.models.signatures import SERVING_INPUT, SERVING_OUTPUTS
+from exporter.probe.observations import ProbedFile
+from exporter.probe.writer import ProbeWriter
+from exporter.progress import Say
+
+
+def session(model: Path | bytes) -> onnxruntime.InferenceSession:
+    """A session on the processor that leaves cores to others while it waits.
+
+    Raises:
+        Exception: those of ONNX Runtime, which are of several classes, where the model is not sound.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # what it would warn of is told by checks
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    source = str(model) if isinstance(model, Path) else model
+    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+def probe(
+    path: Path,
+    images: np.ndarray,
+    found: ProbeWriter,
+    previous: Mapping[Path, str | None],
+    say: Say,
+    scratch: Path,
+) -> ProbedFile:
+    """Loads and runs an ONNX model; arguments are those of `exporter.probe.saved_model.probe`.
+
+    Raises:
+        ArtifactError: it is damaged, or ONNX Runtime does not run it with images of this size.
+    """
+    model = onnx_file.read(path)
+    variables = onnx_file.variables(model)
+    digests = onnx_file.digests(variables)
+    found.variables(list(digests), list(digests.values()))
+    found.unread(onnx_file.unread(model))
+    found.properties(onnx_file.properties(model))
+    found.interface(_interface(model))
+    say("running the artifact")
+    try:
+        outputs = _run(session(path / ONNX_FILE), model, images)
+        main = next((name for name in SERVING_OUTPUTS.values() if name in outputs), model.graph.output[0].name)
+        found.output(outputs[main])
+        found.single_output(_run(session(path / ONNX_FILE), model, images[:1])[main])
+        say("running the artifact for its end points")
+        found.end_points(_end_points(model, images))
+    except ArtifactError:
+        raise
+    except Exception as error:  # ONNX Runtime's have no class in common
+        raise ArtifactError(f"{path} cannot be run by ONNX Runtime: {reason(error)}") from error
+    return ProbedFile(tuple(_problems(model)), None, f"ONNX Runtime {onnxruntime.__version__}")
+
+
+def _run(loaded: onnxruntime.InferenceSession, model: onnx.ModelProto, images: np.ndarray) -> dict[str, np.ndarray]:
+    names = list(onnx_file.inputs(model))
+    if len(names) != 1:
+        raise ArtifactError(f"it has the inputs {', '.join(names) or 'none'}, expected one: {SERVING_INPUT}")
+    outputs = [output.name for output in loaded.get_outputs()]
+    return dict(zip(outputs, loaded.run(outputs, {names[0]: images}), strict=True))
+
+
+def _end_points(model: onnx.ModelProto, images: np.ndarray) -> dict[str, np.ndarray]:
+    """The values of the end points that the model names, feature maps as [batch, height, width, channels]."""
+    tensors = onnx_file.end_points(model)
+    shown = onnx.ModelProto()
+    shown.CopyFrom(model)
+    del shown.graph.output[:]
+    for tensor in dict.fromkeys(tensors.values()):
+        shown.graph.output.add(name=tensor).type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    if not tensors:
+        return {}
+    values = _run(session(shown.SerializeToString()), shown, images)
+    return {
+        name: values[tensor].transpose(0, 2, 3, 1) if values[tensor].ndim == 4 else values[tensor]
+        for name, tensor in tensors.items()
+    }
+
+
+def _interface(model: onnx.ModelProto) -> list[str]:
+    """Inputs and outputs, each in a line: ``input inputs float32 [?, 224, 224, 3]``."""
+    sides = {
+        "input": onnx_file.inputs(model),
+        "output": {output.name: onnx_file.tensor_facts(output) for output in model.graph.output},
+    }
+    return [f"{side} {name} {facts}" for side, named in sides.items() for name, facts in named.items()]
+
+
+def _problems(model: onnx.ModelProto) -> list[str]:
+    """What keeps runtimes from reading the model that know no more than it was promised to need."""
+    problems = []
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        problems.append(reason(error))
+    if model.ir_version > IR_VERSION:
+        problems.append(f"IR version {model.ir_version}, expected at most {IR_VERSION}")
+    for each in model.opset_import:
+        if each.domain not in ("", "ai.onnx") or each.version > OPSET:
+            problems.append(f"operators of {each.domain or 'ai.onnx'} {each.version}, expected those of opset {OPSET}")
+    return problems

@@ -1,0 +1,88 @@
+"""The checks of an ONNX model."""
+
+import json
+from collections.abc import Collection, Iterator
+
+from exporter.artifact.jobs import TensorFacts
+from exporter.models.formats import ONNX, Version
+from exporter.models.preprocessing import labels, preprocessing
+from exporter.models.signatures import SERVING_INPUT, SERVING_OUTPUTS
+from exporter.models.variables import features, variables
+from exporter.probe.result import ProbeResult
+from exporter.reference.result import Reference
+from exporter.verification.checks import end_points_check, names_check, output_checks, values_check
+from exporter.verification.results import Check, Expected, count
+
+
+def compare(expected: Expected, reference: Reference, found: ProbeResult, problems: list[str]) -> list[Check]:
+    """Every check of an ONNX model, passed or not.
+
+    Args:
+        found: what `exporter.probe.onnx.probe` found.
+        problems: what keeps the runtimes from reading it that are promised to.
+    """
+    output = reference.end_points.output(expected.task)
+    specs = variables(expected.config, expected.task)
+    checks = [count("problems for runtimes of opset 17", len(problems), "; ".join(problems[:1]))]
+    checks.append(names_check(specs, found.variables, ordered=False))
+    checks.append(values_check(specs, reference.digests, found.variables))
+    checks += _unread(expected, found)
+    checks += _interface(expected, found)
+    checks += _properties(expected, found)
+    checks += output_checks("output", expected.task, output, found.output)
+    checks += output_checks("output for one image", expected.task, output[:1], found.single_output)
+    checks.append(end_points_check(expected, reference.end_points, found))
+    return checks
+
+
+def guess_version(signatures: Collection[str]) -> Version:
+    """The format has one version."""
+    return ONNX.name
+
+
+def _unread(expected: Expected, found: ProbeResult) -> Iterator[Check]:
+    """Whether the file has values that the network does not use: nobody would see, but all would carry them."""
+    if expected.ordered:
+        names = found.unread
+        yield count("values stored that nothing reads", len(names), f"first: {names[0]}" if names else "")
+
+
+def _interface(expected: Expected, found: ProbeResult) -> Iterator[Check]:
+    """Inputs and outputs, with a free batch; end points may be outputs, too, after the main one."""
+    if not expected.ordered:
+        return
+    config, task = expected.config, expected.task
+    size = {"classification": config.num_classes, "feature_vector": features(config)}[task]
+    images = TensorFacts("float32", (None, config.image_size, config.image_size, 3))
+    wanted = [
+        f"input {SERVING_INPUT} {images}",
+        f"output {SERVING_OUTPUTS[task]} {TensorFacts('float32', (None, size))}",
+    ]
+    own = found.interface
+    wrong = [line for line in wanted if line not in own]
+    more = [line for line in own if line not in wanted]
+    if expected.options.end_points:
+        names = {line.split()[1] for line in more if line.startswith("output ")}
+        wrong += sorted(f"output {name}" for name in set(found.end_points) - {_main(expected)} ^ names)
+    else:
+        wrong += more
+    detail = "; ".join(own[:2]) + (f"; first: {wrong[0]}" if wrong else "")
+    yield count("inputs and outputs that differ", len(wrong), detail)
+
+
+def _main(expected: Expected) -> str:
+    return {"classification": "Logits", "feature_vector": "global_pool"}[expected.task]
+
+
+def _properties(expected: Expected, found: ProbeResult) -> Iterator[Check]:
+    """What the file says of itself: model, task, preprocessing, classes."""
+    if not expected.ordered:
+        return
+    config, task = expected.config, expected.task
+    wanted = {"model": config.name, "task": task, "preprocessing": json.dumps(preprocessing(config))}
+    if known := labels(config, task):
+        wanted |= dict(zip(("labels", "wnids"), map(json.dumps, known), strict=True))
+    own = found.properties
+    wrong = [name for name, text in wanted.items() if own.get(name) != text]
+    detail = f"{len(own)} properties" + (f", first: {wrong[0]}" if wrong else "")
+    yield count("properties that differ", len(wrong), detail)
