@@ -46,6 +46,9 @@ class Job(Generic[Request, Result, Event]):
         runs_network: whether its process runs networks, which takes and returns large blocks of memory.
         uses_matrices: whether it computes with NumPy's matrix library, whose threads it may have then.
         devices: where it may compute, what it prefers first; `exporter.processes.device` chooses.
+        tensorflow: whether its process imports TensorFlow. One without starts at once, and is never a fork of one with
+            it; there are TensorFlow's protocol buffers in it (`exporter.without_tensorflow`). A function that finds
+            that it cannot do without calls `require_tensorflow`, and is run anew in a process with TensorFlow.
     """
 
     reference: str
@@ -57,6 +60,7 @@ class Job(Generic[Request, Result, Event]):
     runs_network: bool = False
     uses_matrices: bool = False
     devices: tuple[Device, ...] = ("cpu",)
+    tensorflow: bool = True
 
     @property
     def name(self) -> str:

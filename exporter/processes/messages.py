@@ -42,7 +42,11 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     traceback: str
 
 
-Message = Said | Happened | Done | Failed
+class Needed(msgspec.Struct, frozen=True, tag="needed"):
+    """The job cannot be done without TensorFlow, and this process is one without."""
+
+
+Message = Said | Happened | Done | Failed | Needed
 
 
 def encode(value: object) -> str:

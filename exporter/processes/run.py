@@ -2,10 +2,11 @@
 
 The tool's own process never imports TensorFlow: it starts in a blink, stays small, and says nothing that it does not
 mean. A worker ends when its parent does. Within `shared_import`, workers are forks of one process that has imported
-TensorFlow, and done nothing with it.
+TensorFlow, and done nothing with it. Jobs that do without TensorFlow have neither to wait for nor to pay for that.
 """
 
 import contextlib
+import dataclasses
 import signal
 import subprocess
 import sys
@@ -26,8 +27,9 @@ from exporter.processes import device, environment, fork_server
 from exporter.processes.fork_server import Forked, ForkServer, ForkServerError
 from exporter.processes.job import Event, Finished, Job, Request, Result
 from exporter.processes.memory import address_space_note, require_address_space
-from exporter.processes.messages import Done, Failed, Happened, Said, decode_message, encode, from_plain
+from exporter.processes.messages import Done, Failed, Happened, Needed, Said, decode_message, encode, from_plain
 from exporter.progress import Say
+from exporter.without_tensorflow import TensorFlowNeededError
 
 AnyJob: TypeAlias = Job[Any, Any, Any]
 
@@ -54,7 +56,8 @@ class _Shared:
 def shared_import(*jobs: AnyJob) -> Iterator[None]:
     """Within it, what ``jobs`` import is imported once for all their workers, where a process can be forked.
 
-    The first worker begins it. It may be entered more than once, and from several threads.
+    Those of ``jobs`` that do without TensorFlow are left as they are. The first worker begins it. It may be entered
+    more than once, and from several threads.
     """
     with _Shared.lock:
         _Shared.jobs.append(jobs)
@@ -103,10 +106,16 @@ def run(
         WorkerError: the worker crashed, was killed, or took too long; the message has its last line.
         MachineError: it crashed where a process may have little memory only, or there is too little to start it.
     """
-    require_address_space()
+    if job.tensorflow:
+        require_address_space()
     wanted = device.wanted(job)
     with device.taken(wanted), temporary.folder(scratch) as folder:
-        return _run(job, wanted, request, say, debug, on_event, time_limit, str(folder))
+        try:
+            return _run(job, wanted, request, say, debug, on_event, time_limit, str(folder))
+        except TensorFlowNeededError:
+            logging.info("%s needs TensorFlow for what it found, and begins anew with it", job.name)
+    job = dataclasses.replace(job, tensorflow=True)
+    return run(job, request, say, debug, on_event=on_event, time_limit=time_limit, scratch=scratch)
 
 
 def _run(
@@ -130,7 +139,7 @@ def _run(
     late = threading.Timer(time_limit or threading.TIMEOUT_MAX, process.kill)
     late.daemon = True
     late.start()
-    outcome: Done | Failed | None = None
+    outcome: Done | Failed | Needed | None = None
     try:
         # The pipe stays open after the request: its end tells the worker that its parent is gone.
         with contextlib.suppress(BrokenPipeError):
@@ -165,6 +174,8 @@ def _run(
         # Where memory is limited, a crash says nothing of what the job was given.
         limited = address_space_note() and process.returncode not in (None, -signal.SIGKILL)
         raise (MachineError if limited else WorkerError)(_death(job.name, process.returncode, last_lines))
+    if isinstance(outcome, Needed):
+        raise TensorFlowNeededError
     if isinstance(outcome, Failed):
         if debug:
             sys.stderr.write(terminal.joined(outcome.traceback.split("\n")))
@@ -182,7 +193,7 @@ def _started(
         with contextlib.suppress(ForkServerError):
             return server.start(job.reference, variables)
     return subprocess.Popen(
-        _command("main", job.reference),
+        _command("main" if job.tensorflow else "main_without_tensorflow", job.reference),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=None if debug else subprocess.PIPE,
@@ -195,7 +206,7 @@ def _started(
 def _fork_server(job: AnyJob, wanted: device.Wanted, debug: bool) -> ForkServer | None:
     """The process to fork the worker of a job from; None where it is to be started anew."""
     with _Shared.lock:
-        shared = list(dict.fromkeys(each for jobs in _Shared.jobs for each in jobs))
+        shared = list(dict.fromkeys(each for jobs in _Shared.jobs for each in jobs if each.tensorflow))
         # What a card's driver has set up does not survive a fork.
         if job not in shared or wanted != "cpu" or not fork_server.AVAILABLE:
             return None

@@ -17,7 +17,8 @@ from exporter.errors import NOT_DONE, NasexportError
 from exporter.processes import fork_server
 from exporter.processes.job import Failure, Job
 from exporter.processes.memory import address_space_note
-from exporter.processes.messages import Done, Failed, Happened, Message, Said, decode_request, encode, to_plain
+from exporter.processes.messages import Done, Failed, Happened, Message, Needed, Said, decode_request, encode, to_plain
+from exporter.without_tensorflow import TensorFlowNeededError, enter_messages
 
 #: Modules and graphs are hundreds of thousands of objects that stay: jobs collect garbage where some was made.
 _COLLECTIONS = (100_000, 50, 100)
@@ -25,6 +26,12 @@ _COLLECTIONS = (100_000, 50, 100)
 _RESOURCE_EXHAUSTED = 8
 #: Errors of the system for which no file is to blame.
 _MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EROFS}
+
+
+def main_without_tensorflow(reference: str) -> NoReturn:
+    """What `main` does, in a process that has TensorFlow's protocol buffers alone."""
+    enter_messages()
+    main(reference)
 
 
 def main(reference: str) -> NoReturn:
@@ -54,6 +61,8 @@ def main(reference: str) -> NoReturn:
         send_event = [lambda event: send(Happened(type(event).__name__, to_plain(event)))] if job.events else []
         result = work(decode_request(request, job.request), lambda text: send(Said(text)), *send_event)
         send(Done(to_plain(result), _peak_memory()))
+    except TensorFlowNeededError:
+        send(Needed())
     except Exception as error:
         send(Failed(serialize_error(error), traceback.format_exc()))
     # TensorFlow's own threads have nothing left to do, and unloading it takes a while.

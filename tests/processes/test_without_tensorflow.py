@@ -1,0 +1,98 @@
+"""Jobs that need no TensorFlow run in processes that never import it, and get it where they find that they need it."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from exporter.errors import MachineError
+from exporter.processes import run
+from exporter.processes.job import Job, NoEvent
+from exporter.processes.jobs import FIND_CARD, FindCardRequest
+from exporter.progress import Say
+from exporter.without_tensorflow import require_tensorflow
+from tests.support.command import artifact_folder
+
+
+@dataclass(frozen=True)
+class Question:
+    """A ``saved_model.pb`` to read, and whether to ask TensorFlow for its version as well."""
+
+    path: Path
+    ask: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How many operations the main graph has, TensorFlow's version if it was asked, and all modules of its."""
+
+    operations: int
+    version: str | None
+    modules: tuple[str, ...]
+
+
+def answer(request: Question, say: Say) -> Answer:
+    """The job of this module."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    saved_model = saved_model_pb2.SavedModel.FromString(request.path.read_bytes())
+    version = None
+    if request.ask:
+        say("asking")
+        require_tensorflow()
+        import tensorflow as tf
+
+        version = tf.__version__
+    modules = tuple(sorted(name for name in sys.modules if name.split(".")[0] == "tensorflow"))
+    return Answer(len(saved_model.meta_graphs[0].graph_def.node), version, modules)
+
+
+def not_there(request: Question, say: Say) -> Answer:
+    """A job that its row says the wrong thing of."""
+    from tensorflow.python.framework import op_def_registry
+
+    raise AssertionError(op_def_registry)
+
+
+_MODULE = "tests.processes.test_without_tensorflow"
+ANSWER: Job[Question, Answer, NoEvent] = Job(
+    f"{_MODULE}:ANSWER", f"{_MODULE}:answer", Question, Answer, tensorflow=False
+)
+NOT_THERE: Job[Question, Answer, NoEvent] = Job(
+    f"{_MODULE}:NOT_THERE", f"{_MODULE}:not_there", Question, Answer, tensorflow=False
+)
+
+
+@pytest.fixture
+def path(tiny_artifacts: Path) -> Path:
+    return artifact_folder(tiny_artifacts, "tiny_nasnet", "feature_vector", 5) / "saved_model.pb"
+
+
+def test_it_reads_messages_and_imports_nothing_else(path: Path) -> None:
+    found = run.run(ANSWER, Question(path)).result
+    assert found.operations > 0 and found.version is None
+    assert {"tensorflow", "tensorflow.core.protobuf.saved_model_pb2"} <= set(found.modules)
+    assert {name for name in found.modules if not name.startswith("tensorflow.core")} == {"tensorflow"}
+
+
+def test_what_needs_tensorflow_after_all_gets_it_and_says_the_same(path: Path) -> None:
+    said: list[str] = []
+    found = run.run(ANSWER, Question(path, ask=True), said.append).result
+    assert found.version and "tensorflow.python" in found.modules
+    assert found.operations == run.run(ANSWER, Question(path)).result.operations
+    assert said == ["asking"] * 2
+
+
+def test_it_waits_for_no_import_of_others(path: Path) -> None:
+    with run.shared_import(FIND_CARD, ANSWER):
+        assert run.run(ANSWER, Question(path)).result.operations
+        assert not psutil.Process().children()
+        run.run(FIND_CARD, FindCardRequest())
+        assert "tensorflow.python" not in run.run(ANSWER, Question(path)).result.modules
+
+
+def test_tensorflow_is_not_there_by_accident(path: Path) -> None:
+    with pytest.raises(MachineError, match=r"No module named 'tensorflow\.python'"):
+        run.run(NOT_THERE, Question(path))
