@@ -64,6 +64,7 @@ PROBE_WITHOUT_TENSORFLOW: Job[ProbeRequest, ProbeSummary, NoEvent] = Job(
     request=ProbeRequest,
     result=ProbeSummary,
     memory=Memory(0.3e9, 3.1),
+    tensorflow=False,
 )
 
 
