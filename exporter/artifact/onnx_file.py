@@ -75,6 +75,27 @@ def variables(model: onnx.ModelProto) -> dict[str, Variable]:
     return found
 
 
+class StoredVariables:
+    """The variables that ``model.onnx`` stores, as `exporter.diff.stored.Stored` wants them.
+
+    Raises:
+        ArtifactError: it is damaged.
+    """
+
+    def __init__(self, folder: Path, count: int):
+        self._found = variables(read(folder))
+
+    @property
+    def names(self) -> list[str]:
+        return sorted(self._found)
+
+    def read(self, name: str) -> NDArray[Any]:
+        return self._found[name].value()
+
+    def kind(self, name: str) -> str:
+        return f"{self._found[name].dtype} {list(self._found[name].shape)}"
+
+
 def unread(model: onnx.ModelProto) -> list[str]:
     """The names of initializers that no node reads, directly or as an output."""
     read = {name for node in model.graph.node for name in node.input} | {output.name for output in model.graph.output}

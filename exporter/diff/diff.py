@@ -15,12 +15,20 @@ from exporter.artifact import packed
 from exporter.artifact.jobs import LARGEST_IMAGE_SIZE
 from exporter.diff.comparison import Comparison
 from exporter.diff.declared import of_files
-from exporter.diff.jobs import ASPECTS, COMPARE_FILES, FILE_ASPECTS, ComparedFiles, CompareFilesRequest
+from exporter.diff.jobs import (
+    ASPECTS,
+    COMPARE_FILES,
+    FILE_ASPECTS,
+    TRAINING_ASPECTS,
+    ComparedFiles,
+    CompareFilesRequest,
+)
 from exporter.diff.observed import PROBED
 from exporter.diff.side import Side
 from exporter.errors import ArtifactError
 from exporter.files import temporary
 from exporter.files.arrays import ArrayStore
+from exporter.models.formats import FORMATS
 from exporter.probe.jobs import ProbeRequest, probe_job
 from exporter.probe.result import ProbeResult
 from exporter.processes import run
@@ -81,12 +89,14 @@ def compare(
     """
     with packed.opened(a) as folder_a, packed.opened(b) as folder_b:
         for folder in (folder_a, folder_b):
-            artifact.require_artifact(folder)
+            artifact.require_readable(folder)
         request = CompareFilesRequest(folder_a, folder_b, values="variables" in aspects)
         files = run.run(COMPARE_FILES, request, say, debug).result
-        notes = _prefix_notes(files.prefixes)
+        notes = [*_prefix_notes(files.prefixes), *_untrained_notes(aspects, files)]
         comparisons = [comparison for comparison in of_files(files) if comparison.aspect in aspects]
         probed = [aspect for aspect in ASPECTS if aspect in aspects and aspect not in FILE_ASPECTS]
+        if _untrained(files):
+            probed = [aspect for aspect in probed if aspect not in TRAINING_ASPECTS]
         if probed:
             sizes = (image_size or files.a.image_size, image_size or files.b.image_size)
             for path, size in zip((a, b), sizes, strict=True):
@@ -104,6 +114,17 @@ def compare(
                 comparisons += _of_runs(probed, sides, tolerance)
                 notes += _momentum_notes(probed, sides)
     return Difference(str(a), str(b), tolerance, tuple(comparisons), tuple(notes))
+
+
+def _untrained(files: ComparedFiles) -> list[str]:
+    """The formats of the two that have no training."""
+    return [name for name in dict.fromkeys((files.a.format, files.b.format)) if not FORMATS[name].is_trained]
+
+
+def _untrained_notes(aspects: Sequence[str], files: ComparedFiles) -> Iterator[str]:
+    left_out = [aspect for aspect in TRAINING_ASPECTS if aspect in aspects]
+    for name in _untrained(files) if left_out else ():
+        yield f"artifacts of format {name} are not trained: {', '.join(left_out)} were not compared"
 
 
 def _of_runs(aspects: Sequence[str], sides: tuple[Side, Side], tolerance: float) -> Iterator[Comparison]:

@@ -8,6 +8,7 @@ from exporter.processes.job import Job, NoEvent
 
 #: What can be compared, in order; the files tell the first ones, and the others take loading the artifacts.
 FILE_ASPECTS = ("format", "tag-sets", "signatures", "variables")
+TRAINING_ASPECTS = ("trainable", "l2", "training", "momentum")
 ASPECTS = (*FILE_ASPECTS, "trainable", "l2", "outputs", "training", "momentum")
 
 

@@ -1,14 +1,12 @@
 """The worker job that compares two artifacts by their files: what each is, and every value of their variables."""
 
-from collections.abc import Collection
-from pathlib import Path
-from typing import Any
+import pkgutil
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
-from google.protobuf.message import DecodeError
-from tensorflow.core.protobuf import trackable_object_graph_pb2
 
-from exporter.artifact import inspection, variable_names, variables_file
+from exporter.artifact import inspection, variable_names
 from exporter.artifact.jobs import InspectRequest
 from exporter.diff.jobs import (
     ComparedFiles,
@@ -18,11 +16,9 @@ from exporter.diff.jobs import (
     VariableDifferences,
 )
 from exporter.files.json_values import finite_or_none
+from exporter.models.formats import FORMATS
 from exporter.progress import Say
-from exporter.validation import shown
 from exporter.verification.differences import differences
-
-_OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
 
 def compare_files(request: CompareFilesRequest, say: Say) -> ComparedFiles:
@@ -33,83 +29,45 @@ def compare_files(request: CompareFilesRequest, say: Say) -> ComparedFiles:
     """
     folders = (request.a, request.b)
     a, b = (inspection.describe(InspectRequest(folder), say) for folder in folders)
-    bundles = [_Bundle(folder, facts.variables.count) for folder, facts in zip(folders, (a, b), strict=True)]
-    prefixes = variable_names.prefixes(bundles[0].keys, bundles[1].keys)
+    stored: list[Stored] = [
+        pkgutil.resolve_name(FORMATS[facts.format].stored)(folder, facts.variables.count)
+        for folder, facts in zip(folders, (a, b), strict=True)
+    ]
+    prefixes = variable_names.prefixes(stored[0].names, stored[1].names)
     differences = None
     if request.values:
         say("comparing the variables")
-        differences = _compared(bundles, prefixes)
+        differences = _compared(stored, prefixes)
     return ComparedFiles(a, b, prefixes, differences)
 
 
-class _Bundle:
-    """The variables of a SavedModel by name; ``keys`` has where in its files each is."""
+class Stored(Protocol):
+    """The variables that an artifact stores, in the axes of the checkpoint, whatever its format."""
 
-    def __init__(self, folder: Path, count: int):
-        self._folder = folder
-        self.keys: dict[str, str] = {}
-        if not count and not (folder / "variables").is_dir():
-            return
-        self._reader = variables_file.reader(folder)
-        try:
-            self._types = self._reader.get_variable_to_dtype_map()
-            self._shapes = self._reader.get_variable_to_shape_map()
-            self.keys = _keys(self._reader, self._shapes)
-        except (*variables_file.UNREADABLE, DecodeError) as error:
-            raise variables_file.unreadable(folder, error) from error
-
-    def read(self, name: str) -> np.ndarray:
-        try:
-            return np.asarray(self._reader.get_tensor(self.keys[name]))
-        except variables_file.UNREADABLE as error:
-            raise variables_file.unreadable(self._folder, error) from error
+    @property
+    def names(self) -> list[str]:
+        """All of them."""
 
     def kind(self, name: str) -> str:
         """Type and shape, for example ``float32 [3, 3, 8, 1]``."""
-        key = self.keys[name]
-        return f"{self._types[key].name} {list(self._shapes[key])}"
+
+    def read(self, name: str) -> np.ndarray:
+        """The value of one."""
 
 
-def _keys(reader: Any, stored: Collection[str]) -> dict[str, str]:
-    """Names and keys: one and the same in a TF1 graph's checkpoint, told by the object graph in that of TF2 objects.
-
-    Args:
-        stored: the keys that the file has.
-
-    Raises:
-        ValueError: the object graph has a key that the file does not have.
-    """
-    if _OBJECT_GRAPH not in stored:
-        return {key: key for key in sorted(stored)}
-    graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(reader.get_tensor(_OBJECT_GRAPH))
-    named: dict[str, set[str]] = {}
-    for node in graph.nodes:
-        for attribute in node.attributes:
-            if attribute.name == "VARIABLE_VALUE":
-                if attribute.checkpoint_key not in stored:
-                    raise ValueError(f"its objects have a value {shown(attribute.checkpoint_key)} that is not there")
-                named.setdefault(attribute.full_name, set()).add(attribute.checkpoint_key)
-    return {
-        # Objects may share a name; their places in the object graph tell them apart.
-        name if name and len(held) == 1 else key: key
-        for name, held in sorted(named.items())
-        for key in sorted(held)
-    }
-
-
-def _compared(bundles: list[_Bundle], prefixes: tuple[str, str]) -> VariableDifferences:
+def _compared(stored: Sequence[Stored], prefixes: tuple[str, str]) -> VariableDifferences:
     first, second = (
-        {variable_names.without(name, prefix): name for name in bundle.keys}
-        for bundle, prefix in zip(bundles, prefixes, strict=True)
+        {variable_names.without(name, prefix): name for name in each.names}
+        for each, prefix in zip(stored, prefixes, strict=True)
     )
     other_kinds, other_values = [], []
     both = [name for name in first if name in second]
     for name in both:
-        kinds = [bundles[0].kind(first[name]), bundles[1].kind(second[name])]
+        kinds = [stored[0].kind(first[name]), stored[1].kind(second[name])]
         if kinds[0] != kinds[1]:
             other_kinds.append(KindDifference(name, *kinds))
             continue
-        a, b = bundles[0].read(first[name]), bundles[1].read(second[name])
+        a, b = stored[0].read(first[name]), stored[1].read(second[name])
         # Bit for bit: a NaN is itself, and 0 is not -0. Strings are objects.
         if not (np.array_equal(a, b) if a.dtype == object else a.tobytes() == b.tobytes()):
             other_values.append(ValueDifference(name, kinds[0], *_sizes(a, b)))

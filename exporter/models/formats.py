@@ -71,6 +71,7 @@ class FormatSpec:
         writes: paths of all that ``writer`` writes, folders without files in them with a slash at the end.
         has_objects: whether its SavedModel has an object graph, where that tells it from a format of the same files.
         inspect: describes a folder, as `exporter.artifact.saved_model_inspection.describe` does.
+        stored: reads the variables in a folder, as `exporter.artifact.saved_model_variables.SavedModelVariables` does.
         writer: an `exporter.artifact.export.Writer`; None for a format that cannot be written.
         probe: loads and runs an artifact, as `exporter.probe.saved_model.probe` does.
         compare: checks what a probe found, as `exporter.verification.saved_model.compare` does.
@@ -99,6 +100,7 @@ class FormatSpec:
     writes: tuple[str, ...]
     has_objects: bool | None
     inspect: str
+    stored: str
     writer: str | None
     probe: str
     compare: str
@@ -113,6 +115,11 @@ class FormatSpec:
     packages: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
     shares_between_tasks: bool = False
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether its artifacts can be trained; those of others may."""
+        return not self.versions or any(row.momentum is not None for row in self.versions)
 
     @property
     def numbered(self) -> bool:
@@ -168,6 +175,7 @@ HUB = FormatSpec(
     writes=(_SAVED_MODEL_FILE, HUB_MODULE_FILE, *_VALUES),
     has_objects=None,
     inspect="exporter.artifact.saved_model_inspection:describe",
+    stored="exporter.artifact.saved_model_variables:SavedModelVariables",
     writer="exporter.artifact.hub_module:Writer",
     probe="exporter.probe.hub_module:probe",
     compare="exporter.verification.hub_module:compare",
@@ -210,6 +218,7 @@ SAVED_MODEL_2 = FormatSpec(
     writes=(_SAVED_MODEL_FILE, *_VALUES),
     has_objects=True,
     inspect="exporter.artifact.saved_model_inspection:describe",
+    stored="exporter.artifact.saved_model_variables:SavedModelVariables",
     writer="exporter.artifact.saved_model:Writer",
     probe="exporter.probe.saved_model:probe",
     compare="exporter.verification.saved_model:compare",
@@ -254,6 +263,7 @@ ONNX = FormatSpec(
     writes=(ONNX_FILE,),
     has_objects=None,
     inspect="exporter.artifact.onnx_file:describe",
+    stored="exporter.artifact.onnx_file:StoredVariables",
     writer="exporter.artifact.onnx:Writer",
     probe="exporter.probe.onnx:probe",
     compare="exporter.verification.onnx:compare",

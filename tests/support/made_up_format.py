@@ -30,6 +30,7 @@ SPEC = FormatSpec(
     writes=(FILE,),
     has_objects=None,
     inspect=f"{_HERE}:inspect",
+    stored=f"{_HERE}:Stored",
     writer=f"{_HERE}:Writer",
     probe=f"{_HERE}:probe",
     compare=f"{_HERE}:compare",
@@ -63,6 +64,21 @@ def values(folder: Path) -> dict[str, Any]:
     """The arrays of an artifact, by name."""
     with np.load(folder / FILE) as file:
         return {name: file[name] for name in file.files}
+
+
+class Stored:
+    def __init__(self, folder: Path, count: int):
+        self._values = values(folder)
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._values)
+
+    def read(self, name: str) -> Any:
+        return self._values[name]
+
+    def kind(self, name: str) -> str:
+        return f"{self._values[name].dtype} {list(self._values[name].shape)}"
 
 
 def inspect(folder: Path) -> Any:
