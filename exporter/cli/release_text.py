@@ -29,7 +29,8 @@ def outcome(release: Path, result: Outcome) -> str:
         lines.append(f"{made.handle:<{width}}  {made.state:<6} {seconds}".rstrip())
         lines += [f"  {line}" for line in made.reason.splitlines()]
     lines += [
-        f"largest {job} process of {model}: {peak / 1e9:.2f} GB" for (model, job), peak in sorted(result.peaks.items())
+        f"largest {job.replace('_', ' ')} process of {model}: {peak / 1e9:.2f} GB"
+        for (model, job), peak in sorted(result.peaks.items())
     ]
     lines.append(f"{_counted(made.state for made in result.made)}, {result.seconds:.0f} s")
     lines.append(f"{release} " + ("has no manifest: artifacts FAILED" if result.failed else "is complete"))

@@ -86,6 +86,7 @@ class FormatSpec:
         runs_with_tensorflow: the same for ``probe``; without it, an artifact is probed in a process without TensorFlow.
         extra: the extra of this package that brings what ``writer``, ``probe`` and ``load`` need, None for no other.
         packages: the packages of ``extra``, by the names that they are installed under.
+        runtime: what runs an artifact to verify it: what people call it, and the name of its package.
         choices: the fields of `exporter.artifact.options.ArtifactOptions` that it has besides the momentum.
         shares_between_tasks: whether artifacts of both tasks share work, where one is verified after the other.
     """
@@ -114,6 +115,7 @@ class FormatSpec:
     extra: str | None = None
     packages: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
+    runtime: tuple[str, str] = ("TensorFlow", "tensorflow")
     shares_between_tasks: bool = False
 
     @property
@@ -276,6 +278,7 @@ ONNX = FormatSpec(
     extra="onnx",
     packages=("onnx", "onnxruntime"),
     choices=("end_points",),
+    runtime=("ONNX Runtime", "onnxruntime"),
 )
 
 #: All formats by name. One whose files are those of another and more comes before that.

@@ -10,7 +10,7 @@ import onnxruntime
 from exporter.artifact import onnx_file
 from exporter.artifact.onnx import IR_VERSION, OPSET
 from exporter.errors import ArtifactError, reason
-from exporter.models.formats import ONNX_FILE
+from exporter.models.formats import ONNX, ONNX_FILE
 from exporter.models.signatures import SERVING_INPUT, SERVING_OUTPUTS
 from exporter.probe.observations import ProbedFile
 from exporter.probe.writer import ProbeWriter
@@ -62,7 +62,7 @@ def probe(
         raise
     except Exception as error:  # ONNX Runtime's have no class in common
         raise ArtifactError(f"{path} cannot be run by ONNX Runtime: {reason(error)}") from error
-    return ProbedFile(tuple(_problems(model)), None, f"ONNX Runtime {onnxruntime.__version__}")
+    return ProbedFile(tuple(_problems(model)), None, f"{ONNX.runtime[0]} {onnxruntime.__version__}")
 
 
 def _run(loaded: onnxruntime.InferenceSession, model: onnx.ModelProto, images: np.ndarray) -> dict[str, np.ndarray]:

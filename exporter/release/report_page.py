@@ -11,6 +11,7 @@ from markupsafe import escape
 
 from exporter.artifact.metadata import Metadata
 from exporter.models import variables
+from exporter.models.formats import FORMATS
 from exporter.models.signatures import SERVING_OUTPUTS
 from exporter.reference import recorded
 from exporter.release.manifest import Record
@@ -58,7 +59,7 @@ def expected(record: Record, metadata: Metadata, found: str) -> str:
         "tolerance": TOLERANCE,
         "outputs": None,
         "end_points": None,
-        "tensorflow": metadata.tool.tensorflow,
+        "runtime": _runtime(record, metadata),
         "source": {"archive": source.archive, "archive_sha256": source.archive_sha256, "files": source.files},
     }
     values = template_values(
@@ -71,6 +72,13 @@ def expected(record: Record, metadata: Metadata, found: str) -> str:
     if _is_sound(block, reasons, record, metadata):
         text = text.replace(_BEFORE, _BEFORE + block, 1)
     return text
+
+
+def _runtime(record: Record, metadata: Metadata) -> str:
+    """What ran the artifact; TensorFlow's version may be written in another way than that of its package."""
+    title, package = FORMATS[record.format].runtime
+    version = metadata.tool.tensorflow if package == "tensorflow" else record.inputs["packages"][package]
+    return f"{title} {version}"
 
 
 def _notes(record: Record, metadata: Metadata, found: str) -> Iterator[str]:

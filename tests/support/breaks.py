@@ -11,12 +11,12 @@ import dataclasses
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import msgspec
+import onnx
 import tensorflow as tf
 
 from exporter.artifact import hub_module, saved_model
@@ -26,9 +26,10 @@ from exporter.artifact.options import ArtifactOptions
 from exporter.checkpoint import names, reader
 from exporter.graph import batch_norm
 from exporter.models.config import ModelConfig, Task
-from exporter.models.formats import DEFAULT_MOMENTUM, SAVED_MODEL_2
+from exporter.models.formats import DEFAULT_MOMENTUM, ONNX_FILE, SAVED_MODEL_2, Version
 from exporter.models.variables import variables
-from tests.support import bundles, faults
+from tests.support import bundles, faults, onnx_breaks
+from tests.support.broken import Break
 from tests.support.faults import Held, Patch
 
 #: Both kinds of cells and every kind of layer, in as few operations as can be. A large part of a cell is dropped in
@@ -48,50 +49,8 @@ CONFIG = {
     "dropout_keep_prob": 0.5,
     "weight_decay": 5.0e-5,
     "versions": {3: "hub", 4: "saved_model_2", 5: "saved_model_2"},
+    "formats": ["onnx"],
 }
-
-
-@dataclass(frozen=True)
-class Break:
-    """One thing that is wrong, and what must come of it.
-
-    Attributes:
-        what: what is wrong, in a few words.
-        check: the check that must fail.
-        said: what the check's detail must say: the name of a variable, for example.
-        begins: the end point that must be named as the first divergent one; "" where inference must be all right.
-        also: the kinds of other checks that may fail in consequence; see `kind`.
-        artifact: its task and version.
-        patch: makes the writers wrong, given the variables that they are given; or else ``values`` changes those of a
-            good artifact, arrays by name; or else ``momentum`` is the wrong default.
-        along: the break, if any, whose artifact has this one, too. They must have nothing to do with each other.
-        averages: whether the checkpoint's averages are taken, as they should be.
-    """
-
-    what: str
-    check: str
-    said: str = ""
-    begins: str = ""
-    also: tuple[str, ...] = ()
-    artifact: tuple[Task, int] = ("classification", 4)
-    patch: Patch | None = None
-    values: Callable[[Held], None] | None = None
-    momentum: float = DEFAULT_MOMENTUM
-    averages: bool = True
-    along: str = ""
-
-
-def kind(check: str) -> str:
-    """What a check is about: "inference", "training", "values", "L2", or its own name."""
-    kinds = {
-        "inference": ("output, ", "output for one image", "end points", "signature/", "outputs of {} ", "{} "),
-        "training": ("output in training mode", "outputs of {train}", "moving averages"),
-        "values": ("variables with other values",),
-        "L2": ("regularization losses", "variables under L2", "L2 weights"),
-        "gradients": ("gradients", "operations that stop gradients"),
-        "shares": ("shares kept",),
-    }
-    return next((kind for kind, begins in kinds.items() if check.startswith(begins)), check)
 
 
 _VALUES = "variables with other values"
@@ -114,9 +73,9 @@ _STOPS = "operations that stop gradients"
 _STORED = "values stored that no variable has"
 _SIGNATURES = "signatures that differ"
 _TRAINING = "output in training mode, relative difference"
-_SERVING: tuple[Task, int] = ("classification", 5)
+_SERVING: tuple[Task, Version] = ("classification", 5)
 _WITHOUT_SERVING = dataclasses.replace(SAVED_MODEL_2, versions=SAVED_MODEL_2.versions[:1])
-_FEATURES: tuple[Task, int] = ("feature_vector", 4)
+_FEATURES: tuple[Task, Version] = ("feature_vector", 4)
 _CELL = "cell_0/comb_iter_0/left"
 _SEPARABLE = f"{_CELL}/separable_5x5_1"
 _GRAPH = ("inference", "training")
@@ -138,8 +97,7 @@ def _hub(wrong: Break) -> Break:
     return dataclasses.replace(wrong, artifact=("classification", 3))
 
 
-#: In the order of the page that shows them.
-BREAKS: tuple[Break, ...] = (
+_OF_TENSORFLOW: tuple[Break, ...] = (
     # Values.
     _kernel("first convolution", "conv0/weights", "Stem"),
     _kernel("depthwise", f"{_SEPARABLE}/depthwise_weights", "Cell_0"),
@@ -562,6 +520,9 @@ BREAKS: tuple[Break, ...] = (
 )
 
 
+#: In the order of the page that shows them.
+BREAKS: tuple[Break, ...] = (*_OF_TENSORFLOW, *onnx_breaks.BREAKS)
+
 #: What is written: the breaks of each artifact.
 ARTIFACTS: tuple[tuple[Break, ...], ...] = tuple(
     (first, *(other for other in BREAKS if other.along == first.what)) for first in BREAKS if not first.along
@@ -599,7 +560,18 @@ def _write(good: Path, prefix: Path, output: Path, numbers: list[int]) -> None:
         for wrong in breaks:
             if wrong.values:
                 bundles.change(folder, wrong.values)
-        own = msgspec.structs.replace(metadata, task=task, version=version, format=config.versions[version])
+            if wrong.edit:
+                model = onnx.load_model(folder / ONNX_FILE)
+                wrong.edit(model)
+                onnx.save_model(model, folder / ONNX_FILE)
+        spec, options = config.format_spec(version), metadata.options
+        own = msgspec.structs.replace(
+            metadata,
+            task=task,
+            version=version,
+            format=spec.name,
+            options=options if spec.is_trained else ArtifactOptions(None),
+        )
         write_metadata(folder, own)
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.breaks import ARTIFACTS, BREAKS, CONFIG, Break, kind, table
+from tests.support.breaks import ARTIFACTS, BREAKS, CONFIG, table
+from tests.support.broken import Break, kind
 from tests.support.command import CHECKOUT, Command, artifact_folder, succeeded
 from tests.support.shared import Store
 
