@@ -23,7 +23,7 @@ from exporter.models import architecture
 from exporter.models.architecture import EPSILON, FeatureMap, Padding, same_padding
 from exporter.models.config import ModelConfig, Task
 from exporter.models.formats import ONNX_FILE
-from exporter.models.preprocessing import labels, preprocessing
+from exporter.models.preprocessing import usage_texts
 from exporter.models.signatures import SERVING_INPUT, SERVING_OUTPUTS
 from exporter.models.variables import main_end_point
 
@@ -95,16 +95,8 @@ def build(config: ModelConfig, task: Task, values: Mapping[str, Any], end_points
         producer_version=exporter.__version__,
     )
     tensors = {name: tensor.name for name, tensor in built.items()}
-    helper.set_model_props(model, {**properties(config, task), END_POINTS_PROPERTY: json.dumps(tensors)})
+    helper.set_model_props(model, {**usage_texts(config, task), END_POINTS_PROPERTY: json.dumps(tensors)})
     return model
-
-
-def properties(config: ModelConfig, task: Task) -> dict[str, str]:
-    """What a user has to know to feed the model and to read what it gives, in ``metadata_props``."""
-    found = {"model": config.name, "task": task, "preprocessing": json.dumps(preprocessing(config))}
-    if known := labels(config, task):
-        found |= dict(zip(("labels", "wnids"), map(json.dumps, known), strict=True))
-    return found
 
 
 @dataclass(frozen=True)

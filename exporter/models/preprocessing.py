@@ -4,6 +4,7 @@ Artifacts of formats with a place for it carry these facts. The steps are those 
 ``inception_preprocessing.preprocess_for_eval``, on which the published accuracy was measured.
 """
 
+import json
 from typing import Any
 
 from exporter.models.classes import IMAGENET_CLASSES, class_names
@@ -33,3 +34,18 @@ def labels(config: ModelConfig, task: Task) -> tuple[list[str], list[str]] | Non
         return None
     known = class_names()
     return [each.name for each in known], [each.wnid for each in known]
+
+
+def usage(config: ModelConfig, task: Task) -> dict[str, Any]:
+    """JSON values by name: ``model``, ``task``, ``preprocessing``, and for ImageNet's classes ``labels``, ``wnids``."""
+    facts: dict[str, Any] = {"model": config.name, "task": task, "preprocessing": preprocessing(config)}
+    if known := labels(config, task):
+        facts |= dict(zip(("labels", "wnids"), known, strict=True))
+    return facts
+
+
+def usage_texts(config: ModelConfig, task: Task) -> dict[str, str]:
+    """The same for places that hold text alone: what is no text is JSON."""
+    return {
+        name: value if isinstance(value, str) else json.dumps(value) for name, value in usage(config, task).items()
+    }

@@ -1,11 +1,10 @@
 """The checks of an ONNX model."""
 
-import json
 from collections.abc import Collection, Iterator
 
 from exporter.artifact.jobs import TensorFacts
 from exporter.models.formats import ONNX, Version
-from exporter.models.preprocessing import labels, preprocessing
+from exporter.models.preprocessing import usage_texts
 from exporter.models.signatures import SERVING_INPUT, SERVING_OUTPUTS
 from exporter.models.variables import features, variables
 from exporter.probe.result import ProbeResult
@@ -78,10 +77,7 @@ def _properties(expected: Expected, found: ProbeResult) -> Iterator[Check]:
     """What the file says of itself: model, task, preprocessing, classes."""
     if not expected.ordered:
         return
-    config, task = expected.config, expected.task
-    wanted = {"model": config.name, "task": task, "preprocessing": json.dumps(preprocessing(config))}
-    if known := labels(config, task):
-        wanted |= dict(zip(("labels", "wnids"), map(json.dumps, known), strict=True))
+    wanted = usage_texts(expected.config, expected.task)
     own = found.properties
     wrong = [name for name, text in wanted.items() if own.get(name) != text]
     detail = f"{len(own)} properties" + (f", first: {wrong[0]}" if wrong else "")
