@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from exporter.artifact.options import ArtifactOptions
 from exporter.models import architecture
 from exporter.models.architecture import EPSILON, FeatureMap, Padding, same_padding
 from exporter.models.config import ModelConfig, Task
@@ -21,7 +22,7 @@ from exporter.models.preprocessing import usage
 from exporter.models.signatures import SERVING_INPUT, SERVING_OUTPUTS
 from exporter.models.variables import main_end_point
 
-FILE = "model.keras"
+MODEL_FILE = "model.keras"
 
 #: Stands in the name of a layer where the name of a variable in the checkpoint has a slash, which Keras refuses.
 _SLASH = "__"
@@ -60,10 +61,11 @@ class Writer:
         self._task = task
         self._values = values
 
-    def write(self, version: object, folder: Path, momentum: float) -> None:
+    def write(self, version: object, folder: Path, options: ArtifactOptions) -> None:
         """Writes ``model.keras`` into ``folder``, which must not exist; the same values give the same bytes."""
+        assert options.batch_norm_momentum is not None, "Keras trains its networks"
         folder.mkdir()
-        model = build(self._config, self._task, self._values, momentum)
+        model = build(self._config, self._task, self._values, options.batch_norm_momentum)
         _save(model, folder, usage(self._config, self._task))
 
 
@@ -114,7 +116,7 @@ def _save(model: Any, folder: Path, described: Mapping[str, Any]) -> None:
     weights = folder / "model.weights.h5"
     model.save_weights(weights)
     metadata = {"keras_version": keras.__version__, "date_saved": "1980-01-01@00:00:00", **described}
-    with zipfile.ZipFile(folder / FILE, "w") as archive:
+    with zipfile.ZipFile(folder / MODEL_FILE, "w") as archive:
         # A `ZipInfo` that is not told a date has always the same.
         archive.writestr(zipfile.ZipInfo("metadata.json"), json.dumps(metadata))
         archive.writestr(zipfile.ZipInfo("config.json"), json.dumps(_readable_by_older(json.loads(model.to_json()))))
