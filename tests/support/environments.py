@@ -1,4 +1,5 @@
-"""The interpreters that artifacts are read with: the current one, and older ones with the readers of their time."""
+"""The interpreters that artifacts are read with: the current one, older ones with the readers of their time, and others
+with libraries that are too heavy to be installed beside the tests."""
 
 import functools
 import hashlib
@@ -33,18 +34,49 @@ class Reader:
     packages: tuple[str, ...] = ()
 
     @property
-    def name(self) -> str:
-        """It tells of everything that is installed, since it is also the name of the folder."""
-        digest = hashlib.sha256("\n".join(self.requirements).encode()).hexdigest()[:8]
-        return f"python{self.python}-tensorflow{self.tensorflow}-{digest}"
+    def title(self) -> str:
+        return f"TensorFlow {self.tensorflow}"
 
     @property
     def versions(self) -> str:
         return f"{self.python} {self.tensorflow} {self.hub}"
 
     @property
+    def print_versions(self) -> str:
+        """A program that prints ``versions``."""
+        return _PRINT_VERSIONS
+
+    @property
     def requirements(self) -> list[str]:
         return [f"tensorflow=={self.tensorflow}", f"tensorflow-hub=={self.hub}", *self.packages]
+
+
+@dataclass(frozen=True)
+class Libraries:
+    """An interpreter with libraries of given versions; the first is the one that it is there for."""
+
+    python: str
+    requirements: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        return self.requirements[0].replace("==", " ")
+
+    @property
+    def versions(self) -> str:
+        return " ".join((self.python, *(requirement.partition("==")[2] for requirement in self.requirements)))
+
+    @property
+    def print_versions(self) -> str:
+        """A program that prints ``versions``; what a build adds to a version after a plus sign is left out."""
+        names = [requirement.partition("==")[0] for requirement in self.requirements]
+        return (
+            "import sys; from importlib.metadata import version\n"
+            f"print('%d.%d' % sys.version_info[:2], *(version(name).partition('+')[0] for name in {names}))"
+        )
+
+
+Interpreter = Reader | Libraries
 
 
 def _own_requirements() -> tuple[str, ...]:
@@ -59,7 +91,9 @@ OLDEST = Reader("3.7", "1.15.5", "0.12.0", ("protobuf==3.20.3", "numpy<1.19"))
 LAST_WITH_HUB_MODULE = Reader("3.11", "2.15.1", "0.15.0", ("setuptools<81",))
 #: The oldest TensorFlow that may write.
 OLDEST_WRITER = Reader("3.11", "2.16.2", "0.16.1", ("tf-keras==2.16.0", *_own_requirements()))
-READERS = (OLDEST, LAST_WITH_HUB_MODULE, OLDEST_WRITER)
+#: PyTorch, and timm, whose own networks are among these.
+TORCH = Libraries("3.11", ("torch==2.13.0", "timm==1.0.31", "safetensors==0.8.0", "numpy==2.4.6"))
+READERS = (OLDEST, LAST_WITH_HUB_MODULE, OLDEST_WRITER, TORCH)
 
 _PRINT_VERSIONS = (
     "import sys, tensorflow as tf, tensorflow_hub as hub\n"
@@ -86,8 +120,13 @@ def oldest_writer() -> Path:
     return reader(OLDEST_WRITER)
 
 
+def torch() -> Path:
+    """A Python with PyTorch and timm, without TensorFlow."""
+    return reader(TORCH)
+
+
 @functools.cache
-def reader(wanted: Reader) -> Path:
+def reader(wanted: Interpreter) -> Path:
     """The reader's interpreter, made where it is not there yet, in the cache folder of all runs.
 
     Without a Python of that version the test that asks is skipped: that reader stays untested, which the summary says.
@@ -100,13 +139,15 @@ def old_in(folder: Path) -> Path:
     return reader_in(folder, OLDEST)
 
 
-def reader_in(folder: Path, wanted: Reader) -> Path:
+def reader_in(folder: Path, wanted: Interpreter) -> Path:
     """A reader in a given folder; a half-made one, of a run that was cut off, is made again."""
     folder.mkdir(parents=True, exist_ok=True)
-    environment = folder / wanted.name
+    # The name tells of everything that is installed.
+    digest = hashlib.sha256("\n".join(wanted.requirements).encode()).hexdigest()[:8]
+    environment = folder / f"python{wanted.python}-{wanted.title.replace(' ', '').lower()}-{digest}"
     python = environment / "bin" / "python"
     complete = environment / "complete"
-    with filelock.FileLock(folder / f"{wanted.name}.lock"):
+    with filelock.FileLock(environment.with_name(f"{environment.name}.lock")):
         # Where its Python was removed from the system, the name leads nowhere.
         if not (complete.exists() and python.exists()):
             base = _python(wanted.python) or _skip(wanted)
@@ -114,7 +155,7 @@ def reader_in(folder: Path, wanted: Reader) -> Path:
             _run(base, "-m", "venv", environment)
             _run(python, "-m", "pip", "install", "--quiet", "--upgrade", "pip")
             _run(python, "-m", "pip", "install", "--quiet", *wanted.requirements)
-            assert _run(python, "-c", _PRINT_VERSIONS).strip() == wanted.versions
+            assert _run(python, "-c", wanted.print_versions).strip() == wanted.versions
             complete.touch()
     return python
 
@@ -125,8 +166,8 @@ def clean_variables() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in misleading}
 
 
-def _skip(wanted: Reader) -> NoReturn:
-    pytest.skip(f"NOT TESTED with TensorFlow {wanted.tensorflow}: there is no Python {wanted.python} on PATH")
+def _skip(wanted: Interpreter) -> NoReturn:
+    pytest.skip(f"NOT TESTED with {wanted.title}: there is no Python {wanted.python} on PATH")
 
 
 def _python(version: str) -> Path | None:

@@ -18,8 +18,8 @@ SCRIPTS = Path(__file__).parent / "readers"
 #: Readers by name: the newest TensorFlow at hand, and the oldest that the published pages promise.
 READERS: Mapping[str, Callable[[], Path]] = {"current": environments.current, "tensorflow_1_15": environments.old}
 
-#: The same, and one in between: the last with ``hub.Module``.
-EVERY_READER = {**READERS, "tensorflow_2_15": environments.last_with_hub_module}
+#: The same, one in between, which is the last with ``hub.Module``, and PyTorch with timm.
+EVERY_READER = {**READERS, "tensorflow_2_15": environments.last_with_hub_module, "torch": environments.torch}
 
 #: Without TensorFlow's oneDNN kernels. Those of 2.21 write past their memory in the gradient of a strided 1x1
 #: convolution with 4 or 8 channels, which only networks as tiny as those of the tests have; any program that has one
@@ -36,9 +36,15 @@ class Reading:
 
 
 def read(
-    reader: str, script: str, artifact: Path, images: Any, folder: Path, variables: Mapping[str, str] | None = None
+    reader: str,
+    script: str,
+    artifact: Path,
+    images: Any,
+    folder: Path,
+    variables: Mapping[str, str] | None = None,
+    *arguments: object,
 ) -> Reading:
-    """Runs a script on an artifact; ``folder`` is for the files that they exchange.
+    """Runs a script on an artifact; ``folder`` is for the files that they exchange, ``arguments`` come after it.
 
     Raises:
         AssertionError: the script failed; the message has the end of what it printed.
@@ -46,7 +52,7 @@ def read(
     python = EVERY_READER[reader]()
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(folder / "input.npz", images=images)
-    process = run(python, script, artifact, folder, variables=variables)
+    process = run(python, script, artifact, folder, *arguments, variables=variables)
     assert process.returncode == 0, f"exit {process.returncode} of {script} with {reader}\n{process.stderr[-4000:]}"
     (folder / "facts.json").write_text(process.stdout.splitlines()[-1], encoding="utf-8")
     return _found(folder)

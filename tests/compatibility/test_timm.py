@@ -1,0 +1,87 @@
+"""Weights for timm in the hands of timm: its own networks, loaded as its users load them."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from exporter.artifact.timm import Writer
+from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
+from exporter.models.config import ModelConfig, model
+from exporter.reference import numpy_network
+from exporter.reference.result import statistics
+from tests.artifact.test_timm import TINY_LARGE
+from tests.reference.test_numpy_network import made_up_weights, recorded_weights
+from tests.support import networks, reading
+from tests.support.command import CHECKOUT
+from tests.support.networks import TOLERANCE, difference
+from tests.support.reading import Reading
+
+pytestmark = pytest.mark.readers
+
+POOLS = CHECKOUT / "exporter" / "probe" / "timm_pools.py"
+#: What timm has other average pools in.
+HALVING = ("cell_stem_0", "cell_stem_1", "reduction_cell_0", "reduction_cell_1")
+
+
+def _read(config: ModelConfig, weights: Any, folder: Path, task: Any = "classification") -> Reading:
+    Writer(config, task, weights).write("timm", folder / "timm", 0.99)
+    images = VERIFICATION_IMAGES.at(config.image_size)
+    return reading.read("torch", "timm_network", folder / "timm", images, folder, None, POOLS)
+
+
+@pytest.mark.parametrize("image_size", [66, 75])
+def test_any_size_is_the_network_in_numpy_with_the_pools_corrected(image_size: int, tmp_path: Path) -> None:
+    """timm's NASNet takes other numbers of filters, so that this is one of a few; its poolings see odd and even sizes."""
+    config = ModelConfig.from_dict({**TINY_LARGE, "image_size": image_size})
+    weights = made_up_weights(config)
+    expected = numpy_network.outputs(config, weights, VERIFICATION_IMAGES.at(image_size), np.float64)
+    found = _read(config, weights, tmp_path)
+    assert found.facts["corrected"] == [f"{cell}.comb_iter_2_left" for cell in HALVING]
+    assert difference(found.arrays["corrected"], expected["Logits"][:, 1:]) < TOLERANCE
+    assert difference(found.arrays["single"], expected["Logits"][:1, 1:]) < TOLERANCE
+    assert difference(found.arrays["all_rows"], expected["Logits"]) < TOLERANCE
+    assert difference(found.arrays["features"], expected["global_pool"]) < TOLERANCE
+    assert difference(found.arrays["shipped"], expected["Logits"][:, 1:]) > 100 * TOLERANCE
+    shown = {name for name in expected if "Cell" in name or name == "Stem"}
+    for name in shown:
+        assert difference(found.arrays[f"end_point/{name}"], expected[name]) < TOLERANCE, name
+
+
+def test_features_alone(tmp_path: Path) -> None:
+    config = ModelConfig.from_dict({**TINY_LARGE, "image_size": 66})
+    weights = made_up_weights(config)
+    found = _read(config, weights, tmp_path, "feature_vector")
+    expected = numpy_network.outputs(config, weights, VERIFICATION_IMAGES.at(66), np.float64)
+    assert found.facts["classes"] == 0
+    assert difference(found.arrays["corrected"], expected["global_pool"]) < TOLERANCE
+
+
+def test_preprocessing_is_that_of_the_original(tmp_path: Path) -> None:
+    config = ModelConfig.from_dict(TINY_LARGE)
+    data = _read(config, made_up_weights(config), tmp_path).facts["data"]
+    assert data["interpolation"] == "bilinear"
+    assert (data["crop_pct"], data["input_size"]) == ("0.875", "[3, 64, 64]")
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("name", "off"),
+    [("nasnet_large", (0.09, 0.095)), ("pnasnet_large", (0.0, TOLERANCE))],
+    ids=lambda value: str(value),
+)
+def test_published_networks_are_the_original_ones(name: str, off: tuple[float, float], tmp_path: Path) -> None:
+    """``off`` bounds what timm's own network is away from the record; with the corrected pools, it is as near as all."""
+    recorded = networks.recorded(name)
+    found = _read(model(name), recorded_weights(name), tmp_path)
+    logits, features = recorded["end_point/Logits"], recorded["end_point/global_pool"]
+    assert off[0] <= difference(found.arrays["shipped"], logits[:, 1:]) < off[1]
+    assert difference(found.arrays["corrected"], logits[:, 1:]) < TOLERANCE
+    assert difference(found.arrays["single"], logits[:1, 1:]) < TOLERANCE
+    assert difference(found.arrays["all_rows"], logits) < TOLERANCE
+    assert difference(found.arrays["features"], features) < TOLERANCE
+    for key, value in found.arrays.items():
+        if key.startswith("end_point/"):
+            expected = recorded[f"statistics/{key.removeprefix('end_point/')}"]
+            assert np.abs(statistics(value) - expected).max() / expected[2] < TOLERANCE, key
