@@ -33,7 +33,7 @@ def _read(config: ModelConfig, weights: Any, folder: Path, task: Any = "classifi
 
 @pytest.mark.parametrize("image_size", [66, 75])
 def test_any_size_is_the_network_in_numpy_with_the_pools_corrected(image_size: int, tmp_path: Path) -> None:
-    """timm's NASNet takes other numbers of filters, so that this is one of a few; its poolings see odd and even sizes."""
+    """The NASNet of timm can be told to have few filters; its pools see odd and even sizes here."""
     config = ModelConfig.from_dict({**TINY_LARGE, "image_size": image_size})
     weights = made_up_weights(config)
     expected = numpy_network.outputs(config, weights, VERIFICATION_IMAGES.at(image_size), np.float64)
@@ -72,7 +72,7 @@ def test_preprocessing_is_that_of_the_original(tmp_path: Path) -> None:
     ids=lambda value: str(value),
 )
 def test_published_networks_are_the_original_ones(name: str, off: tuple[float, float], tmp_path: Path) -> None:
-    """``off`` bounds what timm's own network is away from the record; with the corrected pools, it is as near as all."""
+    """``off`` bounds how far timm's own network is from the record; with the corrected pools, it is as near as all."""
     recorded = networks.recorded(name)
     found = _read(model(name), recorded_weights(name), tmp_path)
     logits, features = recorded["end_point/Logits"], recorded["end_point/global_pool"]

@@ -1,5 +1,6 @@
 """The interpreters that artifacts are read with: the current one, older ones with the readers of their time, and others
-with libraries that are too heavy to be installed beside the tests."""
+with libraries that are too heavy to be installed beside the tests.
+"""
 
 import functools
 import hashlib
