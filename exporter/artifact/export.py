@@ -13,13 +13,11 @@ from exporter.artifact.jobs import (
     ExportTarget,
     FailedTarget,
     ReadCheckpoint,
-    ReadRequest,
-    ReadResult,
     WritingTarget,
 )
 from exporter.artifact.options import ArtifactOptions
+from exporter.artifact.reading import facts
 from exporter.checkpoint.reader import Checkpoint
-from exporter.errors import CheckpointError
 from exporter.models import formats
 from exporter.models.config import TASKS, ModelConfig, Task
 from exporter.models.formats import Format, FormatSpec, version_text
@@ -62,46 +60,12 @@ def export(request: ExportRequest, say: Say, send: Send) -> ExportResult:
     say("reading the checkpoint")
     checkpoint = Checkpoint(request.prefix, config, variables(config, tasks[0]))
     held = checkpoint.tensors()
-    read = _read(checkpoint)
+    read = facts(checkpoint)
     send(read)
     failed: list[FailedTarget] = []
     for task in tasks:
         failed += _write(config, task, held, [target for target in targets if target.task == task], say, send)
     return ExportResult(read, tuple(failed))
-
-
-def read(request: ReadRequest, say: Say) -> ReadResult:
-    """The job `exporter.artifact.jobs.READ`.
-
-    Raises:
-        CheckpointError: it is not the model's checkpoint for any task.
-    """
-    say("looking at the checkpoint")
-    found: list[ReadCheckpoint] = []
-    problem: CheckpointError | None = None
-    for task in TASKS:
-        try:
-            found.append(_read(Checkpoint(request.prefix, request.config, variables(request.config, task))))
-        except CheckpointError as error:
-            problem = problem or error
-    if problem and not found:
-        raise problem
-    return ReadResult(tuple(found))
-
-
-def _read(checkpoint: Checkpoint) -> ReadCheckpoint:
-    mapping = checkpoint.mapping
-    return ReadCheckpoint(
-        layout=mapping.layout,
-        scope=mapping.scope,
-        averages=mapping.averages,
-        averaged_statistics=mapping.averaged_statistics,
-        unaveraged=mapping.unaveraged,
-        left_out=mapping.left_out,
-        unexpected=mapping.unexpected,
-        synthetic=checkpoint.synthetic,
-        tensorflow=tf.__version__,
-    )
 
 
 def _write(

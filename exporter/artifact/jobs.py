@@ -37,7 +37,7 @@ class ExportRequest:
 class ReadCheckpoint:
     """The event of a checkpoint that was read: what was found in it, see `exporter.checkpoint.names.NameMapping`.
 
-    ``synthetic`` says how it was made, where nasexport made it; ``tensorflow`` is the version that read it.
+    ``synthetic`` says how it was made, where nasexport made it; ``tensorflow`` is the version that is installed.
     """
 
     layout: str
@@ -102,9 +102,10 @@ class ReadResult:
 
 READ: Job[ReadRequest, ReadResult, NoEvent] = Job(
     reference="exporter.artifact.jobs:READ",
-    function="exporter.artifact.export:read",
+    function="exporter.artifact.reading:read",
     request=ReadRequest,
     result=ReadResult,
+    tensorflow=False,
 )
 
 

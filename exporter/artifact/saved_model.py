@@ -17,7 +17,7 @@ from tensorflow.python.ops.resource_variable_ops import UninitializedVariable
 from exporter.artifact import session_graph
 from exporter.artifact.objects import Objects, Trace
 from exporter.artifact.options import ArtifactOptions
-from exporter.checkpoint import bundle
+from exporter.checkpoint import saving
 from exporter.graph import compatibility, layers, network, nodes
 from exporter.graph.canonical import canonicalize
 from exporter.graph.downgrade import downgrade
@@ -70,7 +70,7 @@ class Writer:
         downgrade(saved_model)
         canonicalize(saved_model, handle(self._config, self._task, version))
         compatibility.require(saved_model)
-        bundle.write(folder, saved_model.SerializeToString(deterministic=True), _stored(objects, self._values))
+        saving.write(folder, saved_model.SerializeToString(deterministic=True), _stored(objects, self._values))
 
 
 def _trace(config: ModelConfig, task: Task, specs: Sequence[VariableSpec]) -> _Traces:

@@ -42,6 +42,11 @@ def index_of(prefix: Path) -> Path:
     return prefix.with_name(prefix.name + ".index")
 
 
+def data_file_of(prefix: Path, number: int, count: int) -> Path:
+    """One of the ``count`` files with the values; the first has the number 0."""
+    return prefix.with_name(f"{prefix.name}.data-{number:05d}-of-{count:05d}")
+
+
 def data_files_of(prefix: Path) -> list[Path]:
     """The files with the values that are there."""
     if not prefix.parent.is_dir():

@@ -89,4 +89,5 @@ INVENTORY: Job[InventoryRequest, Inventory, NoEvent] = Job(
     function="exporter.checkpoint.inventory:inventory",
     request=InventoryRequest,
     result=Inventory,
+    tensorflow=False,
 )

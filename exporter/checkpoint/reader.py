@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from exporter.checkpoint import synthetic
 from exporter.checkpoint.names import MARKER, looks_like, map_names
-from exporter.checkpoint.stored import READ_ERRORS, Stored
+from exporter.checkpoint.stored import Stored
 from exporter.checkpoint.synthetic import Floats
 from exporter.errors import CheckpointError
 from exporter.models.config import ModelConfig
@@ -21,7 +20,7 @@ class Checkpoint:
     """A checkpoint opened for one model.
 
     Attributes:
-        prefix: its path, as the user knows it; ``path`` is the same for TensorFlow's functions.
+        prefix: its path, as the user knows it.
         mapping: see `NameMapping`.
         keys: where each variable that is wanted is in the files.
         shapes: of all that it holds, by name.
@@ -37,7 +36,6 @@ class Checkpoint:
         self.prefix = prefix
         self._specs = specs
         self._stored = stored = Stored(prefix)
-        self.path = stored.path
         self.shapes = {name: shape for name, shape in stored.shapes.items() if name != MARKER}
         self._require_one_of_each()
         try:
@@ -52,9 +50,14 @@ class Checkpoint:
                     f"{prefix.name}: {name} has shape {_text(self.shapes[name])}, but {config.name} needs "
                     f"{_text(spec.shape)}{looks_like(config, self.shapes)}"
                 )
-            if stored.types[name] != tf.float32:
-                raise CheckpointError(f"{prefix.name}: {name} is of type {stored.types[name].name}, expected float32")
+            if stored.types[name] != "float32":
+                raise CheckpointError(f"{prefix.name}: {name} is of type {stored.types[name]}, expected float32")
         self.synthetic = self._marker() if MARKER in stored.shapes else self._recognized()
+
+    @property
+    def path(self) -> str:
+        """The prefix for TensorFlow's functions; see `exporter.checkpoint.values.Values.path`."""
+        return self._stored.path
 
     def values(self) -> Iterator[tuple[VariableSpec, Floats]]:
         """Every variable with its value, read one after the other, each checked to be finite.
@@ -69,30 +72,26 @@ class Checkpoint:
         for _ in self.others():
             pass
 
-    def tensors(self) -> dict[str, Any]:
-        """Every variable's value by its name, as tensors, read at once: their memory is all that it takes.
+    def arrays(self) -> dict[str, Floats]:
+        """Every variable's value by its name, after all that nobody wants was read as well: see `values`.
 
         Raises:
             CheckpointError: as for `values`.
         """
-        keys = [self.keys[spec.name] for spec in self._specs]
-        try:
-            tensors = tf.raw_ops.RestoreV2(
-                prefix=self.path,
-                tensor_names=keys,
-                shape_and_slices=[""] * len(keys),
-                dtypes=[tf.float32] * len(keys),
-            )
-        except READ_ERRORS as error:
-            # It does not say which one it was.
-            for _ in self.values():
-                pass
-            raise self._stored.unreadable(error) from error
-        for spec, tensor in zip(self._specs, tensors, strict=True):
-            self.require_finite(self.mapping.names[spec.name], tensor.numpy())
-        for _ in self.others():
-            pass
-        return {spec.name: tensor for spec, tensor in zip(self._specs, tensors, strict=True)}
+        return {spec.name: value for spec, value in self.values()}
+
+    def tensors(self) -> dict[str, Any]:
+        """The same as tensors of TensorFlow; their memory is all that it takes.
+
+        Raises:
+            CheckpointError: as for `values`.
+        """
+        import tensorflow as tf
+
+        held: dict[str, Any] = dict(self.arrays())
+        for name in held:
+            held[name] = tf.convert_to_tensor(held[name])
+        return held
 
     def others(self) -> Iterator[tuple[str, Any]]:
         """All that the checkpoint holds besides, by name, read one after the other.
@@ -148,7 +147,7 @@ class Checkpoint:
     def _marker(self) -> dict[str, Any]:
         try:
             return dict(json.loads(self._stored.read(MARKER)))
-        except (*READ_ERRORS, TypeError) as error:
+        except (ValueError, TypeError) as error:
             raise self._stored.unreadable(error, MARKER) from error
 
     def _recognized(self) -> dict[str, Any] | None:

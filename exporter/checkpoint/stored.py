@@ -1,23 +1,19 @@
-"""A checkpoint as TensorFlow's reader sees it: its variables by name, in every format that has been one's."""
+"""A checkpoint's variables by name, in every format that has been one's."""
 
-import tempfile
 from collections import defaultdict
 from math import prod
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
+from exporter.checkpoint.bundle import SIZES
 from exporter.checkpoint.files import files_of, index_of
+from exporter.checkpoint.values import READ_ERRORS, Values
 from exporter.errors import CheckpointError
-from exporter.files.plain_path import is_plain
 from exporter.validation import shown
 
-#: What TensorFlow's reader raises for files that are damaged; IndexError for those that are cut short, TypeError and
-#: DecodeError for types and messages that are none.
-READ_ERRORS = (tf.errors.OpError, ValueError, RuntimeError, IndexError, TypeError, DecodeError)
 #: The description that `tf.train.Checkpoint`, Keras and SavedModels of TensorFlow 2 store beside the variables.
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 #: How far a table of the format before 2016 may be packed; its compressor, Snappy, reaches a third of this.
@@ -32,9 +28,8 @@ class Stored:
 
     Attributes:
         prefix: the path that the user knows.
-        path: the same as TensorFlow's functions take it.
         keys: where each variable is in the files.
-        shapes, types: of each.
+        shapes, types: of each; types by the names that TensorFlow has for them.
         object_based: whether it has an object graph.
         ambiguous: the keys of variables whose name several have; they go by their keys.
 
@@ -44,14 +39,11 @@ class Stored:
 
     def __init__(self, prefix: Path):
         self.prefix = prefix
-        self._links: tempfile.TemporaryDirectory[str] | None = None
-        self.path = self._openable()
         try:
-            self._reader = tf.compat.v1.train.NewCheckpointReader(self.path)
-            shapes = self._reader.get_variable_to_shape_map()
-            types = self._reader.get_variable_to_dtype_map()
+            self._values = Values(prefix)
         except READ_ERRORS as error:
             raise self.unreadable(error) from error
+        shapes, types = self._values.shapes, self._values.types
         self._require_room(shapes, types)
         self.object_based = _OBJECT_GRAPH in shapes
         by_name = self._by_name(list(shapes))
@@ -59,19 +51,23 @@ class Stored:
         self.keys: dict[str, str] = {}
         for name, keys in by_name.items():
             self.keys.update({name: keys[0]} if len(keys) == 1 else {key: key for key in keys})
-        self.shapes = {name: tuple(shapes[key]) for name, key in self.keys.items()}
+        self.shapes = {name: shapes[key] for name, key in self.keys.items()}
         self.types = {name: types[key] for name, key in self.keys.items()}
 
-    def _require_room(self, shapes: dict[str, Any], types: dict[str, Any]) -> None:
+    def _require_room(self, shapes: dict[str, tuple[int, ...]], types: dict[str, str]) -> None:
         """Refuses shapes of more values than the files can have: memory is taken for them before they are read."""
         factor = 1 if index_of(self.prefix).is_file() else _MOST_PACKED
         room = factor * sum(file.stat().st_size for file in files_of(self.prefix))
         for key, shape in shapes.items():
-            size = prod(shape) * (1 if types[key] == tf.string else max(types[key].size or 1, 1))
-            room -= size
+            room -= prod(shape) * SIZES.get(types[key], 1)
             if room < 0 or any(dimension < 0 for dimension in shape):
                 problem = ValueError(f"{shown(key)} has the shape {shown(list(shape))}, for which they are too small")
                 raise self.unreadable(problem)
+
+    @property
+    def path(self) -> str:
+        """Where the checkpoint is for TensorFlow's functions; see `Values.path`."""
+        return str(self._values.path)
 
     def read(self, name: str) -> Any:
         """The value of a variable: an array, bytes for a string, or a tensor of what NumPy does not know.
@@ -79,26 +75,19 @@ class Stored:
         Raises:
             CheckpointError: it is damaged, as its checksum tells, or cut off.
         """
-        key, type_ = self.keys[name], self.types[name]
-        if type_ != tf.variant:
-            return self._read(key)
-        try:
-            return tf.raw_ops.RestoreV2(prefix=self.path, tensor_names=[key], shape_and_slices=[""], dtypes=[type_])[0]
-        except READ_ERRORS as error:
-            raise self.unreadable(error, key) from error
+        return self._read(self.keys[name])
 
     def unreadable(self, error: Exception, key: str = "") -> CheckpointError:
-        """The error for files that TensorFlow's reader fails on; ``key`` is that of what it was to read."""
+        """The error for files that a reader fails on; ``key`` is that of what it was to read."""
         reason = " ".join(str(error).split())
-        for path in (self.prefix, Path(self.path)):  # either may be in a temporary folder
-            reason = reason.replace(str(path), self.prefix.name)
+        reason = reason.replace(str(self.prefix), self.prefix.name)  # which may be in a temporary folder
         name = self.prefix.name
         what = f"{name}: {shown(key)[1:-1]} cannot be read" if key else f"the checkpoint {name} cannot be opened"
         return CheckpointError(f"{what}: its files are damaged or cut short, get them again\n({reason[:200]})")
 
     def _read(self, key: str) -> Any:
         try:
-            return self._reader.get_tensor(key)
+            return self._values.read(key)
         except READ_ERRORS as error:
             raise self.unreadable(error, key) from error
 
@@ -115,7 +104,7 @@ class Stored:
         content = self._read(_OBJECT_GRAPH)
         try:
             graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(content)
-        except READ_ERRORS as error:
+        except (DecodeError, TypeError) as error:
             raise self.unreadable(error, _OBJECT_GRAPH) from error
         return {
             attribute.checkpoint_key: attribute.full_name
@@ -123,18 +112,3 @@ class Stored:
             for attribute in node.attributes
             if attribute.full_name
         }
-
-    def _openable(self) -> str:
-        """The path for TensorFlow: one of links where the real one would be taken for a pattern, or is not UTF-8."""
-        if is_plain(self.prefix):
-            return str(self.prefix)
-        self._links = tempfile.TemporaryDirectory(prefix="nasexport-")
-        target = Path(self._links.name) / "checkpoint"
-        if not is_plain(target):
-            raise CheckpointError(
-                f"{self.prefix} has a character that TensorFlow takes for a pattern, as has {target.parent.parent},\n"
-                f"where a link to it could be: rename it, or set TMPDIR to another folder"
-            )
-        for file in files_of(self.prefix):
-            target.with_name(target.name + file.name[len(self.prefix.name) :]).symlink_to(file.absolute())
-        return str(target)

@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from exporter.checkpoint import names, synthetic
-from exporter.checkpoint.bundle import save
 from exporter.checkpoint.jobs import Layout, SynthesizeRequest, SynthesizeResult
 from exporter.checkpoint.names import AVERAGE
+from exporter.checkpoint.saving import save
 from exporter.checkpoint.synthetic import Floats
 from exporter.files import staging
 from exporter.files.archive import is_archive
