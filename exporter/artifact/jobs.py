@@ -214,4 +214,5 @@ INSPECT: Job[InspectRequest, Inspection, NoEvent] = Job(
     function="exporter.artifact.inspection:describe",
     request=InspectRequest,
     result=Inspection,
+    tensorflow=False,
 )

@@ -17,6 +17,7 @@ from exporter.validation import shown
 
 #: The most values that a tensor of TensorFlow can have.
 _MOST_VALUES = 2**63 - 1
+_DATA_TYPES = frozenset(types_pb2.DataType.values()) - {types_pb2.DT_INVALID}
 
 
 def parsed(folder: Path) -> saved_model_pb2.SavedModel:
@@ -82,7 +83,7 @@ def _of_variable(variable: Any) -> tuple[int, Any]:
 
 
 def _problems_of_tensor(owner: str, dtype: int, shape: Any) -> Iterator[str]:
-    if dtype == types_pb2.DT_INVALID or dtype not in types_pb2.DataType.values():
+    if dtype not in _DATA_TYPES:
         yield f"{owner} has the data type {dtype}, which TensorFlow does not have"
     sizes = [dimension.size for dimension in shape.dim]
     if any(size < -1 for size in sizes) or prod(size for size in sizes if size > 0) > _MOST_VALUES:

@@ -6,16 +6,18 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from exporter.artifact import variables_file
 from exporter.artifact.folder import format_of
 from exporter.artifact.hub_messages import ATTACHMENTS, attached_image_size
 from exporter.artifact.jobs import Inspection, SignatureFacts, TensorFacts, VariableFacts, VariablesFacts
 from exporter.artifact.model_file import parsed
 from exporter.graph import compatibility, trust
+from exporter.graph.data_types import name_of
 from exporter.models.formats import Format
+
+#: The collection of a TF1 graph that names what is trained.
+_TRAINABLE = "trainable_variables"
 
 
 def describe(folder: Path) -> Inspection:
@@ -59,8 +61,7 @@ def describe(folder: Path) -> Inspection:
 
 def _trainable_in_collections(saved_model: Any) -> int:
     """The number of trainable variables of a TF1 graph, 0 for one of TF2."""
-    key = tf.compat.v1.GraphKeys.TRAINABLE_VARIABLES
-    return max(len(meta_graph.collection_def[key].bytes_list.value) for meta_graph in saved_model.meta_graphs)
+    return max(len(meta_graph.collection_def[_TRAINABLE].bytes_list.value) for meta_graph in saved_model.meta_graphs)
 
 
 def _format(folder: Path, saved_model: Any) -> Format:
@@ -82,7 +83,7 @@ def _signatures(meta_graph: Any) -> dict[str, SignatureFacts]:
 
 
 def _tensor(info: Any) -> TensorFacts:
-    return TensorFacts(tf.as_dtype(info.dtype).name, _shape(info.tensor_shape))
+    return TensorFacts(name_of(info.dtype), _shape(info.tensor_shape))
 
 
 def _shape(shape: Any) -> tuple[int | None, ...] | None:
@@ -104,7 +105,7 @@ def _variables(folder: Path, saved_model: Any) -> list[VariableFacts]:
     found = [
         VariableFacts(
             name=node.variable.name,
-            dtype=tf.as_dtype(node.variable.dtype).name,
+            dtype=name_of(node.variable.dtype),
             shape=_shape(node.variable.shape) or (),
             trainable=node.variable.trainable,
         )
@@ -114,14 +115,12 @@ def _variables(folder: Path, saved_model: Any) -> list[VariableFacts]:
     ]
     if found or not (folder / "variables").is_dir():
         return found
-    held = variables_file.reader(folder)
-    try:
-        types, shapes = held.get_variable_to_dtype_map(), held.get_variable_to_shape_map()
-    except variables_file.UNREADABLE as error:
-        raise variables_file.unreadable(folder, error) from error
+    from exporter.artifact import variables_file  # NumPy, which is not needed above
+
+    held = variables_file.values(folder)
     return [
-        VariableFacts(name=name, dtype=types[name].name, shape=tuple(shape), trainable=None)
-        for name, shape in sorted(shapes.items())
+        VariableFacts(name=name, dtype=held.types[name], shape=shape, trainable=None)
+        for name, shape in sorted(held.shapes.items())
     ]
 
 

@@ -1,14 +1,13 @@
 """The variables that a SavedModel stores, by name, one in memory at a time."""
 
-from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from exporter.artifact import variables_file
+from exporter.checkpoint.values import Values
 from exporter.validation import shown
 
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
@@ -27,12 +26,10 @@ class SavedModelVariables:
         self._keys: dict[str, str] = {}
         if not count and not (folder / "variables").is_dir():
             return
-        self._reader = variables_file.reader(folder)
+        self._values = variables_file.values(folder)
         try:
-            self._types = self._reader.get_variable_to_dtype_map()
-            self._shapes = self._reader.get_variable_to_shape_map()
-            self._keys = _keys(self._reader, self._shapes)
-        except (*variables_file.UNREADABLE, DecodeError) as error:
+            self._keys = _keys(self._values)
+        except (*variables_file.UNREADABLE, DecodeError, TypeError) as error:
             raise variables_file.unreadable(folder, error) from error
 
     @property
@@ -46,28 +43,26 @@ class SavedModelVariables:
             ArtifactError: the files are damaged.
         """
         try:
-            return np.asarray(self._reader.get_tensor(self._keys[name]))
+            return np.asarray(self._values.read(self._keys[name]))
         except variables_file.UNREADABLE as error:
             raise variables_file.unreadable(self._folder, error) from error
 
     def kind(self, name: str) -> str:
         """Type and shape, for example ``float32 [3, 3, 8, 1]``."""
         key = self._keys[name]
-        return f"{self._types[key].name} {list(self._shapes[key])}"
+        return f"{self._values.types[key]} {list(self._values.shapes[key])}"
 
 
-def _keys(reader: Any, stored: Collection[str]) -> dict[str, str]:
+def _keys(values: Values) -> dict[str, str]:
     """Names and keys: one and the same in a TF1 graph's checkpoint, told by the object graph in that of TF2 objects.
-
-    Args:
-        stored: the keys that the file has.
 
     Raises:
         ValueError: the object graph has a key that the file does not have.
     """
+    stored = values.shapes
     if _OBJECT_GRAPH not in stored:
         return {key: key for key in sorted(stored)}
-    graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(reader.get_tensor(_OBJECT_GRAPH))
+    graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(values.read(_OBJECT_GRAPH))
     named: dict[str, set[str]] = {}
     for node in graph.nodes:
         for attribute in node.attributes:

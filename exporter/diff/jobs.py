@@ -71,4 +71,5 @@ COMPARE_FILES: Job[CompareFilesRequest, ComparedFiles, NoEvent] = Job(
     function="exporter.diff.stored:compare_files",
     request=CompareFilesRequest,
     result=ComparedFiles,
+    tensorflow=False,
 )

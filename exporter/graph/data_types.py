@@ -5,6 +5,7 @@ from tensorflow.core.framework import types_pb2
 #: From this on, a number means a reference to a value of the type whose number is so much less.
 _REFERENCES = 100
 #: Those whose names are no parts of their constants' names.
+_NUMBERS = frozenset(types_pb2.DataType.values()) - {types_pb2.DT_INVALID}
 _NAMES = {types_pb2.DT_HALF: "float16", types_pb2.DT_FLOAT: "float32", types_pb2.DT_DOUBLE: "float64"}
 
 
@@ -14,7 +15,7 @@ def name_of(number: int) -> str:
     Raises:
         ValueError: no data type has this number.
     """
-    if number == types_pb2.DT_INVALID or number not in types_pb2.DataType.values():
+    if number not in _NUMBERS:
         raise ValueError(f"there is the data type {number}, which TensorFlow does not have")
     is_reference = number > _REFERENCES
     value = number - _REFERENCES if is_reference else number

@@ -5,11 +5,11 @@
 
 import functools
 import json
+import re
 from collections.abc import Collection
 
-from tensorflow.python.framework import op_def_registry
-
 from exporter.resources import resource
+from exporter.without_tensorflow import require_tensorflow
 
 #: What operations of a kind can do; the end of a sentence that begins with the operation.
 _CAN = {
@@ -21,6 +21,8 @@ _CAN = {
     "process": "ends the process",
 }
 _NOT_LISTED = "is not on the list of operations that only compute"
+#: What all operations of TensorFlow are called. The functions that it makes itself are called otherwise.
+_NAME_OF_OPERATION = re.compile(r"_*[A-Z]")
 _UNKNOWN = "is unknown to TensorFlow: a custom operation can do anything"
 
 
@@ -37,12 +39,25 @@ def can_do(operation: str, functions: Collection[str] = ()) -> str | None:
     Args:
         functions: the names of the graph's own functions. To call one is fine, since its nodes are checked as well; but
             a function with the name of an operation of TensorFlow is treated as that operation.
+
+    Raises:
+        TensorFlowNeededError: it is not on the list, and this process has no TensorFlow to ask whether that knows it.
     """
     kind = kinds().get(operation)
     if kind == "computes":
         return None
     if kind:
         return _CAN[kind]
-    if op_def_registry.get(operation) is not None:
+    if operation in functions and not _NAME_OF_OPERATION.match(operation):
+        return None
+    if _is_known(operation):
         return _NOT_LISTED
     return None if operation in functions else _UNKNOWN
+
+
+def _is_known(operation: str) -> bool:
+    """Whether the TensorFlow that is installed has an operation."""
+    require_tensorflow()
+    from tensorflow.python.framework import op_def_registry
+
+    return op_def_registry.get(operation) is not None

@@ -46,6 +46,4 @@ def usage(config: ModelConfig, task: Task) -> dict[str, Any]:
 
 def usage_texts(config: ModelConfig, task: Task) -> dict[str, str]:
     """The same for places that hold text alone: what is no text is JSON."""
-    return {
-        name: value if isinstance(value, str) else json.dumps(value) for name, value in usage(config, task).items()
-    }
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in usage(config, task).items()}

@@ -34,6 +34,18 @@ def _own_defaults(op: str) -> dict[str, attr_value_pb2.AttrValue]:
     return {own.name: own.default_value for own in op_def_registry.get(op).attr if own.HasField("default_value")}
 
 
+def test_what_is_left_at_a_default_means_the_same_in_both() -> None:
+    """So an attribute may be left out, whatever its operation: the check of a file relies on it."""
+    compared = [
+        (op, name, default.SerializeToString(deterministic=True).hex(), KNOWN[op][name]["default"])
+        for op in SHARED
+        for name, default in _own_defaults(op).items()
+        if "default" in KNOWN[op].get(name, {})
+    ]
+    assert len(compared) > 1000
+    assert [(op, name) for op, name, own, recorded in compared if own != recorded] == []
+
+
 @given(op=st.sampled_from(SHARED), in_function=st.booleans())
 @settings(max_examples=300, deadline=None)
 def test_all_defaults_are_left_out_everywhere_and_nothing_else_is(op: str, in_function: bool) -> None:

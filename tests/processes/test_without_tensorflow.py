@@ -13,7 +13,7 @@ from exporter.processes.job import Job, NoEvent
 from exporter.processes.jobs import FIND_CARD, FindCardRequest
 from exporter.progress import Say
 from exporter.without_tensorflow import require_tensorflow
-from tests.support.command import artifact_folder
+from tests.support.command import Command, artifact_folder, succeeded
 
 
 @dataclass(frozen=True)
@@ -96,3 +96,14 @@ def test_it_waits_for_no_import_of_others(path: Path) -> None:
 def test_tensorflow_is_not_there_by_accident(path: Path) -> None:
     with pytest.raises(MachineError, match=r"No module named 'tensorflow\.python'"):
         run.run(NOT_THERE, Question(path))
+
+
+@pytest.mark.parametrize("command", ["inspect", "diff"])
+def test_commands_that_read_files_never_import_it(cli: Command, path: Path, command: str) -> None:
+    args = {"inspect": ("inspect", path.parent), "diff": ("diff", path.parent, path.parent, "--only", "variables")}
+    # Its own process, and that of its job, write what they import.
+    telling = cli.with_variables(PYTHONPROFILEIMPORTTIME="1")
+    told = succeeded(telling.started("--debug", *args[command])).stderr
+    imported = {line.rpartition("|")[2].strip() for line in told.splitlines() if line.startswith("import time:")}
+    assert "tensorflow.core.protobuf.saved_model_pb2" in imported
+    assert not [name for name in imported if name.startswith(("tensorflow.python", "tensorflow._api", "keras"))]

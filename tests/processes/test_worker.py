@@ -11,10 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from exporter.artifact.jobs import INSPECT, Inspection, InspectRequest
 from exporter.errors import NasexportError, WorkerError
 from exporter.probe.jobs import PROBE, ProbeRequest
 from exporter.processes import run
+from exporter.processes.jobs import FIND_CARD, CardFound, FindCardRequest
 from tests.support.command import CHECKOUT, artifact_folder
 from tests.support.command import Command as Cli
 
@@ -42,7 +42,7 @@ def path(tiny_artifacts: Path) -> Path:
 
 @pytest.fixture
 def shared_import() -> Iterator[None]:
-    with run.shared_import(INSPECT, PROBE):
+    with run.shared_import(FIND_CARD, PROBE):
         yield
 
 
@@ -51,42 +51,43 @@ def _server() -> psutil.Process:
     return server
 
 
-def _inspected(path: Path) -> Inspection:
-    finished = run.run(INSPECT, InspectRequest(path))
+def _found() -> CardFound:
+    """What the smallest of all jobs with TensorFlow gives."""
+    finished = run.run(FIND_CARD, FindCardRequest())
     assert finished.peak_memory > 0
     return finished.result
 
 
-def test_one_import_serves_all_and_ends_with_the_last_user(path: Path) -> None:
-    alone = _inspected(path)
+def test_one_import_serves_all_and_ends_with_the_last_user() -> None:
+    alone = _found()
     assert not psutil.Process().children()
-    with run.shared_import(INSPECT):
+    with run.shared_import(FIND_CARD):
         assert not psutil.Process().children()  # none was needed yet
-        with run.shared_import(INSPECT):
-            assert _inspected(path) == alone
+        with run.shared_import(FIND_CARD):
+            assert _found() == alone
             server = _server()
-        assert _inspected(path) == alone
+        assert _found() == alone
         assert _server() == server
     assert not server.is_running()
 
 
 @pytest.mark.usefixtures("shared_import")
-def test_errors_and_side_by_side(path: Path, tmp_path: Path) -> None:
+def test_errors_and_side_by_side(tmp_path: Path) -> None:
     with pytest.raises(NasexportError, match=r"not an artifact|no saved_model"):
-        run.run(INSPECT, InspectRequest(tmp_path))
+        run.run(PROBE, ProbeRequest(tmp_path, 32, tmp_path / "found"))
     found: list[object] = []
-    threads = [threading.Thread(target=lambda: found.append(_inspected(path))) for _ in range(6)]
+    threads = [threading.Thread(target=lambda: found.append(_found())) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert found == [_inspected(path)] * 6
+    assert found == [_found()] * 6
 
 
 @pytest.mark.stops
 @pytest.mark.usefixtures("shared_import")
 def test_whoever_is_killed_the_others_go_on(path: Path, tmp_path: Path) -> None:
-    expected = _inspected(path)
+    expected = _found()
     server = _server()
 
     def kill(_: object) -> None:
@@ -96,7 +97,7 @@ def test_whoever_is_killed_the_others_go_on(path: Path, tmp_path: Path) -> None:
     request = ProbeRequest(path, 32, tmp_path / "found")
     with pytest.raises(WorkerError, match="killed by signal 9"):
         run.run(PROBE, request, kill)
-    assert _inspected(path) == expected
+    assert _found() == expected
     assert _server() == server
 
     def kill_all(_: object) -> None:
@@ -107,13 +108,13 @@ def test_whoever_is_killed_the_others_go_on(path: Path, tmp_path: Path) -> None:
 
     with pytest.raises(WorkerError, match="nobody knows how"):
         run.run(PROBE, request, kill_all)
-    assert _inspected(path) == expected  # in a process that was not forked
+    assert _found() == expected  # in a process that was not forked
 
 
 @pytest.mark.stops
 @pytest.mark.usefixtures("shared_import")
 def test_time_limit_and_interruption(path: Path, tmp_path: Path) -> None:
-    _inspected(path)
+    _found()
     began = time.monotonic()
     request = ProbeRequest(path, 32, tmp_path / "found")
     with pytest.raises(WorkerError, match=r"took longer than 0\.5 s"):
@@ -123,7 +124,7 @@ def test_time_limit_and_interruption(path: Path, tmp_path: Path) -> None:
     _server().send_signal(signal.SIGINT)
     with pytest.raises(WorkerError, match="KeyboardInterrupt"):
         run.run(PROBE, request, lambda _: _server().children()[0].send_signal(signal.SIGINT))
-    _inspected(path)
+    _found()
 
 
 @pytest.mark.stops
