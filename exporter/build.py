@@ -11,7 +11,7 @@ from absl import logging
 
 from exporter.artifact import folder as artifact
 from exporter.artifact.existing import Existing
-from exporter.artifact.jobs import EXPORT, ExportRequest, ExportTarget, export_warnings
+from exporter.artifact.jobs import ExportRequest, ExportTarget, export_job, export_warnings
 from exporter.artifact.metadata import Metadata, write_metadata
 from exporter.artifact.options import ArtifactOptions
 from exporter.errors import USAGE, ConfigError
@@ -97,7 +97,7 @@ def build(
         export_targets = (ExportTarget(task, version, chosen, place.folder) for task, place in places.items())
         request = ExportRequest(config, checkpoint_source.prefix, tuple(export_targets))
         logging.info("%s: from %s", config.name, checkpoint_source.archive or checkpoint_source.prefix)
-        exported = run.run(EXPORT, request, listener.step, debug).result
+        exported = run.run(export_job(request), request, listener.step, debug).result
         for each in exported.failed:
             raise each.failure.exception()
         read = exported.checkpoint

@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import tensorflow as tf
-
 from exporter.artifact.jobs import (
     ExportRequest,
     ExportResult,
@@ -18,14 +16,11 @@ from exporter.artifact.jobs import (
 from exporter.artifact.options import ArtifactOptions
 from exporter.artifact.reading import facts
 from exporter.checkpoint.reader import Checkpoint
-from exporter.models import formats
 from exporter.models.config import TASKS, ModelConfig, Task
 from exporter.models.formats import Format, FormatSpec, version_text
 from exporter.models.variables import variables
 from exporter.processes.worker import serialize_error
 from exporter.progress import Say
-
-formats.preload("writer")
 
 
 class Writer(Protocol):
@@ -41,7 +36,7 @@ class Writer(Protocol):
 
 
 def writer(spec: FormatSpec, config: ModelConfig, task: Task, values: Mapping[str, Any]) -> Writer:
-    """A writer of a format; ``values`` are float32 tensors by checkpoint name, those of the task and maybe others."""
+    """A writer of a format; ``values`` are float32 by checkpoint name, those of the task and maybe others."""
     assert spec.writer, f"{spec.name} cannot be written"
     return pkgutil.resolve_name(spec.writer)(config, task, values)
 
@@ -50,7 +45,7 @@ Send = Callable[[ReadCheckpoint | WritingTarget], None]
 
 
 def export(request: ExportRequest, say: Say, send: Send) -> ExportResult:
-    """The job `exporter.artifact.jobs.EXPORT`: reads the checkpoint once and writes a SavedModel for each target.
+    """The jobs that `exporter.artifact.jobs.export_job` gives: reads the checkpoint once, and writes each target.
 
     One that cannot be written does not stop the others.
     """
@@ -59,7 +54,8 @@ def export(request: ExportRequest, say: Say, send: Send) -> ExportResult:
     # The classifier comes last, so that the variables of a feature vector are a part of those of a classification.
     say("reading the checkpoint")
     checkpoint = Checkpoint(request.prefix, config, variables(config, tasks[0]))
-    held = checkpoint.tensors()
+    with_tensorflow = any(config.format_spec(target.version).writes_with_tensorflow for target in targets)
+    held: Mapping[str, Any] = checkpoint.tensors() if with_tensorflow else checkpoint.arrays()
     read = facts(checkpoint)
     send(read)
     failed: list[FailedTarget] = []
@@ -69,7 +65,7 @@ def export(request: ExportRequest, say: Say, send: Send) -> ExportResult:
 
 
 def _write(
-    config: ModelConfig, task: Task, held: dict[str, tf.Tensor], targets: Sequence[ExportTarget], say: Say, send: Send
+    config: ModelConfig, task: Task, held: Mapping[str, Any], targets: Sequence[ExportTarget], say: Say, send: Send
 ) -> Iterator[FailedTarget]:
     """Writes the versions of one task, with one writer for each format; those that failed."""
     writers: dict[Format, Writer] = {}

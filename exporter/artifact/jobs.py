@@ -76,13 +76,31 @@ class ExportResult:
 
 EXPORT: Job[ExportRequest, ExportResult, ReadCheckpoint | WritingTarget] = Job(
     reference="exporter.artifact.jobs:EXPORT",
-    function="exporter.artifact.export:export",
+    function="exporter.artifact.export_with_tensorflow:export",
     request=ExportRequest,
     result=ExportResult,
     events=(ReadCheckpoint, WritingTarget),
     # Measured with TensorFlow 2.21: 0.89 GB for nasnet_mobile, 1.40 GB for nasnet_large.
     memory=Memory(0.9e9, 1.5),
 )
+
+
+#: The same in a process without TensorFlow, for formats that are written by another library.
+EXPORT_WITHOUT_TENSORFLOW: Job[ExportRequest, ExportResult, ReadCheckpoint | WritingTarget] = Job(
+    reference="exporter.artifact.jobs:EXPORT_WITHOUT_TENSORFLOW",
+    function="exporter.artifact.export:export",
+    request=ExportRequest,
+    result=ExportResult,
+    events=(ReadCheckpoint, WritingTarget),
+    memory=Memory(0.2e9, 4),
+    tensorflow=False,
+)
+
+
+def export_job(request: ExportRequest) -> Job[ExportRequest, ExportResult, ReadCheckpoint | WritingTarget]:
+    """The job that writes these targets."""
+    specs = [request.config.format_spec(target.version) for target in request.targets]
+    return EXPORT if any(spec.writes_with_tensorflow for spec in specs) else EXPORT_WITHOUT_TENSORFLOW
 
 
 @dataclass(frozen=True)

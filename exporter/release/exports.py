@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from exporter.artifact.jobs import EXPORT, ExportRequest, ExportTarget, ReadCheckpoint, WritingTarget
+from exporter.artifact.jobs import ExportRequest, ExportTarget, ReadCheckpoint, WritingTarget, export_job
 from exporter.checkpoint.source import Source
 from exporter.errors import WorkerError
 from exporter.models.config import ModelConfig
@@ -56,7 +56,7 @@ def export(
         progress = _Progress()
         request = ExportRequest(config, source.prefix, tuple(waiting.values()))
         try:
-            finished = worker.run(EXPORT, request, say, debug, on_event=progress.update, scratch=scratch)
+            finished = worker.run(export_job(request), request, say, debug, on_event=progress.update, scratch=scratch)
         except WorkerError as error:
             if not progress.writing or not progress.read:
                 raise

@@ -7,7 +7,7 @@ packages are the same, so are the bytes; then nothing can hide in them.
 from collections.abc import Mapping
 from pathlib import Path
 
-from exporter.artifact.jobs import EXPORT, ExportRequest, ExportTarget
+from exporter.artifact.jobs import ExportRequest, ExportTarget, export_job
 from exporter.artifact.metadata import METADATA_FILE, Metadata
 from exporter.checkpoint.source import Source
 from exporter.errors import OtherReleaseError
@@ -45,7 +45,7 @@ def check(release: Path, record: Record, metadata: Metadata, source: Source, say
         folder = scratch / "artifact"
         target = ExportTarget(metadata.task, metadata.version, metadata.options, folder)
         request = ExportRequest(metadata.model, source.prefix, (target,))
-        result = worker.run(EXPORT, request, say, debug, scratch=scratch).result
+        result = worker.run(export_job(request), request, say, debug, scratch=scratch).result
         for failed in result.failed:
             raise failed.failure.exception()
         wrong = [
