@@ -124,7 +124,8 @@ def _untrained(files: ComparedFiles) -> list[str]:
 def _untrained_notes(aspects: Sequence[str], files: ComparedFiles) -> Iterator[str]:
     left_out = [aspect for aspect in TRAINING_ASPECTS if aspect in aspects]
     for name in _untrained(files) if left_out else ():
-        yield f"artifacts of format {name} are not trained: {', '.join(left_out)} were not compared"
+        were = "was" if len(left_out) == 1 else "were"
+        yield f"artifacts of format {name} are not trained: {', '.join(left_out)} {were} not compared"
 
 
 def _of_runs(aspects: Sequence[str], sides: tuple[Side, Side], tolerance: float) -> Iterator[Comparison]:

@@ -152,7 +152,7 @@ def refusal(result: Result, status: int | None = None) -> str:
     return message
 
 
-def artifact_folder(output: Path, name: str, task: str, version: int) -> Path:
+def artifact_folder(output: Path, name: str, task: str, version: int | str) -> Path:
     """Where an artifact lies below the folder that was named with ``--output``."""
     return output / "google" / "imagenet" / name / task / str(version)
 
