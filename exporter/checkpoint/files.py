@@ -67,6 +67,20 @@ def are_all(data_files: list[Path]) -> bool:
     return len(counts) == 1 and len(data_files) == int(counts.pop())
 
 
+def means_checkpoint(path: Path) -> bool:
+    """Whether a path is that of a checkpoint: its prefix, one of its files, or the folder that has it in it; archives
+    aside. There may still be something wrong with it.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    if path.is_dir():
+        return any(is_checkpoint_file(file) and file.is_file() for file in path.iterdir())
+    if path.is_file():
+        return path.name == "checkpoint" or prefix_of(path) != path or is_table(path)
+    return index_of(path).is_file() or bool(data_files_of(path))
+
+
 def files_of(prefix: Path) -> list[Path]:
     """All files of a whole checkpoint: index and data, or the one of the format before 2016 (V1)."""
     if index_of(prefix).is_file():

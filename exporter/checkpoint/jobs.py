@@ -1,10 +1,10 @@
 """The jobs that make up and check checkpoints, with what goes in and comes out; without TensorFlow and NumPy."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from exporter.models.config import ModelConfig
+from exporter.models.config import ModelConfig, Task
 from exporter.processes.job import Job, NoEvent
 
 #: What training leaves: values alone, averages in their place, or both and the optimizer's slots.
@@ -89,5 +89,70 @@ INVENTORY: Job[InventoryRequest, Inventory, NoEvent] = Job(
     function="exporter.checkpoint.inventory:inventory",
     request=InventoryRequest,
     result=Inventory,
+    tensorflow=False,
+)
+
+
+@dataclass(frozen=True)
+class DescribeCheckpointRequest:
+    """The checkpoint at ``prefix`` to be described, and the models that it may be of."""
+
+    prefix: Path
+    configs: tuple[ModelConfig, ...]
+
+
+@dataclass(frozen=True)
+class FoundNetwork:
+    """A model's network in a checkpoint, whole for these tasks; see `exporter.checkpoint.names.NameMapping`.
+
+    ``variables`` is how many the network has, for the first of its tasks.
+    """
+
+    model: str
+    tasks: tuple[Task, ...]
+    layout: str
+    scope: str
+    variables: int
+    averages: int
+    left_out: LeftOut
+    unexpected: tuple[str, ...]
+    synthetic: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class HeldVariable:
+    """A variable as a checkpoint has it; the type by TensorFlow's name for it."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class CheckpointDescription:
+    """What the index of a checkpoint tells; the fields are those of ``nasexport inspect --json``.
+
+    ``files`` has their sizes in bytes by name, ``values`` is how many numbers all variables have. ``problem`` says why
+    it has no network, where only one was asked for.
+    """
+
+    path: str
+    files: dict[str, int]
+    object_based: bool
+    networks: tuple[FoundNetwork, ...]
+    problem: str | None
+    values: int
+    variables: tuple[HeldVariable, ...]
+    format: Literal["checkpoint"] = "checkpoint"
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+DESCRIBE_CHECKPOINT: Job[DescribeCheckpointRequest, CheckpointDescription, NoEvent] = Job(
+    reference="exporter.checkpoint.jobs:DESCRIBE_CHECKPOINT",
+    function="exporter.checkpoint.description:describe",
+    request=DescribeCheckpointRequest,
+    result=CheckpointDescription,
     tensorflow=False,
 )

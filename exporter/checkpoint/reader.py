@@ -19,6 +19,9 @@ from exporter.models.variables import VariableSpec
 class Checkpoint:
     """A checkpoint opened for one model.
 
+    Args:
+        stored: the same checkpoint, where it is open already.
+
     Attributes:
         prefix: its path, as the user knows it.
         mapping: see `NameMapping`.
@@ -32,10 +35,10 @@ class Checkpoint:
             or type.
     """
 
-    def __init__(self, prefix: Path, config: ModelConfig, specs: list[VariableSpec]):
+    def __init__(self, prefix: Path, config: ModelConfig, specs: list[VariableSpec], stored: Stored | None = None):
         self.prefix = prefix
         self._specs = specs
-        self._stored = stored = Stored(prefix)
+        self._stored = stored = stored or Stored(prefix)
         self.shapes = {name: shape for name, shape in stored.shapes.items() if name != MARKER}
         self._require_one_of_each()
         try:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from exporter.artifact.jobs import Inspection, VariablesFacts
+from exporter.checkpoint.jobs import CheckpointDescription
 from exporter.fetch.cache import Entry
 from exporter.fetch.lock import locked_archives
 from exporter.fetch.published import cached, synthetic_archives
@@ -163,6 +165,30 @@ def _trainable_text(variables: VariablesFacts) -> str:
 
 def _tag_sets_text(found: Inspection) -> str:
     return ", ".join("{" + ", ".join(tags) + "}" for tags in found.tag_sets)
+
+
+def checkpoint_text(found: CheckpointDescription) -> str:
+    """A summary of a checkpoint; ``--json`` prints all of it."""
+    lines = [
+        found.path,
+        f"  format       checkpoint{', object-based' if found.object_based else ''}, in {len(found.files)} files",
+        f"  variables    {len(found.variables)}; {found.values:,} values",
+        f"  size         {sum(found.files.values()):,} bytes",
+    ]
+    for network in found.networks:
+        place = f" below {network.scope}" if network.scope else ""
+        left_out = [f"{kind.replace('_', ' ')} {number}" for kind, number in asdict(network.left_out).items() if number]
+        lines += [
+            f"  network      {network.model}{place}: {', '.join(network.tasks)}",
+            f"  layout       {network.layout}, {network.averages} of {network.variables} variables from averages",
+            f"  left out     {', '.join(left_out) or 'nothing'}",
+        ]
+        if network.synthetic:
+            made = ", ".join(f"{key} {value}" for key, value in sorted(network.synthetic.items()))
+            lines.append(f"  source       SYNTHETIC checkpoint ({made}), not published weights")
+    if not found.networks:
+        lines.append(f"  network      {found.problem or 'none that nasexport knows: --model names another'}")
+    return joined(lines)
 
 
 def _signature_lines(found: Inspection) -> list[str]:
