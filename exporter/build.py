@@ -96,6 +96,14 @@ def build(
             existing.require_made_from(checkpoint_source)
         export_targets = (ExportTarget(task, version, chosen, place.folder) for task, place in places.items())
         request = ExportRequest(config, checkpoint_source.prefix, tuple(export_targets))
+        verifier: Verifier | None = None
+        if options.verify:
+            verification = VerificationOptions(measure=on_verified is not None)
+            # Before the export, so that its process shares the import with all others.
+            stack.enter_context(run.shared_import(export_job(request)))
+            verifier = stack.enter_context(
+                Verifier(config, checkpoint_source, largest_task(targets), settings, verification, debug=debug)
+            )
         logging.info("%s: from %s", config.name, checkpoint_source.archive or checkpoint_source.prefix)
         exported = run.run(export_job(request), request, listener.step, debug).result
         for each in exported.failed:
@@ -104,16 +112,12 @@ def build(
         logging.info("layout %s, %d averages, %d variables left out", read.layout, read.averages, read.left_out.count)
         for text in export_warnings(checkpoint_source, read):
             listener.warn(text)
-        verification = VerificationOptions(measure=on_verified is not None)
-        verifier = stack.enter_context(
-            Verifier(config, checkpoint_source, largest_task(targets), settings, verification, debug=debug)
-        )
         built = []
         for task, place in places.items():
             metadata = Metadata.of(config, task, version, chosen, checkpoint_source, read)
             checked = None
             # What is there was verified when it was built; whoever wants to see the figures needs them anew.
-            if options.verify and (on_verified or not place.existing):
+            if verifier and (on_verified or not place.existing):
                 wanted = Expected(config, task, version, chosen)
                 checked = verifier.verify(place.folder, wanted, listener.step)
                 checked = dataclasses.replace(checked, path=str(place.target))

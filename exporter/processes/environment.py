@@ -58,6 +58,8 @@ def _settings(jobs: Sequence[Job[Any, Any, Any]], debug: bool) -> dict[str, str]
         # Keras and tf_keras read and write a keras.json in this folder: there can be none in it.
         "KERAS_HOME": os.path.join(os.devnull, "keras"),  # noqa: PTH118
         "KERAS_BACKEND": "tensorflow",
+        # Which Keras TensorFlow imports when it is imported: tensorflow-hub needs this one, nothing the other as well.
+        "TF_USE_LEGACY_KERAS": "1",
         # For NVIDIA's libraries; `exporter.processes.computation` tells TensorFlow.
         "NVIDIA_TF32_OVERRIDE": "0",
     }
