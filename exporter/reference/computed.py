@@ -1,9 +1,11 @@
 """The worker job that computes reference outputs: the TF-Slim graph, run straight from the checkpoint.
 
-It shares the graph code with the writer but nothing else: a TF1 graph and session, variables restored by a TF1 Saver
-under their names in the checkpoint, no ``tf.function`` and no SavedModel.
+It shares the graph code with the writer but nothing else: a TF1 graph and session, variables restored by TensorFlow
+itself under their names in the checkpoint, no ``tf.function`` and no SavedModel.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ import tensorflow as tf
 from exporter.checkpoint.reader import Checkpoint
 from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
 from exporter.files.arrays import digest
-from exporter.graph import network
+from exporter.graph import layers, network
 from exporter.models.config import ModelConfig, Task
 from exporter.models.variables import VariableSpec, variables
 from exporter.progress import Say
@@ -38,19 +40,17 @@ def reference(request: ReferenceRequest, say: Say) -> ReferenceResult:
 
 def _outputs(checkpoint: Checkpoint, config: ModelConfig, task: Task, specs: list[VariableSpec]) -> dict[str, Any]:
     with tf.Graph().as_default():
-        by_name = {spec.name: _variable(spec) for spec in specs}
+        held = {spec.name: _Variable.declared(spec) for spec in specs}
         images = v1.placeholder(tf.float32, [None, config.image_size, config.image_size, 3])
-        inference = network.build(config, task, images, lambda name, _: by_name[name])
+        inference = network.build(config, task, images, lambda name, _: held[name])
         training = network.build(
-            config, task, images, lambda name, _: by_name[name], training=True, momentum=0.0, uniform=tf.ones
+            config, task, images, lambda name, _: held[name], training=True, momentum=0.0, uniform=tf.ones
         )
-        saver = v1.train.Saver({checkpoint.keys[name]: variable for name, variable in by_name.items()})
-        statistics = {
-            spec.name: by_name[spec.name] for spec in variables(config, "feature_vector") if not spec.trainable
-        }
+        moving = [spec.name for spec in variables(config, "feature_vector") if not spec.trainable]
+        statistics = {name: layers.read(held[name], name) for name in moving}
         feed = {images: VERIFICATION_IMAGES.at(config.image_size)}
         with v1.Session() as session:
-            saver.restore(session, checkpoint.path)
+            session.run(_restored(checkpoint, held))
             inferred = session.run(inference.end_points, feed)
             trained, _ = session.run([training.end_points, training.updates], feed)
             # With a momentum of zero the moving statistics are now those of the batch.
@@ -58,11 +58,31 @@ def _outputs(checkpoint: Checkpoint, config: ModelConfig, task: Task, specs: lis
     return named_arrays(end_points=inferred, training_end_points=trained, batch_statistics=batch)
 
 
-def _variable(spec: VariableSpec) -> Any:
-    # In no collection, nor in that of trainable ones: legacy layers search those for each new weight. Restored before
-    # anything is read: the usual first values would be several operations more for each.
-    first = v1.zeros_initializer()
-    return v1.get_variable(spec.name, spec.shape, initializer=first, trainable=False, use_resource=True, collections=[])
+@dataclass(frozen=True)
+class _Variable:
+    """A variable of the graph: networks use nothing of it but its handle. TensorFlow's class adds operations to each
+    that nobody here runs, and takes as long as the networks do.
+    """
+
+    handle: Any
+
+    @classmethod
+    def declared(cls, spec: VariableSpec) -> "_Variable":
+        return cls(tf.raw_ops.VarHandleOp(dtype=tf.float32, shape=spec.shape, shared_name=spec.name, name=spec.name))
+
+
+def _restored(checkpoint: Checkpoint, held: Mapping[str, _Variable]) -> list[Any]:
+    """The operations that give each variable its value in the checkpoint."""
+    values = tf.raw_ops.RestoreV2(
+        prefix=checkpoint.path,
+        tensor_names=[checkpoint.keys[name] for name in held],
+        shape_and_slices=[""] * len(held),
+        dtypes=[tf.float32] * len(held),
+    )
+    return [
+        tf.raw_ops.AssignVariableOp(resource=variable.handle, value=value)
+        for variable, value in zip(held.values(), values, strict=True)
+    ]
 
 
 def _facts(checkpoint: Checkpoint, config: ModelConfig) -> dict[str, Any]:
