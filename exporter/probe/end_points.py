@@ -61,33 +61,19 @@ def output(function: Any) -> Any:
     return tensor
 
 
-def reads(function: Any, names: Mapping[Any, str]) -> dict[str, list[Any]]:
+def feed(function: Any, values: Mapping[str, np.ndarray], names: Mapping[Any, str], images: Any) -> dict[Any, Any]:
+    """The feed dictionary for the function's graph: the images, and the value of each variable where it is read."""
+    read = _reads(function, names).items()
+    found = {tensor.name: values[name] for name, tensors in read for tensor in tensors}
+    return found | {function.graph.inputs[0].name: images}
+
+
+def _reads(function: Any, names: Mapping[Any, str]) -> dict[str, list[Any]]:
     """The tensors that each variable is read into, by its name."""
-    inner = {inside.ref(): name for inside, name in _captured(function, names)}
+    pairs = zip(function.graph.internal_captures, function.captured_inputs, strict=True)
+    inner = {inside.ref(): names[outside.ref()] for inside, outside in pairs if outside.ref() in names}
     found: dict[str, list[Any]] = {}
     for op in function.graph.get_operations():
         if op.type == "ReadVariableOp" and op.inputs[0].ref() in inner:
             found.setdefault(inner[op.inputs[0].ref()], []).append(op.outputs[0])
     return found
-
-
-def reads_all(function: Any, names: Mapping[Any, str]) -> bool:
-    """Whether the function itself reads each variable that it captures, and no function that it calls does."""
-    return all(op.type == "ReadVariableOp" for inside, _ in _captured(function, names) for op in inside.consumers())
-
-
-def _captured(function: Any, names: Mapping[Any, str]) -> list[tuple[Any, str]]:
-    """What stands for each captured variable in the function's graph, and its name."""
-    pairs = zip(function.graph.internal_captures, function.captured_inputs, strict=True)
-    return [(inside, names[outside.ref()]) for inside, outside in pairs if outside.ref() in names]
-
-
-def feed(function: Any, values: Mapping[str, np.ndarray], names: Mapping[Any, str], images: Any) -> dict[Any, Any]:
-    """The feed dictionary for the function's graph: the images, and the value of each variable where it is read."""
-    return variables_feed(function, values, names) | {function.graph.inputs[0].name: images}
-
-
-def variables_feed(function: Any, values: Mapping[str, np.ndarray], names: Mapping[Any, str]) -> dict[Any, Any]:
-    """The same for a function that takes no images."""
-    read = reads(function, names).items()
-    return {tensor.name: values[name] for name, tensors in read for tensor in tensors}

@@ -1,4 +1,9 @@
-"""Finds which variables gradients reach, which operations stop them, and how much L2 losses weigh each variable."""
+"""Finds which variables gradients reach, which operations stop them, and how much L2 losses weigh each variable.
+
+`reached` and `weighed` take a graph and run it operation by operation, which is fast. Where a graph is none for that
+(`GraphOnlyError`), the others do the same: ``..._in_session`` with operations that are added to it, ``..._by_tape``
+with calls of an object.
+"""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,6 +14,7 @@ import tensorflow as tf
 
 from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
 from exporter.graph.downgrade import nodes
+from exporter.probe import eager
 from exporter.probe.observations import Gradients
 
 v1 = tf.compat.v1
@@ -67,7 +73,91 @@ def small_graph(graph_def: Any, images: str, full: int) -> Iterator[tuple[tf.Gra
         yield graph, {images: VERIFICATION_IMAGES.at(size)[:1]}
 
 
-def loss_gradients(
+def reached(
+    graph_def: Any, output: str, images: str, full: int, given: Mapping[str, Any], variables: Mapping[str, str]
+) -> Gradients:
+    """The variables that a loss of an output has a gradient for.
+
+    Gradients reach the same variables with images of any size; small ones take less time and memory, so only a network
+    that takes no small ones gets those of its own size.
+
+    Args:
+        graph_def: a ``GraphDef``.
+        output: the name of a tensor.
+        images: the name of the node that takes images.
+        full: their height and width, in pixels.
+        given: values of other nodes, as `exporter.probe.eager.run` takes them.
+        variables: by the names of nodes whose value is that of a variable, the variable's name.
+
+    Raises:
+        GraphOnlyError: the graph cannot be run in this way.
+    """
+    for size in sorted({min(_SMALL, full), full}):
+        image = tf.constant(VERIFICATION_IMAGES.at(size)[:1])
+        try:
+            with _watching(given, variables) as tape:
+                (value,) = eager.run(graph_def, [output], {**given, images: image})
+                loss = tf.reduce_sum(tf.square(value))
+            gradients = _gradients_of(tape, loss, given, variables)
+            return _gradients([name for name, _ in gradients], [_is_finite(gradient) for _, gradient in gradients])
+        except (ValueError, tf.errors.OpError):
+            if size == full:
+                raise
+    raise AssertionError("there is at least one size")
+
+
+def weighed(
+    graph_def: Any, losses: Sequence[str], given: Mapping[str, Any], variables: Mapping[str, str]
+) -> tuple[list[float], dict[str, float]]:
+    """The values of losses, and the weights of the variables that their sum has a gradient for.
+
+    The weight of a variable is what it is multiplied with to give its gradient, on average.
+
+    Args:
+        graph_def, given, variables: as `reached` takes them.
+        losses: names of tensors.
+
+    Raises:
+        GraphOnlyError: as `reached` does.
+    """
+    if not losses:
+        return [], {}
+    with _watching(given, variables) as tape:
+        values = eager.run(graph_def, losses, given)
+        total = tf.add_n([tf.reduce_sum(value) for value in values])
+    held = {name: given[node] for node, name in variables.items()}
+    gradients = _gradients_of(tape, total, given, variables)
+    weights = {name: _weight(np.asarray(held[name]), np.asarray(gradient)) for name, gradient in gradients}
+    return [float(value) for value in values], weights
+
+
+@contextlib.contextmanager
+def _watching(given: Mapping[str, Any], variables: Mapping[str, str]) -> Iterator[tf.GradientTape]:
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(list(_sources(given, variables).values()))
+        yield tape
+
+
+def _sources(given: Mapping[str, Any], variables: Mapping[str, str]) -> dict[str, Any]:
+    """By the variable's name, what stands for it where that can have a gradient: no integer can."""
+    return {name: given[node] for node, name in variables.items() if given[node].dtype.is_floating}
+
+
+def _gradients_of(
+    tape: tf.GradientTape, loss: Any, given: Mapping[str, Any], variables: Mapping[str, str]
+) -> list[tuple[str, Any]]:
+    """The gradients that there are, by the variable's name."""
+    sources = _sources(given, variables)
+    gradients = tape.gradient(loss, list(sources.values()))
+    pairs = zip(sources, gradients, strict=True)
+    return [(name, tf.convert_to_tensor(gradient)) for name, gradient in pairs if gradient is not None]
+
+
+def _is_finite(gradient: Any) -> bool:
+    return bool(np.isfinite(gradient).all())
+
+
+def reached_in_session(
     output: Any, sources: Mapping[str, Sequence[Any]], feed: Mapping[Any, Any], session: Any
 ) -> Gradients:
     """The variables that a loss of the output has a gradient for.
@@ -88,8 +178,8 @@ def loss_gradients(
     return _gradients([name for name, _ in pairs], session.run(finite, feed))
 
 
-def loss_gradients_by_tape(output: Callable[[], Any], variables: Sequence[Any]) -> Gradients:
-    """As `loss_gradients`, with a gradient tape, for an output that is computed by a call."""
+def reached_by_tape(output: Callable[[], Any], variables: Sequence[Any]) -> Gradients:
+    """As `reached`, with a gradient tape, for an output that is computed by a call."""
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(tf.square(output()))
     pairs = [
@@ -97,11 +187,11 @@ def loss_gradients_by_tape(output: Callable[[], Any], variables: Sequence[Any]) 
         for variable, gradient in zip(variables, tape.gradient(loss, variables), strict=True)
         if gradient is not None
     ]
-    finite = [bool(np.isfinite(tf.convert_to_tensor(gradient)).all()) for _, gradient in pairs]
+    finite = [_is_finite(tf.convert_to_tensor(gradient)) for _, gradient in pairs]
     return _gradients([name for name, _ in pairs], finite)
 
 
-def l2_weights(
+def weighed_in_session(
     losses: Sequence[Any],
     sources: Mapping[str, Sequence[Any]],
     value: Callable[[str, Any], Any],
@@ -134,8 +224,8 @@ def l2_weights(
     return weights
 
 
-def l2_weights_by_tape(losses: Sequence[Callable[[], Any]], variables: Sequence[Any]) -> dict[str, float]:
-    """As `l2_weights`, with a gradient tape, for losses that are computed by calls."""
+def weighed_by_tape(losses: Sequence[Callable[[], Any]], variables: Sequence[Any]) -> dict[str, float]:
+    """As `weighed`, with a gradient tape, for losses that are computed by calls."""
     with tf.GradientTape() as tape:
         tape.watch(variables)
         loss = tf.add_n([tf.zeros([]), *(loss() for loss in losses)])

@@ -15,7 +15,8 @@ from exporter.models.formats import HUB_MODULE_FILE, TRAINING_MOMENTUM
 from exporter.models.signatures import IMAGE_INPUT, MOMENTUM_INPUT
 from exporter.models.variables import STATISTICS
 from exporter.probe import drop_path, saved_model_file
-from exporter.probe.gradients import PLAIN, l2_weights, loss_gradients, small_graph
+from exporter.probe.eager import GraphOnlyError
+from exporter.probe.gradients import PLAIN, reached, reached_in_session, small_graph, weighed, weighed_in_session
 from exporter.probe.jobs import DRAWS
 from exporter.probe.meta_graph import (
     collection,
@@ -27,9 +28,10 @@ from exporter.probe.meta_graph import (
     read,
     restore,
     running,
+    values,
     variables,
 )
-from exporter.probe.observations import Moment, ProbedFile, Variables
+from exporter.probe.observations import Gradients, Moment, ProbedFile, Variables
 from exporter.probe.reuse import PreviousProbes, tensor_keys
 from exporter.probe.writer import ProbeWriter
 from exporter.progress import Say
@@ -201,18 +203,35 @@ def _write_gradients(
     if same := previous.with_gradients(keys["gradients"]):
         found.link_gradients(same)
         return
+    losses = collection(meta_graph, v1.GraphKeys.REGULARIZATION_LOSSES)
+    output, images = (tensor.name for tensor in (default.outputs["default"], default.inputs[IMAGE_INPUT]))
+    held = values(meta_graph, path)
+    variables = {name: name for name in held}
+    try:
+        values_of_losses, weights = weighed(meta_graph.graph_def, losses, held, variables)
+        gradients = reached(meta_graph.graph_def, output, images.partition(":")[0], size, held, variables)
+    except GraphOnlyError:
+        values_of_losses, weights, gradients = _in_session(meta_graph, losses, output, images, size, path)
+    found.regularization_losses(np.array(values_of_losses, np.float64))
+    found.l2_weights(weights)
+    found.gradients(gradients)
+
+
+def _in_session(
+    meta_graph: Any, losses: list[str], output: str, images: str, size: int, path: Path
+) -> tuple[list[float], dict[str, float], Gradients]:
+    """What `weighed` and `reached` give, where they cannot."""
     with (
-        small_graph(meta_graph.graph_def, default.inputs[IMAGE_INPUT].name, size) as (graph, feed),
+        small_graph(meta_graph.graph_def, images, size) as (graph, feed),
         v1.Session(graph=graph, config=PLAIN) as session,
     ):
         names = restore(session, meta_graph, path)
         sources = {name: [graph.get_tensor_by_name(f"{name}:0")] for name in names}
-        losses = [graph.get_tensor_by_name(name) for name in collection(meta_graph, v1.GraphKeys.REGULARIZATION_LOSSES)]
-        found.regularization_losses(np.array(session.run(losses), np.float64))
+        tensors = [graph.get_tensor_by_name(name) for name in losses]
         value = lambda name, dtype: read(sources[name][0], dtype)  # noqa: E731
-        found.l2_weights(l2_weights(losses, sources, value, session))
-        output = graph.get_tensor_by_name(default.outputs["default"].name)
-        found.gradients(loss_gradients(output, sources, feed, session))
+        weights = weighed_in_session(tensors, sources, value, session)
+        gradients = reached_in_session(graph.get_tensor_by_name(output), sources, feed, session)
+        return list(session.run(tensors)), weights, gradients
 
 
 def _keys(meta_graph: Any, *groups: Mapping[str, str]) -> list[dict[str, str]]:

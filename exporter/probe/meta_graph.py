@@ -1,7 +1,7 @@
 """One MetaGraph of a TF1 Hub module: what it declares, and a session in which it runs with the module's values."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +42,7 @@ def restore(session: Any, meta_graph: Any, path: Path) -> list[str]:
 
     They are the graph's variables as well, since variables with the same shared name are one.
     """
-    prefix = str(path / "variables" / "variables")
-    stored = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
-    declared = [node for node in meta_graph.graph_def.node if node.op in _VARIABLES and node.name in stored]
+    declared = _declared(meta_graph, path)
     alone = v1.GraphDef(versions=meta_graph.graph_def.versions)
     alone.node.extend(declared)
     for node in alone.node:
@@ -52,14 +50,35 @@ def restore(session: Any, meta_graph: Any, path: Path) -> list[str]:
         node.device = ""
     names = [node.name for node in declared]
     restored = tf.import_graph_def(alone, name="restored", return_elements=[f"{name}:0" for name in names])
-    values = tf.raw_ops.RestoreV2(
-        prefix=prefix,
-        tensor_names=names,
-        shape_and_slices=[""] * len(names),
-        dtypes=[tf.as_dtype(node.attr["dtype"].type) for node in declared],
-    )
+    values = _stored(declared, path)
     session.run([_assigned(variable, value) for variable, value in zip(restored, values, strict=True)])
     return names
+
+
+def values(meta_graph: Any, path: Path) -> dict[str, Any]:
+    """The value of each variable of an artifact, by name, read at once."""
+    declared = _declared(meta_graph, path)
+    return dict(zip([node.name for node in declared], _stored(declared, path), strict=True))
+
+
+def _declared(meta_graph: Any, path: Path) -> list[Any]:
+    """The nodes that declare the variables that the artifact has values of."""
+    stored = tf.train.load_checkpoint(_prefix(path)).get_variable_to_shape_map()
+    return [node for node in meta_graph.graph_def.node if node.op in _VARIABLES and node.name in stored]
+
+
+def _stored(declared: Sequence[Any], path: Path) -> list[Any]:
+    """Tensors of the values of variables, read where the artifact keeps them."""
+    return tf.raw_ops.RestoreV2(
+        prefix=_prefix(path),
+        tensor_names=[node.name for node in declared],
+        shape_and_slices=[""] * len(declared),
+        dtypes=[tf.as_dtype(node.attr["dtype"].type) for node in declared],
+    )
+
+
+def _prefix(path: Path) -> str:
+    return str(path / "variables" / "variables")
 
 
 def _assigned(variable: Any, value: Any) -> Any:

@@ -16,14 +16,8 @@ from exporter.errors import ArtifactError, reason
 from exporter.files.arrays import digest
 from exporter.models.formats import TRAINING_MOMENTUM
 from exporter.probe import drop_path, end_points, saved_model_file
-from exporter.probe.gradients import (
-    PLAIN,
-    l2_weights,
-    l2_weights_by_tape,
-    loss_gradients,
-    loss_gradients_by_tape,
-    small_graph,
-)
+from exporter.probe.eager import GraphOnlyError
+from exporter.probe.gradients import reached, reached_by_tape, weighed, weighed_by_tape
 from exporter.probe.jobs import DRAWS
 from exporter.probe.observations import Gradients, ProbedFile, Variables
 from exporter.probe.reuse import PreviousProbes, network_key
@@ -122,6 +116,15 @@ def _handles(loaded: Any) -> dict[Any, str]:
     return {variable.handle.ref(): _name(variable) for variable in loaded.variables}
 
 
+def _given(loaded: Any, function: Any) -> tuple[dict[str, Any], dict[str, str]]:
+    """The values of the variables that a function captures, and their names, each by the node that stands for it."""
+    by_handle = {variable.handle.ref(): variable for variable in loaded.variables}
+    pairs = zip(function.graph.internal_captures, function.captured_inputs, strict=True)
+    held = {inside.op.name: by_handle[outside.ref()] for inside, outside in pairs if outside.ref() in by_handle}
+    values = {node: variable.read_value() for node, variable in held.items()}
+    return values, {node: _name(variable) for node, variable in held.items()}
+
+
 def _call(loaded: Any, images: np.ndarray, found: ProbeWriter) -> None:
     """Runs what users of the object call: the object itself, and its signatures."""
     found.trainable([_name(variable) for variable in loaded.trainable_variables])
@@ -149,17 +152,17 @@ def _run_network(loaded: Any, images: np.ndarray, found: ProbeWriter) -> None:
 
 
 def _l2_weights(loaded: Any) -> dict[str, float]:
-    """See `exporter.probe.gradients.l2_weights`."""
-    losses, handles = list(loaded.regularization_losses), _handles(loaded)
+    """See `exporter.probe.gradients.weighed`."""
+    losses = list(loaded.regularization_losses)
     functions = [function for loss in losses for function in loss.concrete_functions]
-    if len(functions) != 1 or not end_points.reads_all(functions[0], handles):
-        # In artifacts of other writers; a tape follows calls of functions, but is slower.
-        return l2_weights_by_tape(losses, list(loaded.variables))
-    (function,) = functions
-    reads = end_points.reads(function, handles)
-    feed = end_points.variables_feed(function, _values(loaded), handles)
-    with function.graph.as_default(), v1.Session(graph=function.graph, config=PLAIN) as session:
-        return l2_weights([end_points.output(function)], reads, lambda name, _: reads[name][0], session, feed)
+    if len(functions) == 1:
+        (function,) = functions
+        given, variables = _given(loaded, function)
+        with contextlib.suppress(GraphOnlyError):
+            output = end_points.output(function).name
+            return weighed(function.graph.as_graph_def(), [output], given, variables)[1]
+    # In artifacts of other writers; it calls functions as their users do, which takes longer.
+    return weighed_by_tape(losses, list(loaded.variables))
 
 
 def _train(loaded: Any, images: np.ndarray, found: ProbeWriter) -> list[str]:
@@ -176,22 +179,18 @@ def _train(loaded: Any, images: np.ndarray, found: ProbeWriter) -> list[str]:
 
 
 def _gradients(loaded: Any, images: np.ndarray) -> Gradients:
-    """See `exporter.probe.gradients.loss_gradients`."""
-    function, handles = _function(loaded, training=True), _handles(loaded)
-    reads = end_points.reads(function, handles)
-    if not {_name(variable) for variable in loaded.trainable_variables} <= set(reads):
-        # The network is in functions that this one calls, in artifacts of other writers; see `_l2_weights`.
-        return loss_gradients_by_tape(lambda: loaded(tf.constant(images), training=True), loaded.variables)
+    """See `exporter.probe.gradients.reached`."""
+    function = _function(loaded, training=True)
+    given, variables = _given(loaded, function)
     # A tape, too, does not watch variables that say they are not trained.
     trained = {_name(variable) for variable in loaded.variables if variable.trainable}
-    reads = {name: tensors for name, tensors in reads.items() if name in trained}
-    feed = end_points.feed(function, _values(loaded), handles, images)
-    images_input = function.graph.inputs[0].name
-    with small_graph(function.graph.as_graph_def(), images_input, images.shape[1]) as (graph, image):
-        sources = {name: [graph.get_tensor_by_name(read.name) for read in tensors] for name, tensors in reads.items()}
-        with v1.Session(graph=graph, config=PLAIN) as session:
-            output = graph.get_tensor_by_name(end_points.output(function).name)
-            return loss_gradients(output, sources, feed | image, session)
+    variables = {node: name for node, name in variables.items() if name in trained}
+    image, output = function.graph.inputs[0].op.name, end_points.output(function).name
+    try:
+        return reached(function.graph.as_graph_def(), output, image, images.shape[1], given, variables)
+    except GraphOnlyError:
+        # The network is in functions that this one calls, in artifacts of other writers; see `_l2_weights`.
+        return reached_by_tape(lambda: loaded(tf.constant(images), training=True), loaded.variables)
 
 
 def _function(loaded: Any, training: bool) -> Any:
