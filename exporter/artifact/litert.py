@@ -80,14 +80,10 @@ def build(
     Raises:
         KeyError: ``values`` lacks a variable of the network.
     """
-    graph, outputs = _frozen(config, task, values, end_points)
-
-    def imported(inputs: Any) -> list[Any]:
-        return list(tf.graph_util.import_graph_def(graph, {SERVING_INPUT: inputs}, list(outputs.values()), name=""))
-
-    images = tf.TensorSpec([None, config.image_size, config.image_size, 3], tf.float32, name=SERVING_INPUT)
-    function = tf.function(imported, autograph=False).get_concrete_function(images)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], function)
+    graph, images, outputs = _frozen(config, task, values, end_points)
+    # The one of TensorFlow 1 takes a graph as it is; that of TensorFlow 2 makes three copies of all constants before.
+    converter = v1.lite.TFLiteConverter(graph, [images], list(outputs.values()))
+    del graph
     # What it would add is which options were given, and takes the whole file apart once more.
     converter.exclude_conversion_metadata = True
     if precision == "float16":
@@ -96,16 +92,16 @@ def build(
     return _with_signature(converter.convert(), list(outputs))
 
 
-def _frozen(config: ModelConfig, task: Task, values: Mapping[str, Any], end_points: bool) -> tuple[Any, dict[str, str]]:
-    """The inference graph with constants for its variables; the names of its tensors by those of the outputs."""
+def _frozen(config: ModelConfig, task: Task, values: Mapping[str, Any], end_points: bool) -> tuple[Any, Any, dict[str, Any]]:
+    """The inference graph with constants for its variables, its input, and its outputs by name."""
     graph = tf.Graph()
     with graph.as_default():
         images = v1.placeholder(tf.float32, [None, config.image_size, config.image_size, 3], name=SERVING_INPUT)
         built = network.build(config, task, images, _handle)
     main = main_end_point(task)
-    outputs = {SERVING_OUTPUTS[task]: built.end_points[main].name}
+    outputs = {SERVING_OUTPUTS[task]: built.end_points[main]}
     if end_points:
-        outputs |= {name: tensor.name for name, tensor in built.end_points.items() if name != main}
+        outputs |= {name: tensor for name, tensor in built.end_points.items() if name != main}
     definition = graph.as_graph_def()
     variables = {node.name: node.attr["shared_name"].s.decode() for node in definition.node if node.op == "VarHandleOp"}
     frozen = v1.GraphDef(versions=definition.versions)
@@ -116,7 +112,7 @@ def _frozen(config: ModelConfig, task: Task, values: Mapping[str, Any], end_poin
             constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(np.asarray(values[variables[node.input[0]]])))
         elif node.op != "VarHandleOp":
             frozen.node.append(node)
-    return frozen, outputs
+    return frozen, images, outputs
 
 
 def _handle(name: str, shape: tuple[int, ...]) -> Any:

@@ -22,11 +22,11 @@ from safetensors.numpy import save
 from exporter.artifact.timm_names import (
     CLASSIFIER,
     TimmNetwork,
-    axes,
     model_arguments,
     network_for,
     parameter_name,
 )
+from exporter.artifact.torch_axes import axes
 from exporter.models.classes import class_names, first_class
 from exporter.models.config import ModelConfig, Task
 from exporter.models.variables import features, variables

@@ -1,4 +1,4 @@
-"""Where timm has the variables of these networks: its networks, the names of its parameters, its order of axes.
+"""Where timm has the variables of these networks: its networks, the names of its parameters.
 
 Read off timm 1.0.31: ``timm/models/nasnet.py`` (`NASNetALarge`, registered as ``nasnetalarge``) and
 ``timm/models/pnasnet.py`` (`PNASNet5Large`, ``pnasnet5large``), whose names are those of Cadene's pretrained-models.
@@ -15,12 +15,7 @@ from exporter.models.cells import FamilyName
 from exporter.models.config import ModelConfig
 from exporter.models.variables import features
 
-#: From the checkpoint's axes to PyTorch's: a kernel's [height, width, channels, filters] to [filters, channels, height,
-#: width], a depthwise one's [height, width, channels, 1] to [channels, 1, height, width], and the classifier's
-#: [features, classes] to [classes, features].
-KERNEL_AXES, DEPTHWISE_AXES, CLASSIFIER_AXES = (3, 2, 0, 1), (2, 3, 0, 1), (1, 0)
-
-#: The modules of the convolution at the beginning, and of the classifier.
+#: The module of the classifier.
 CLASSIFIER = "last_linear"
 
 
@@ -122,11 +117,3 @@ def parameter_name(name: str, network: TimmNetwork) -> str:
             own = match.expand(replacement).format(stem=network.stem, reduction=network.reduction)
             return f"{own}.{_LEAVES[leaf]}"
     raise KeyError(name)
-
-
-def axes(name: str) -> tuple[int, ...] | None:
-    """The order of the checkpoint's axes that timm has for a variable of that checkpoint name; None for the same."""
-    scope, _, leaf = name.rpartition("/")
-    if scope == "final_layer/FC":
-        return CLASSIFIER_AXES if leaf == "weights" else None
-    return {"weights": KERNEL_AXES, "pointwise_weights": KERNEL_AXES, "depthwise_weights": DEPTHWISE_AXES}.get(leaf)
