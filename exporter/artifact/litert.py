@@ -92,7 +92,9 @@ def build(
     return _with_signature(converter.convert(), list(outputs))
 
 
-def _frozen(config: ModelConfig, task: Task, values: Mapping[str, Any], end_points: bool) -> tuple[Any, Any, dict[str, Any]]:
+def _frozen(
+    config: ModelConfig, task: Task, values: Mapping[str, Any], end_points: bool
+) -> tuple[Any, Any, dict[str, Any]]:
     """The inference graph with constants for its variables, its input, and its outputs by name."""
     graph = tf.Graph()
     with graph.as_default():

@@ -92,8 +92,10 @@ OLDEST = Reader("3.7", "1.15.5", "0.12.0", ("protobuf==3.20.3", "numpy<1.19"))
 LAST_WITH_HUB_MODULE = Reader("3.11", "2.15.1", "0.15.0", ("setuptools<81",))
 #: The oldest TensorFlow that may write.
 OLDEST_WRITER = Reader("3.11", "2.16.2", "0.16.1", ("tf-keras==2.16.0", *_own_requirements()))
-#: PyTorch, and timm, whose own networks are among these.
-TORCH = Libraries("3.11", ("torch==2.13.0", "timm==1.0.31", "safetensors==0.8.0", "numpy==2.4.6"))
+#: PyTorch, timm, whose own networks are among these, and what the writer of PyTorch programs needs.
+TORCH = Libraries(
+    "3.11", ("torch==2.13.0", "timm==1.0.31", "safetensors==0.8.0", "numpy==2.4.6", "msgspec==0.22.0", "pyyaml==6.0.3")
+)
 READERS = (OLDEST, LAST_WITH_HUB_MODULE, OLDEST_WRITER, TORCH)
 
 _PRINT_VERSIONS = (
