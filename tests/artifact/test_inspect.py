@@ -27,7 +27,7 @@ def test_an_artifact_is_described(
     assert (facts["format"], facts["handle"]) == ("saved_model_2", f"google/imagenet/tiny_nasnet/{task}/{version}")
     assert facts["tag_sets"] == [["serve"]]
     assert facts["image_size"] == 64
-    name, size = {"classification": ("logits", 11), "feature_vector": ("feature_vector", 192)}[task]
+    name, size = {"classification": ("logits", 11), "feature_vector": ("feature_vector", 48)}[task]
     serving = {
         "inputs": {"inputs": {"dtype": "float32", "shape": [None, 64, 64, 3]}},
         "outputs": {name: {"dtype": "float32", "shape": [None, size]}},
@@ -68,7 +68,7 @@ def test_people_get_text(cli: Command, tiny_checkpoint: Path, tiny_artifacts: Pa
         for line in (
             str(folder),
             f"format       saved_model_2, google/imagenet/tiny_nasnet/classification/{version}",
-            "491, 325 trainable",
+            "214, 142 trainable",
             "TensorFlow 1.15 and newer",
             f"TensorFlow {tf.__version__}",
             "SYNTHETIC checkpoint (layout plain, model tiny_nasnet, seed 0), not published weights",

@@ -12,7 +12,7 @@ from exporter.checkpoint.names import AVERAGE, NameMapping, map_names
 from exporter.errors import CheckpointError
 from exporter.models.config import model
 from exporter.models.variables import all_variables, variables
-from tests.support.fixtures import TINY
+from tests.support.fixtures import REDUCING
 
 Shape = tuple[int, ...]
 LEAVES = ["biases", "mask", "gamma", "renorm_mean", "weights_quant/min", "extra/weights"]
@@ -23,7 +23,7 @@ SLOTS = ["Momentum", "RMSProp", "RMSProp_1", "Adam", "Adam_1", "Adagrad", "Ftrl"
 @pytest.fixture(scope="module")
 def tiny_config(tmp_path_factory: pytest.TempPathFactory):
     path: Path = tmp_path_factory.mktemp("config") / "tiny.yaml"
-    path.write_text(yaml.safe_dump(TINY), encoding="utf-8")
+    path.write_text(yaml.safe_dump(REDUCING), encoding="utf-8")
     return model(str(path))
 
 
@@ -84,7 +84,7 @@ def test_a_variable_too_many_in_a_layer_is_named(tiny_config, data: st.DataObjec
     shape = data.draw(st.sampled_from([(), (8,), (1, 1, 8, 8)]))
     with pytest.raises(CheckpointError) as caught:
         map_names(tiny_config, specs, {**shapes, name: shape})
-    assert f"holds {name} in the layers of tiny_nasnet" in str(caught.value)
+    assert f"holds {name} in the layers of reducing_nasnet" in str(caught.value)
 
 
 @settings(deadline=None)
@@ -94,7 +94,7 @@ def test_what_lies_below_a_variable_but_is_no_slot_of_it_is_named(tiny_config, d
     shapes: dict[str, Shape] = {spec.name: spec.shape for spec in all_variables(tiny_config)}
     spec = data.draw(st.sampled_from(specs))
     name, shape = f"{spec.name}/{data.draw(st.sampled_from(SLOTS))}", (max(spec.shape) + 1,)
-    with pytest.raises(CheckpointError, match="in the layers of tiny_nasnet"):
+    with pytest.raises(CheckpointError, match="in the layers of reducing_nasnet"):
         map_names(tiny_config, specs, {**shapes, name: shape})
 
 

@@ -32,27 +32,27 @@ SEPARABLE = "cell_0/comb_iter_0/left/separable_5x5_1"
 
 
 @pytest.fixture(scope="module")
-def tensors(tiny_checkpoint: Path) -> Tensors:
-    return bundles.read(tiny_checkpoint)
+def tensors(reducing_checkpoint: Path) -> Tensors:
+    return bundles.read(reducing_checkpoint)
 
 
 def _metadata(artifact: Path) -> dict[str, Any]:
     return json.loads((artifact / "nasexport.json").read_text(encoding="utf-8"))
 
 
-def _built(cli: Command, tiny: Path, checkpoint: Path, output: Path) -> tuple[Path, str]:
+def _built(cli: Command, reducing: Path, checkpoint: Path, output: Path) -> tuple[Path, str]:
     """A feature vector built without verification, and what standard error said."""
     options = ("--task", "feature_vector", "--no-verify", "--checkpoint", checkpoint, "--output", output)
-    result = succeeded(cli("build", tiny, *options))
-    return artifact_folder(output, "tiny_nasnet", "feature_vector", 4), result.stderr
+    result = succeeded(cli("build", reducing, *options))
+    return artifact_folder(output, "reducing_nasnet", "feature_vector", 4), result.stderr
 
 
 @pytest.mark.parametrize(("layout", "averages"), [("averages", 323), ("training", 489)])
 def test_every_layout_gives_the_same_artifact(
-    cli: Command, tiny: Path, tiny_artifacts: Path, tmp_path: Path, layout: str, averages: int
+    cli: Command, reducing: Path, reducing_artifacts: Path, tmp_path: Path, layout: str, averages: int
 ) -> None:
     prefix = tmp_path / layout / "model.ckpt"
-    succeeded(cli("synth", tiny, "--layout", layout, "--output", prefix))
+    succeeded(cli("synth", reducing, "--layout", layout, "--output", prefix))
     held = bundles.read(prefix)
     if layout == "training":
         # What is exported must be the average: the plain value beside it is another one.
@@ -60,14 +60,14 @@ def test_every_layout_gives_the_same_artifact(
         assert {"global_step", f"{KERNEL}/RMSProp", f"{KERNEL}/RMSProp_1", "aux_1/aux_logits/FC/weights"} <= set(held)
     else:
         assert KERNEL not in held and STATISTIC in held
-    artifact, said = _built(cli, tiny, prefix, tmp_path / "out")
+    artifact, said = _built(cli, reducing, prefix, tmp_path / "out")
     assert f"{layout} layout" in said
     assert "warning" not in said
     facts = _metadata(artifact)["source"]
     assert (facts["layout"], facts["variables_from_averages"]) == (layout, averages)
-    assert facts["synthetic"] == {"layout": layout, "model": "tiny_nasnet", "seed": 0}
+    assert facts["synthetic"] == {"layout": layout, "model": "reducing_nasnet", "seed": 0}
 
-    plain = artifact_folder(tiny_artifacts, "tiny_nasnet", "feature_vector", 4)
+    plain = artifact_folder(reducing_artifacts, "reducing_nasnet", "feature_vector", 4)
     assert (_metadata(plain)["source"]["layout"], _metadata(plain)["source"]["variables_from_averages"]) == ("plain", 0)
     expected, found = bundles.values_of(plain), bundles.values_of(artifact)
     assert list(found) == list(expected)
@@ -75,17 +75,19 @@ def test_every_layout_gives_the_same_artifact(
         assert found[name].tobytes() == value.tobytes(), name
 
 
-def test_an_artifact_holds_the_values_of_the_checkpoint(tiny: Path, tiny_artifacts: Path, tensors: Tensors) -> None:
-    specs = variables(model(str(tiny)), "classification")
+def test_an_artifact_holds_the_values_of_the_checkpoint(
+    reducing: Path, reducing_artifacts: Path, tensors: Tensors
+) -> None:
+    specs = variables(model(str(reducing)), "classification")
     for version in (4, 5):
-        values = bundles.values_of(artifact_folder(tiny_artifacts, "tiny_nasnet", "classification", version))
+        values = bundles.values_of(artifact_folder(reducing_artifacts, "reducing_nasnet", "classification", version))
         assert list(values) == [spec.name for spec in specs]
         for spec in specs:
             assert values[spec.name].tobytes() == tensors[spec.name].tobytes(), spec.name
 
 
 def test_what_is_not_of_the_network_is_left_out_and_counted(
-    cli: Command, tiny: Path, tmp_path: Path, tensors: Tensors
+    cli: Command, reducing: Path, tmp_path: Path, tensors: Tensors
 ) -> None:
     """Training state in silence, what nothing is known of with a warning; names below a scope, as tensors' names."""
     more = {
@@ -100,7 +102,7 @@ def test_what_is_not_of_the_network_is_left_out_and_counted(
         "table": np.array([b"one", b"two"]),
     }
     named = {f"{name}:0" if name == MARKER else f"module/{name}:0": value for name, value in (tensors | more).items()}
-    artifact, said = _built(cli, tiny, bundles.write(tmp_path / "model.ckpt", named), tmp_path / "out")
+    artifact, said = _built(cli, reducing, bundles.write(tmp_path / "model.ckpt", named), tmp_path / "out")
     assert "nasexport: warning: model.ckpt holds 3 variables that the model does not know" in said
     assert "module/mystery, module/other, module/table" in said
     assert "warning: model.ckpt has averages for some trained variables" in said
@@ -109,7 +111,7 @@ def test_what_is_not_of_the_network_is_left_out_and_counted(
     facts = _metadata(artifact)["source"]
     counts = {"auxiliary_head": 12, "last_values": 1, "slots": 2, "counters": 3, "unknown": 3}
     assert (facts["scope"], facts["left_out"]) == ("module/", counts)
-    assert facts["synthetic"] == {"layout": "plain", "model": "tiny_nasnet", "seed": 0}
+    assert facts["synthetic"] == {"layout": "plain", "model": "reducing_nasnet", "seed": 0}
 
 
 def _without(tensors: Tensors, name: str) -> Tensors:
@@ -140,7 +142,7 @@ WRONG: dict[str, tuple[Callable[[Tensors], Tensors], tuple[str, ...]]] = {
     ),
     "biases that change the network": (
         lambda held: {**held, f"{SEPARABLE}/biases": np.ones(8, np.float32)},
-        (f"{SEPARABLE}/biases", "tiny_nasnet", "another network"),
+        (f"{SEPARABLE}/biases", "reducing_nasnet", "another network"),
     ),
     "a cell too many": (
         lambda held: {**held, "cell_3/1x1/weights": held[KERNEL], "cell_3/1x1/biases": held[KERNEL]},
@@ -164,10 +166,10 @@ WRONG: dict[str, tuple[Callable[[Tensors], Tensors], tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_a_wrong_checkpoint_is_refused(own_cli: Command, tiny: Path, tensors: Tensors, wrong: str) -> None:
+def test_a_wrong_checkpoint_is_refused(own_cli: Command, reducing: Path, tensors: Tensors, wrong: str) -> None:
     change, said = WRONG[wrong]
     prefix = bundles.write(own_cli.folder / "checkpoint" / "model.ckpt", change(tensors))
-    message = refusal(own_cli("build", tiny, "--checkpoint", prefix, "--output", "out"))
+    message = refusal(own_cli("build", reducing, "--checkpoint", prefix, "--output", "out"))
     for text in said:
         assert text in message
     assert files_below(own_cli.cwd) == []
@@ -178,17 +180,23 @@ def test_a_wrong_checkpoint_is_refused(own_cli: Command, tiny: Path, tensors: Te
     ("suffix", "damaged"), [(DATA, KERNEL), (DATA, "aux_1/aux_logits/FC/weights"), (".index", KERNEL)]
 )
 def test_a_damaged_checkpoint_is_refused(
-    own_cli: Command, tiny: Path, tiny_checkpoint: Path, tensors: Tensors, suffix: str, damaged: str, damage: str
+    own_cli: Command,
+    reducing: Path,
+    reducing_checkpoint: Path,
+    tensors: Tensors,
+    suffix: str,
+    damaged: str,
+    damage: str,
 ) -> None:
     folder = own_cli.folder / "checkpoint"
-    shutil.copytree(tiny_checkpoint.parent, folder)
+    shutil.copytree(reducing_checkpoint.parent, folder)
     file = folder / f"model.ckpt{suffix}"
     content = bytearray(file.read_bytes())
     # What is not exported is damaged, too: a bit of the auxiliary head.
     position = len(content) // 2 if suffix == ".index" else content.index(tensors[damaged].tobytes())
     content[position] ^= 0x10
     file.write_bytes({"cut": file.read_bytes()[:position], "empty": b"", "flipped": bytes(content)}[damage])
-    message = refusal(own_cli("build", tiny, "--checkpoint", folder, "--no-verify", "--output", "out"))
+    message = refusal(own_cli("build", reducing, "--checkpoint", folder, "--no-verify", "--output", "out"))
     assert "model.ckpt" in message
     assert "damaged or cut short" in message
     assert files_below(own_cli.cwd) == []
@@ -197,7 +205,7 @@ def test_a_damaged_checkpoint_is_refused(
 HEAD = "aux_1/aux_logits/FC/weights"
 
 
-def test_an_inventory_counts_all_and_finds_no_fault_in_it(tiny: Path, tensors: Tensors, tmp_path: Path) -> None:
+def test_an_inventory_counts_all_and_finds_no_fault_in_it(reducing: Path, tensors: Tensors, tmp_path: Path) -> None:
     more = {
         "iterator": tf.raw_ops.TensorListReserve(element_shape=[2], num_elements=3, element_dtype=tf.float32),
         "words": np.array([b"one", b"two"]),
@@ -205,7 +213,7 @@ def test_an_inventory_counts_all_and_finds_no_fault_in_it(tiny: Path, tensors: T
         f"{KERNEL}/Momentum": tensors[KERNEL],
     }
     prefix = bundles.write(tmp_path / "model.ckpt", tensors | more)
-    found = inventory(InventoryRequest(model(str(tiny)), prefix), lambda _: None)
+    found = inventory(InventoryRequest(model(str(reducing)), prefix), lambda _: None)
     assert found.left_out == LeftOut(auxiliary_head=13, slots=1, counters=1, unknown=1)
     assert (found.variables, found.unexpected) == (len(tensors) - 1 + 4, ("words",))
 
@@ -223,11 +231,11 @@ def test_an_inventory_counts_all_and_finds_no_fault_in_it(tiny: Path, tensors: T
     ],
 )
 def test_an_inventory_minds_what_no_export_reads(
-    tiny: Path, tensors: Tensors, tmp_path: Path, changes: Tensors, said: str
+    reducing: Path, tensors: Tensors, tmp_path: Path, changes: Tensors, said: str
 ) -> None:
     prefix = bundles.write(tmp_path / "model.ckpt", tensors | changes)
     with pytest.raises(CheckpointError) as caught:
-        inventory(InventoryRequest(model(str(tiny)), prefix), lambda _: None)
+        inventory(InventoryRequest(model(str(reducing)), prefix), lambda _: None)
     assert said in str(caught.value)
 
 
@@ -313,9 +321,9 @@ def test_a_path_is_no_pattern(
 
 @pytest.mark.parametrize("format_", ["V1", "V1 in an archive", "object-based", "folder of patterns"])
 def test_other_formats_and_places_give_the_same_values(
-    own_cli: Command, tiny: Path, tiny_artifacts: Path, tensors: Tensors, format_: str
+    own_cli: Command, reducing: Path, reducing_artifacts: Path, tensors: Tensors, format_: str
 ) -> None:
-    artifact = artifact_folder(tiny_artifacts, "tiny_nasnet", "feature_vector", 4)
+    artifact = artifact_folder(reducing_artifacts, "reducing_nasnet", "feature_vector", 4)
     folder = own_cli.cwd / "run [1] \\x*"
     folder.mkdir()
     prefix = folder / "mo[d]el.ckpt"
@@ -336,20 +344,20 @@ def test_other_formats_and_places_give_the_same_values(
             with tarfile.open(own_cli.cwd / "old.tar.gz", "w:gz") as tar:
                 tar.add(prefix, arcname="old.ckpt")
             prefix = own_cli.cwd / "old.tar.gz"
-    built, said = _built(own_cli, tiny, prefix, own_cli.cwd / "out")
+    built, said = _built(own_cli, reducing, prefix, own_cli.cwd / "out")
     assert "warning" not in said
     expected, found = bundles.values_of(artifact), bundles.values_of(built)
     assert found.keys() == expected.keys()
     assert all(np.array_equal(found[name], value) for name, value in expected.items())
     if format_ == "V1":  # TensorFlow's own Saver reads it, too
-        record = ("reference", "record", tiny, "--output", "record.npz", "--checkpoint", prefix)
+        record = ("reference", "record", reducing, "--output", "record.npz", "--checkpoint", prefix)
         assert succeeded(own_cli(*record)).stdout == "record.npz\n"
 
 
-def test_an_object_based_checkpoint_of_another_network_is_named(own_cli: Command, tiny: Path) -> None:
+def test_an_object_based_checkpoint_of_another_network_is_named(own_cli: Command, reducing: Path) -> None:
     made = tf.train.Checkpoint(layer=tf.Variable(np.ones((3, 4), np.float32), name="dense/kernel"), step=tf.Variable(1))
     prefix = made.write(str(own_cli.folder / "model.ckpt"))
-    message = refusal(own_cli("build", tiny, "--checkpoint", prefix))
+    message = refusal(own_cli("build", reducing, "--checkpoint", prefix))
     assert "lacks conv0/weights" in message and "object-based" in message and "dense/kernel" in message
 
 

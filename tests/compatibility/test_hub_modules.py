@@ -84,7 +84,7 @@ def test_spec_has_the_promised_tags_signatures_and_image_size(read: Read, case: 
 
 def test_every_signature_gives_every_end_point(read: Read, case: tuple[Task, int], tiny: Path) -> None:
     facts, arrays = read
-    cells = ["Stem", "Cell_0", "Reduction_Cell_0", "Cell_1", "Reduction_Cell_1", "Cell_2", "global_pool"]
+    cells = ["Stem", "Cell_0", "global_pool"]
     classifier = ["Logits", "Predictions"] if case[0] == "classification" else []
     wanted = sorted(["default", *(f"tiny_nasnet/{name}" for name in cells + classifier)])
     for name, signature in signatures.hub_signatures(*case).items():

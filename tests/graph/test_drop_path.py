@@ -18,7 +18,7 @@ from exporter.graph import network
 from exporter.models.cells import FAMILIES, Branch
 from exporter.models.config import ModelConfig
 from exporter.models.variables import variables
-from tests.support.fixtures import TINY
+from tests.support.fixtures import REDUCING
 
 EXAMPLES = 600
 #: A count may be this many standard deviations from its expected value. A right network fails one comparison in five
@@ -32,7 +32,7 @@ CHANNELS = 8
 def _config(family: str, **fields: Any) -> ModelConfig:
     return ModelConfig.from_dict(
         {
-            **TINY,
+            **REDUCING,
             "family": family,
             "image_size": 32,
             "num_conv_filters": CHANNELS,

@@ -16,7 +16,7 @@ from exporter.models.formats import FORMATS, written
 from exporter.models.variables import parameters, variables
 from exporter.resources import resource
 from tests.support.command import Command, refusal
-from tests.support.fixtures import TINY
+from tests.support.fixtures import REDUCING
 
 #: Name: image size, cells, filters, stem filters, reductions, skips reduction input, drop path, decay, features,
 #: parameters of a classification and of a feature vector, published accuracies, archive.
@@ -121,21 +121,21 @@ def _refused(path: str) -> str:
 
 
 def test_a_file_describes_a_network(tmp_path: Path) -> None:
-    config = model(_file(tmp_path, yaml.safe_dump(TINY)))
-    assert config == ModelConfig.from_dict(TINY)
+    config = model(_file(tmp_path, yaml.safe_dump(REDUCING)))
+    assert config == ModelConfig.from_dict(REDUCING)
     assert config.reductions == (1, 2)
 
 
-@pytest.mark.parametrize("field", sorted(set(TINY) - {"formats"}))
+@pytest.mark.parametrize("field", sorted(set(REDUCING) - {"formats"}))
 def test_a_missing_field_is_named(tmp_path: Path, field: str) -> None:
-    fields = {name: value for name, value in TINY.items() if name != field}
+    fields = {name: value for name, value in REDUCING.items() if name != field}
     assert f"lacks {field}" in _refused(_file(tmp_path, yaml.safe_dump(fields)))
 
 
 def test_an_unknown_field_is_named(tmp_path: Path) -> None:
-    message = _refused(_file(tmp_path, yaml.safe_dump({**TINY, "num_cellz": 3})))
+    message = _refused(_file(tmp_path, yaml.safe_dump({**REDUCING, "num_cellz": 3})))
     assert "it has num_cellz, expected no other fields than name, family" in message
-    odd: dict[Any, Any] = {**TINY, 7: 3, "a b": 4}
+    odd: dict[Any, Any] = {**REDUCING, 7: 3, "a b": 4}
     assert "it has 7, 'a b', expected" in _refused(_file(tmp_path, yaml.safe_dump(odd, sort_keys=False)))
 
 
@@ -210,12 +210,12 @@ def test_an_unknown_field_is_named(tmp_path: Path) -> None:
 def test_a_field_that_is_not_valid_is_named_with_what_was_found_and_expected(
     tmp_path: Path, field: str, value: Any, said: str
 ) -> None:
-    assert said in _refused(_file(tmp_path, yaml.safe_dump({**TINY, field: value})))
+    assert said in _refused(_file(tmp_path, yaml.safe_dump({**REDUCING, field: value})))
 
 
 @pytest.mark.parametrize("field", ["drop_path_keep_prob", "dropout_keep_prob", "weight_decay"])
 def test_a_truth_value_is_no_number(tmp_path: Path, field: str) -> None:
-    assert f"{field} is True" in _refused(_file(tmp_path, yaml.safe_dump({**TINY, field: True})))
+    assert f"{field} is True" in _refused(_file(tmp_path, yaml.safe_dump({**REDUCING, field: True})))
 
 
 @pytest.mark.parametrize("text", ["", "just a word", "- name: tiny\n", "7"])
@@ -244,7 +244,9 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     assert "binary.yaml" in _refused(str(tmp_path / "binary.yaml"))
 
 
-@pytest.mark.parametrize("fields", [{**TINY, "family": ["nasnet"]}, {**TINY, "name": None}, {"name": "tiny"}, []])
+@pytest.mark.parametrize(
+    "fields", [{**REDUCING, "family": ["nasnet"]}, {**REDUCING, "name": None}, {"name": "tiny"}, []]
+)
 def test_the_command_line_refuses_a_bad_file_in_a_line(own_cli: Command, fields: Any) -> None:
     path = _file(own_cli.cwd, yaml.safe_dump(fields))
     assert path in refusal(own_cli("build", path, "--checkpoint", "model.ckpt"))
@@ -303,11 +305,11 @@ _anything = st.recursive(
 )
 
 
-@given(field=st.sampled_from(sorted(TINY)), value=_anything)
+@given(field=st.sampled_from(sorted(REDUCING)), value=_anything)
 def test_any_value_is_either_taken_or_refused_by_name(field: str, value: Any) -> None:
     said = ""
     try:
-        config = ModelConfig.from_dict({**TINY, field: value})
+        config = ModelConfig.from_dict({**REDUCING, field: value})
         assert ModelConfig.from_dict(config.to_dict()) == config
     except ConfigError as error:
         said = str(error)

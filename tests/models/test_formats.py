@@ -157,7 +157,7 @@ def test_a_row_is_all_that_a_format_needs(
     assert all(check["passed"] for check in said["verification"]) and said["verification"]
 
     facts = json.loads(succeeded(extended("inspect", packed(folder, tmp_path / "7.tar.gz"), "--json")).stdout)
-    assert facts["format"] == made_up_format.NAME and facts["variables"]["count"] == 491
+    assert facts["format"] == made_up_format.NAME and facts["variables"]["count"] == 214
 
     image = written_picture(tmp_path / "image.png", picture(0, 70, 200))
     found = json.loads(succeeded(extended("predict", folder, image, "--top", 1, "--json")).stdout)

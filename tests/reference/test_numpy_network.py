@@ -33,7 +33,7 @@ from exporter.reference.numpy_network import (
 from exporter.verification.differences import compare_end_points
 from tests.graph.test_network import END_POINTS, STATISTICS
 from tests.support import networks
-from tests.support.fixtures import TINY, TINY_PNASNET
+from tests.support.fixtures import REDUCING, REDUCING_PNASNET
 from tests.support.networks import CHECKOUT, TOLERANCE
 
 #: Largest difference of a single operation; the operands are of unit scale.
@@ -149,16 +149,18 @@ def test_float64_agrees_with_float32(name: str, weights: dict[str, Array], found
 
 #: Configurations that differ in what has to be matched, and in whether sizes and numbers of channels are odd.
 CONFIGS = {
-    "nasnet": _config(TINY),
-    "pnasnet": _config(TINY_PNASNET),
-    "nasnet, reduction's input": _config(TINY, skip_reduction_layer_input=False),
-    "nasnet, odd": _config(TINY, image_size=75, num_conv_filters=13, stem_filters=5, num_cells=4, reductions=[1, 3]),
-    "pnasnet, odd": _config(
-        TINY_PNASNET, image_size=75, num_conv_filters=13, stem_filters=5, num_cells=4, reductions=[1, 3]
+    "nasnet": _config(REDUCING),
+    "pnasnet": _config(REDUCING_PNASNET),
+    "nasnet, reduction's input": _config(REDUCING, skip_reduction_layer_input=False),
+    "nasnet, odd": _config(
+        REDUCING, image_size=75, num_conv_filters=13, stem_filters=5, num_cells=4, reductions=[1, 3]
     ),
-    "nasnet, one pixel": _config(TINY, image_size=32, num_cells=5, reductions=[2, 3, 4]),
+    "pnasnet, odd": _config(
+        REDUCING_PNASNET, image_size=75, num_conv_filters=13, stem_filters=5, num_cells=4, reductions=[1, 3]
+    ),
+    "nasnet, one pixel": _config(REDUCING, image_size=32, num_cells=5, reductions=[2, 3, 4]),
     # As many channels in the stem's convolution as in its first cell.
-    "pnasnet, equal channels": _config(TINY_PNASNET, stem_filters=2, reductions=[]),
+    "pnasnet, equal channels": _config(REDUCING_PNASNET, stem_filters=2, reductions=[]),
 }
 
 
@@ -201,7 +203,7 @@ class _Asked(dict[str, Array]):
 
 @settings(max_examples=25, deadline=None)
 @given(
-    fields=st.sampled_from([TINY, TINY_PNASNET]),
+    fields=st.sampled_from([REDUCING, REDUCING_PNASNET]),
     size=st.integers(32, 80),
     filters=st.integers(4, 14),
     stem_filters=st.integers(1, 8),
@@ -406,8 +408,8 @@ def _other_normal_cell(monkeypatch: pytest.MonkeyPatch) -> None:
 #: Strided operations see 31 pixels in height and width, then 16 and 8, of 64; 37, 19, 10 and 5 of 75; of 67, no even
 #: number.
 EVEN_FROM_THE_STEM = CONFIGS["nasnet"]
-EVEN_AT_THE_REDUCTION = _config(TINY, image_size=75)
-NEVER_EVEN = _config(TINY, image_size=67, reductions=[2])
+EVEN_AT_THE_REDUCTION = _config(REDUCING, image_size=75)
+NEVER_EVEN = _config(REDUCING, image_size=67, reductions=[2])
 
 
 @pytest.mark.parametrize(

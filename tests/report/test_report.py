@@ -61,9 +61,8 @@ def pages(tiny: Path, tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFa
     """The page of a build whose second task goes wrong; that of verifying the first, and a wrong and hostile copy."""
     cli = Command(tmp_path_factory.mktemp("report"))
     folder = cli.cwd
-    (cli.folder / "sitecustomize.py").write_text(WRONG_EXPORTER, encoding="utf-8")
     options = ("--checkpoint", tiny_checkpoint, "--report")
-    wrong_cli = cli.with_variables(PYTHONPATH=f"{cli.folder}:{cli.env['PYTHONPATH']}")
+    wrong_cli = cli.with_program_first(WRONG_EXPORTER, cli.folder).with_forked_workers()
     build = wrong_cli.start("build", tiny, "--output", "out", *options, "built")
     peak = 0
     while build.poll() is None:

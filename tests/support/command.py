@@ -70,13 +70,27 @@ class Command:
             action: one line of it; ``sys`` and ``time`` are imported.
             folder: where it is written down.
         """
-        (folder / "sitecustomize.py").write_text(
-            f"import sys, time\nif sys.argv[-1].endswith(':{job}'):\n    {action}\n", encoding="utf-8"
-        )
-        return self.with_variables(PYTHONPATH=f"{folder}:{self.env['PYTHONPATH']}")
+        program = f"import sys, time\nif sys.argv[-1].endswith(':{job}'):\n    {action}\n"
+        return self.with_program_first(program, folder)
+
+    def with_program_first(self, program: str, folder: Path) -> "Command":
+        """The same command, in which each process first runs some Python.
+
+        Args:
+            program: it must do the same before and after the imports of the command and its workers, since forks have
+                done them.
+            folder: where it is written down.
+        """
+        (folder / "sitecustomize.py").write_text(program, encoding="utf-8")
+        return self.with_variables(**{"PYTHONPATH": f"{folder}:{self.env['PYTHONPATH']}", preloaded.SITE: str(folder)})
+
+    def with_forked_workers(self) -> "Command":
+        """The same command, as its users start it but for its workers: they are forks, and no children of it."""
+        return self.with_variables(**{preloaded.STARTED: "1"})
 
     def arguments(self, *args: object) -> list[str]:
-        return [sys.executable, "-m", "exporter", *map(str, args)]
+        forks = preloaded.AVAILABLE and preloaded.STARTED in self.variables
+        return [sys.executable, *(("-c", forked().program) if forks else ("-m", "exporter")), *map(str, args)]
 
     def __call__(self, *args: object, cwd: Path | None = None) -> Result:
         """Runs it to its end, whatever that is; where it can, in a fork of a process that has done its imports."""

@@ -12,18 +12,18 @@ from tests.support import browser, environments, shared
 from tests.support.command import Command, succeeded
 from tests.support.shared import Store
 
-#: A network of both kinds of cells, with a strided one of each, in a thousandth of the published size. Its drop path
-#: makes training a matter of chance, as in the large models.
+#: Both kinds of cells (the stem has reductions) and every kind of layer, in few operations: what a command
+#: costs grows with the number of cells. Its drop path makes training a matter of chance, as in the large models.
 TINY = {
     "name": "tiny_nasnet",
     "family": "nasnet",
     "title": "NASNet-A (tiny)",
     "image_size": 64,
     "num_classes": 11,
-    "num_cells": 3,
+    "num_cells": 1,
     "num_conv_filters": 8,
     "stem_filters": 8,
-    "reductions": [1, 2],
+    "reductions": [],
     "skip_reduction_layer_input": True,
     "drop_path_keep_prob": 0.8,
     "dropout_keep_prob": 0.5,
@@ -40,6 +40,10 @@ TINY_PNASNET = {
     "drop_path_keep_prob": 1.0,
     "weight_decay": 4.0e-5,
 }
+#: The first network with reductions between its cells, and therefore with an auxiliary head in its checkpoints.
+REDUCING = {**TINY, "name": "reducing_nasnet", "num_cells": 3, "reductions": [1, 2]}
+#: The other family with cells that stride.
+REDUCING_PNASNET = {**TINY_PNASNET, "name": "reducing_pnasnet", "num_cells": 3, "reductions": [1, 2]}
 #: The first network with the classes of ImageNet, and with made-up accuracy to be held against.
 TINY_IMAGENET = {
     **TINY,
@@ -139,6 +143,41 @@ def _checkpoint(cli: Command, config: Path, kept: Store) -> Path:
         succeeded(cli("synth", config, "--output", folder / "model.ckpt"))
 
     return kept.made(f"{config.stem}_checkpoint", make, __file__) / "model.ckpt"
+
+
+@pytest.fixture(scope="session")
+def reducing(kept: Store) -> Path:
+    """The configuration of the NASNet with reductions between its cells, a MODEL for the command line."""
+    return _config(kept, REDUCING)
+
+
+@pytest.fixture(scope="session")
+def reducing_checkpoint(cli: Command, reducing: Path, kept: Store) -> Path:
+    """The prefix of a checkpoint of the NASNet with reductions, seed 0, with an auxiliary head."""
+    return _checkpoint(cli, reducing, kept)
+
+
+@pytest.fixture(scope="session")
+def reducing_artifacts(cli: Command, reducing: Path, reducing_checkpoint: Path, kept: Store) -> Path:
+    """The ``--output`` folder of networks with reductions between their cells.
+
+    Classification of a NASNet, version 4, and the feature vector of a PNASNet, version 5, with verification; without
+    it, the NASNet's feature vector, version 4, and classification, versions 3 and 5.
+    """
+    pnasnet = _config(kept, REDUCING_PNASNET)
+    pnasnet_checkpoint = _checkpoint(cli, pnasnet, kept)
+    classification, feature_vector = (("--task", task) for task in ("classification", "feature_vector"))
+
+    def make(output: Path) -> None:
+        to = ("--output", output)
+        command = ("build", reducing, "--checkpoint", reducing_checkpoint, *to)
+        succeeded(cli(*command, *classification))
+        succeeded(cli(*command, *feature_vector, "--no-verify"))
+        for version in (3, 5):
+            succeeded(cli(*command, *classification, "--version", version, "--no-verify"))
+        succeeded(cli("build", pnasnet, "--checkpoint", pnasnet_checkpoint, *feature_vector, "--version", 5, *to))
+
+    return kept.made("reducing_artifacts", make, __file__)
 
 
 @pytest.fixture(scope="session")

@@ -47,8 +47,8 @@ def added(command: Command, folder: Path) -> Command:
     """The same command with the format in its table; ``folder`` is where the module goes that puts it there."""
     folder.mkdir()
     text = f"from exporter.models import formats\nfrom {_HERE} import SPEC\nformats.FORMATS[SPEC.name] = SPEC\n"
-    (folder / "sitecustomize.py").write_text(text, encoding="utf-8")
-    return command.with_variables(PYTHONPATH=f"{folder}:{command.env['PYTHONPATH']}")
+    # The command line's own choices of formats are made when it is imported.
+    return command.with_program_first(text, folder).with_forked_workers()
 
 
 class Writer:

@@ -30,6 +30,11 @@ from exporter.processes.environment import inherited
 
 AVAILABLE = sys.platform == "linux"
 
+#: Names a folder at the front of ``PYTHONPATH``, whose sitecustomize.py forks run, too, before their program.
+SITE = "NASEXPORT_TEST_SITE"
+#: Says that a command itself must be no fork.
+STARTED = "NASEXPORT_TEST_STARTED"
+
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _LONGEST_MESSAGE = 1 << 17
 #: Variables that are read when an interpreter or a library starts: a fork must want those of its origin.
@@ -87,11 +92,17 @@ class Commands:
             {**inherited(environment), **_OF_WORKERS}, ["tensorflow", "tensorflow_hub", "exporter"]
         )
 
+    @property
+    def program(self) -> str:
+        """The command line, as a program of Python, with workers that are forked where they can be."""
+        workers = (self.workers.address, self.workers.settings)
+        return f"from tests.support import preloaded; preloaded.command(*{workers!r})"
+
     def run(
         self, arguments: Sequence[str], environment: Mapping[str, str], cwd: Path, timeout: float
     ) -> subprocess.CompletedProcess[str] | None:
         """Runs a command to its end; None where it must be started as always, since its environment asks for that."""
-        if not self.own.fits(environment):
+        if STARTED in environment or not self.own.fits(environment):
             return None
         started = self.start(arguments, environment, cwd)
         output, errors = started.communicate(timeout)
@@ -108,10 +119,9 @@ class Commands:
         before: str = "",
     ) -> "Forked":
         """Starts a command, whose environment must fit; in its process, the program ``before`` comes first."""
-        workers = (self.workers.address, self.workers.settings)
         return Forked(
             self.own.address,
-            f"{before}\nfrom tests.support import preloaded; preloaded.command(*{workers!r})",
+            f"{before}\n{self.program}",
             ["nasexport", *arguments],
             environment,
             cwd,
@@ -225,7 +235,10 @@ def _stream(number: int, wanted: int | None, theirs: contextlib.ExitStack) -> tu
 
 
 def _settings(environment: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in sorted(environment.items()) if name.startswith(_READ_AT_THE_START)}
+    found = {name: value for name, value in sorted(environment.items()) if name.startswith(_READ_AT_THE_START)}
+    if SITE in environment:
+        found["PYTHONPATH"] = found["PYTHONPATH"].removeprefix(f"{environment[SITE]}{os.pathsep}")
+    return found
 
 
 def command(workers: str, settings: Mapping[str, str]) -> None:
@@ -328,3 +341,7 @@ def _become(message: Mapping[str, Any], descriptors: Sequence[int]) -> None:
     os.chdir(message["cwd"])
     tempfile.tempdir = None
     sys.argv[:] = message["arguments"]
+    sys.orig_argv[:] = [sys.executable, "-c", message["program"], *sys.argv[1:]]
+    if SITE in os.environ:
+        program = Path(os.environ[SITE]) / "sitecustomize.py"
+        exec(compile(program.read_text(encoding="utf-8"), str(program), "exec"), {"__name__": "sitecustomize"})

@@ -87,18 +87,15 @@ def test_a_process_that_crashes_or_hangs_is_a_failed_check(
     """The process that loads an artifact comes to a bad end; the command does not."""
     act = {"crash": "print('the last words', file=sys.stderr, flush=True); os.abort()", "hang": "time.sleep(600)"}[how]
     # Where processes are forked, in the one that they come from; what it imports at first is taken to load artifacts.
-    (tmp_path / "sitecustomize.py").write_text(
-        f"""
+    program = f"""
 import os, sys, time
 if sys.argv[-1].endswith(":PROBE") or "serve_forks" in "".join(sys.orig_argv):
     import tensorflow_hub
     def load(*_):
         {act}
     tensorflow_hub.load = load
-""",
-        encoding="utf-8",
-    )
-    cli = own_cli.with_variables(PYTHONPATH=f"{tmp_path}:{own_cli.env['PYTHONPATH']}")
+"""
+    cli = own_cli.with_program_first(program, tmp_path)
     path = artifact_folder(tiny_artifacts, "tiny_nasnet", "feature_vector", 5)
     options = ("--checkpoint", tiny_checkpoint, "--json")
     result = cli("verify", path, *options, *(("--time-limit", 25) if how == "hang" else ()))
