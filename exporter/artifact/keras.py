@@ -1,52 +1,47 @@
-"""The Keras network: straight from the table of cells, of stock layers alone.
+"""The Keras network: straight from the table of cells, of stock layers alone, without Keras.
 
-A file of it (``model.keras``) loads in any program with Keras 3, on each of its backends, without this package. Kernels
-have the axes that they have in the checkpoint, so that every weight is a value of the checkpoint as it is.
+Its file, ``model.keras``, loads in any program with Keras 3.6 or newer, on each of its backends, without this package.
+Kernels have the axes that they have in the checkpoint, so that every weight is a value of the checkpoint as it is.
+
+In training, two things are Keras's own: batch norms take the variance of the batch itself for the moving one, where
+TensorFlow makes an unbiased estimate of it, which is larger by ``n / (n - 1)`` for the n pixels of a batch; and what
+drop path and dropout draw differs by backend.
 """
 
 import contextlib
-import json
-import zipfile
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
+from exporter.artifact import keras_file
+from exporter.artifact.keras_file import Layer, registered
 from exporter.artifact.options import ArtifactOptions
 from exporter.models import architecture
 from exporter.models.architecture import EPSILON, FeatureMap, Padding, same_padding
 from exporter.models.config import ModelConfig, Task
-from exporter.models.formats import DEFAULT_MOMENTUM
-from exporter.models.preprocessing import usage
+from exporter.models.formats import KERAS_FILE
+from exporter.models.preprocessing import labels, preprocessing
 from exporter.models.signatures import SERVING_INPUT, SERVING_OUTPUTS
 from exporter.models.variables import main_end_point
-
-MODEL_FILE = "model.keras"
 
 #: Stands in the name of a layer where the name of a variable in the checkpoint has a slash, which Keras refuses.
 _SLASH = "__"
 
 #: What Keras calls the weights of layers, by the last part of their names in the checkpoint.
-LEAVES = {
+_LEAVES = {
     "weights": "kernel",
     "biases": "bias",
     "depthwise_weights": "depthwise_kernel",
     "pointwise_weights": "pointwise_kernel",
 }
 
-#: What newer releases of Keras add to the configurations of layers, at its default. Older ones refuse what they do not
-#: know, and can do nothing else there: so it is left out. Such a file loads from Keras 3.6 on.
-_ADDED_BY_KERAS: dict[str, Any] = {
-    "input_axes": None,
-    "output_axes": None,
-    "quantization_config": None,
-    "renorm": False,
-    "renorm_clipping": None,
-    "renorm_momentum": 0.99,
-}
 
-_Tensor: TypeAlias = Any  # a symbolic one of Keras
+#: The end points that layers give; ``Predictions`` none does.
+_END_POINTS = {"cell_stem_1": "Stem", "global_pool": "global_pool", SERVING_OUTPUTS["classification"]: "Logits"}
+_CELL = re.compile(r"(reduction_)?cell_\d+")
 
 
 class Writer:
@@ -65,36 +60,34 @@ class Writer:
         """Writes ``model.keras`` into ``folder``, which must not exist; the same values give the same bytes."""
         assert options.batch_norm_momentum is not None, "Keras trains its networks"
         folder.mkdir()
-        model = build(self._config, self._task, self._values, options.batch_norm_momentum)
-        _save(model, folder, usage(self._config, self._task))
+        output = build(self._config, self._task, self._values, options.batch_norm_momentum)
+        name = f"{self._config.name}_{self._task}"
+        keras_file.write(folder / KERAS_FILE, name, output, usage(self._config, self._task))
 
 
-def build(
-    config: ModelConfig,
-    task: Task,
-    values: Mapping[str, Any],
-    momentum: float = DEFAULT_MOMENTUM,
-    end_points: bool = False,
-) -> Any:
-    """The network of a task, a functional ``keras.Model``.
+def usage(config: ModelConfig, task: Task) -> dict[str, Any]:
+    """What a user has to know to feed the network and to read what it gives, as ``metadata.json`` has it."""
+    described = {"model": config.name, "task": task, "preprocessing": preprocessing(config)}
+    if known := labels(config, task):
+        described |= dict(zip(("labels", "wnids"), known, strict=True))
+    return described
+
+
+def build(config: ModelConfig, task: Task, values: Mapping[str, Any], momentum: float) -> Layer:
+    """The last layer of the network of a task, with all that comes before it.
 
     Its input ``inputs`` is float32 [batch, size, size, 3], RGB in [0, 1], its output ``logits`` [batch, num_classes] or
     ``feature_vector`` [batch, features].
 
     Args:
         momentum: how much of a moving average stays when training.
-        end_points: whether the model gives all end points, by their names; feature maps are [batch, height, width,
-            channels].
 
     Raises:
         KeyError: ``values`` lacks a variable of the network.
     """
-    import keras
-
-    operations = _KerasOperations(config, values, momentum)
-    built = architecture.build(config, task, operations)
-    output = keras.layers.Identity(name=SERVING_OUTPUTS[task])(built[main_end_point(task)])
-    return keras.Model(operations.inputs, built if end_points else output, name=f"{config.name}_{task}")
+    built = architecture.build(config, task, _KerasOperations(config, values, momentum))
+    main = built[main_end_point(task)]
+    return Layer("Identity", SERVING_OUTPUTS[task], main.shape, (main,))
 
 
 def layer_name(scope: str) -> str:
@@ -105,54 +98,27 @@ def layer_name(scope: str) -> str:
 def weight_path(name: str) -> str:
     """The ``path`` that Keras gives the weight with the values of a variable of the checkpoint."""
     scope, _, leaf = name.rpartition("/")
-    return f"{layer_name(scope)}/{LEAVES.get(leaf, leaf)}"
+    return f"{layer_name(scope)}/{_LEAVES.get(leaf, leaf)}"
 
 
-def _save(model: Any, folder: Path, described: Mapping[str, Any]) -> None:
-    """Writes what `keras.saving.save_model` does, without the time of writing, and with more in its metadata."""
-    import keras
-
-    # The name ends in what Keras asks for.
-    weights = folder / "model.weights.h5"
-    model.save_weights(weights)
-    metadata = {"keras_version": keras.__version__, "date_saved": "1980-01-01@00:00:00", **described}
-    with zipfile.ZipFile(folder / MODEL_FILE, "w") as archive:
-        # A `ZipInfo` that is not told a date has always the same.
-        archive.writestr(zipfile.ZipInfo("metadata.json"), json.dumps(metadata))
-        archive.writestr(zipfile.ZipInfo("config.json"), json.dumps(_readable_by_older(json.loads(model.to_json()))))
-        with open(weights, "rb") as source, archive.open(zipfile.ZipInfo(weights.name), "w") as stored:
-            while block := source.read(2**20):
-                stored.write(block)
-    weights.unlink()
-
-
-def _readable_by_older(value: Any) -> Any:
-    """A part of a network's configuration without what only newer releases of Keras know."""
-    if isinstance(value, list):
-        return [_readable_by_older(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    return {
-        name: _readable_by_older(item)
-        for name, item in value.items()
-        if name not in _ADDED_BY_KERAS or item != _ADDED_BY_KERAS[name]
-    }
+def end_point_of(layer: str) -> str | None:
+    """The end point that the output of the layer of that name is; None for all other layers."""
+    return _END_POINTS.get(layer, layer.title() if _CELL.fullmatch(layer) else None)
 
 
 class _KerasOperations:
     """`exporter.models.architecture.Operations` as layers of Keras."""
 
     def __init__(self, config: ModelConfig, values: Mapping[str, Any], momentum: float):
-        import keras
-
-        self._layers = keras.layers
-        self.inputs = keras.Input((config.image_size, config.image_size, 3), name=SERVING_INPUT)
+        size = config.image_size
+        self._inputs = Layer("InputLayer", SERVING_INPUT, (size, size, 3))
         self._values = values
         self._momentum = momentum
         # Keras's L2 does not halve the sum of squares.
-        self._penalty = keras.regularizers.L2(config.weight_decay / 2) if config.weight_decay else None
+        decay = config.weight_decay
+        self._penalty = registered("keras.regularizers", "L2", l2=decay / 2) if decay else None
         self._scopes: list[str] = []
-        self._rectified: dict[int, tuple[_Tensor, _Tensor]] = {}
+        self._rectified: dict[Layer, Layer] = {}
 
     @contextlib.contextmanager
     def scope(self, name: str) -> Iterator[None]:
@@ -160,119 +126,146 @@ class _KerasOperations:
         yield
         self._scopes.pop()
 
-    def images(self) -> _Tensor:
-        return self._layers.Rescaling(2.0, -1.0, name="images")(self.inputs)
+    def images(self) -> Layer:
+        return Layer("Rescaling", "images", self._inputs.shape, (self._inputs,), {"scale": 2.0, "offset": -1.0})
 
-    def relu(self, net: _Tensor) -> _Tensor:
+    def relu(self, net: Layer) -> Layer:
         # Once for all that read a state.
-        if id(net) not in self._rectified:
-            name = f"{net._keras_history.operation.name}{_SLASH}relu"
-            self._rectified[id(net)] = (net, self._layers.ReLU(name=name)(net))
-        return self._rectified[id(net)][1]
+        if net not in self._rectified:
+            self._rectified[net] = Layer("ReLU", f"{net.name}{_SLASH}relu", net.shape, (net,))
+        return self._rectified[net]
 
     def convolution(
-        self, net: FeatureMap[_Tensor], filters: int, kernel: int, stride: int, padding: Padding, scope: str
-    ) -> _Tensor:
-        return self._convolution(net.value, filters, kernel, stride, padding, scope)
+        self, net: FeatureMap[Layer], filters: int, kernel: int, stride: int, padding: Padding, scope: str
+    ) -> Layer:
+        return self._convolution(net.value, net.size, filters, kernel, stride, padding, scope)
 
     def separable_convolution(
-        self, net: FeatureMap[_Tensor], filters: int, kernel: int, stride: int, scope: str
-    ) -> _Tensor:
-        layer = self._layers.SeparableConv2D(
-            filters,
-            kernel,
-            stride,
-            padding="same",
-            use_bias=False,
-            depthwise_regularizer=self._penalty,
-            pointwise_regularizer=self._penalty,
-            name=self._scoped(scope),
-        )
-        return self._filled(layer, net.value, f"{scope}/depthwise_weights", f"{scope}/pointwise_weights")
+        self, net: FeatureMap[Layer], filters: int, kernel: int, stride: int, scope: str
+    ) -> Layer:
+        options = {
+            "filters": filters,
+            **_window(kernel, stride, "same"),
+            "use_bias": False,
+            "depthwise_regularizer": self._penalty,
+            "pointwise_regularizer": self._penalty,
+        }
+        size = -(-net.size // stride)
+        weights = self._variables(f"{scope}/depthwise_weights", f"{scope}/pointwise_weights")
+        return self._layer("SeparableConv2D", scope, (size, size, filters), net.value, options, weights)
 
-    def batch_norm(self, net: FeatureMap[_Tensor], scope: str) -> _Tensor:
-        layer = self._layers.BatchNormalization(momentum=self._momentum, epsilon=EPSILON, name=self._scoped(scope))
-        leaves = ("gamma", "beta", "moving_mean", "moving_variance")
-        return self._filled(layer, net.value, *(f"{scope}/{leaf}" for leaf in leaves))
+    def batch_norm(self, net: FeatureMap[Layer], scope: str) -> Layer:
+        options = {"axis": -1, "momentum": self._momentum, "epsilon": EPSILON}
+        weights = self._variables(*(f"{scope}/{leaf}" for leaf in ("gamma", "beta", "moving_mean", "moving_variance")))
+        return self._layer("BatchNormalization", scope, net.value.shape, net.value, options, weights)
 
-    def pool(self, kind: str, net: FeatureMap[_Tensor], kernel: int, stride: int) -> _Tensor:
-        name = self._scoped(f"{kind}_pool_{kernel}x{kernel}")
-        if kind == "max":
-            return self._layers.MaxPooling2D(kernel, stride, padding="same", name=name)(net.value)
+    def pool(self, kind: str, net: FeatureMap[Layer], kernel: int, stride: int) -> Layer:
+        layer, name = {"avg": "AveragePooling2D", "max": "MaxPooling2D"}[kind], f"{kind}_pool"
+        size = -(-net.size // stride)
+        shape = (size, size, net.channels)
         before, after = same_padding(net.size, kernel, stride)
-        if before == after:
-            return self._layers.AveragePooling2D(kernel, stride, padding="same", name=name)(net.value)
-        # Keras on PyTorch counts pixels twice where more of them are lacking after than before. So the padding is
-        # counted everywhere, and made up for.
-        padded = self._layers.ZeroPadding2D(((before, after),) * 2, name=f"{name}{_SLASH}pad")(net.value)
-        pooled = self._layers.AveragePooling2D(kernel, stride, padding="valid", name=name)(padded)
-        scale = _window_scale(net.size, kernel, stride)
-        return self._layers.Rescaling(scale, name=f"{name}{_SLASH}scale")(pooled)
+        if kind == "max" or before == after:
+            return self._layer(layer, name, shape, net.value, _pooling(kernel, stride, "same"))
+        # Where more pixels are lacking after than before, Keras's average on PyTorch counts some twice. So the padding
+        # is counted everywhere, and made up for.
+        side = net.size + before + after
+        options: dict[str, Any] = {"padding": [[before, after]] * 2, **_CHANNELS_LAST}
+        padded = self._layer("ZeroPadding2D", f"{name}/pad", (side, side, net.channels), net.value, options)
+        pooled = self._layer(layer, name, shape, padded, _pooling(kernel, stride, "valid"))
+        options = {"scale": _shares_inside(net.size, kernel, stride), "offset": 0.0}
+        return self._layer("Rescaling", f"{name}/scale", shape, pooled, options)
 
-    def factorized_reduction(self, net: FeatureMap[_Tensor], filters: int) -> _Tensor:
-        first = self._convolution(net.value, filters // 2, 1, 2, "VALID", "path1_conv")
-        shifted = self._layers.Cropping2D(((1, 0), (1, 0)), name=self._scoped("path2_crop"))(net.value)
+    def factorized_reduction(self, net: FeatureMap[Layer], filters: int) -> Layer:
+        first = self._convolution(net.value, net.size, filters // 2, 1, 2, "VALID", "path1_conv")
+        side = net.size - 1
+        options = {"cropping": [[1, 0], [1, 0]], **_CHANNELS_LAST}
+        shifted = self._layer("Cropping2D", "path2_crop", (side, side, net.channels), net.value, options)
         if net.size % 2:
             # The last pixel is beyond the edge.
-            shifted = self._layers.ZeroPadding2D(((0, 1), (0, 1)), name=self._scoped("path2_pad"))(shifted)
-        second = self._convolution(shifted, filters - filters // 2, 1, 2, "VALID", "path2_conv")
-        return self._layers.Concatenate(name=self._scoped("paths"))([first, second])
+            side = net.size
+            options = {"padding": [[0, 1], [0, 1]], **_CHANNELS_LAST}
+            shifted = self._layer("ZeroPadding2D", "path2_pad", (side, side, net.channels), shifted, options)
+        second = self._convolution(shifted, side, filters - filters // 2, 1, 2, "VALID", "path2_conv")
+        return Layer("Concatenate", self._scoped("paths"), (*first.shape[:2], filters), (first, second), {"axis": -1})
 
-    def add(self, left: _Tensor, right: _Tensor) -> _Tensor:
-        return self._layers.Add(name=self._scoped("add"))([left, right])
+    def add(self, left: Layer, right: Layer) -> Layer:
+        return Layer("Add", self._scoped("add"), left.shape, (left, right))
 
-    def concatenate(self, states: Sequence[FeatureMap[_Tensor]]) -> _Tensor:
-        return self._layers.Concatenate(name=_SLASH.join(self._scopes))([state.value for state in states])
+    def concatenate(self, states: Sequence[FeatureMap[Layer]]) -> Layer:
+        shape = (states[0].size, states[0].size, sum(state.channels for state in states))
+        values = tuple(state.value for state in states)
+        return Layer("Concatenate", layer_name("/".join(self._scopes)), shape, values, {"axis": -1})
 
-    def drop_path(self, net: _Tensor, keep_prob: float) -> _Tensor:
+    def drop_path(self, net: Layer, keep_prob: float) -> Layer:
         if keep_prob == 1:
             return net
         # One number for each example decides about all of it.
-        return self._layers.Dropout(1 - keep_prob, (None, 1, 1, 1), name=self._scoped("drop_path"))(net)
+        options = {"rate": 1 - keep_prob, "noise_shape": [None, 1, 1, 1]}
+        return self._layer("Dropout", "drop_path", net.shape, net, options)
 
-    def global_pool(self, net: FeatureMap[_Tensor]) -> _Tensor:
-        return self._layers.GlobalAveragePooling2D(name="global_pool")(net.value)
+    def global_pool(self, net: FeatureMap[Layer]) -> Layer:
+        return self._layer("GlobalAveragePooling2D", "global_pool", (net.channels,), net.value, _CHANNELS_LAST)
 
-    def dropout(self, features: _Tensor, keep_prob: float) -> _Tensor:
+    def dropout(self, features: Layer, keep_prob: float) -> Layer:
         if keep_prob == 1:
             return features
-        return self._layers.Dropout(1 - keep_prob, name="dropout")(features)
+        return self._layer("Dropout", "dropout", features.shape, features, {"rate": 1 - keep_prob})
 
-    def fully_connected(self, features: _Tensor, inputs: int, outputs: int, scope: str) -> _Tensor:
-        layer = self._layers.Dense(outputs, kernel_regularizer=self._penalty, name=self._scoped(scope))
-        return self._filled(layer, features, f"{scope}/weights", f"{scope}/biases")
+    def fully_connected(self, features: Layer, inputs: int, outputs: int, scope: str) -> Layer:
+        options = {"units": outputs, "kernel_regularizer": self._penalty}
+        weights = self._variables(f"{scope}/weights", f"{scope}/biases")
+        return self._layer("Dense", scope, (outputs,), features, options, weights)
 
-    def softmax(self, logits: _Tensor) -> _Tensor:
-        return self._layers.Softmax(name="predictions")(logits)
+    def softmax(self, logits: Layer) -> Layer:
+        return self._layer("Softmax", "predictions", logits.shape, logits)
 
     def _convolution(
-        self, net: _Tensor, filters: int, kernel: int, stride: int, padding: Padding, scope: str
-    ) -> _Tensor:
-        layer = self._layers.Conv2D(
-            filters,
-            kernel,
-            stride,
-            padding=padding.lower(),
-            use_bias=False,
-            kernel_regularizer=self._penalty,
-            name=self._scoped(scope),
-        )
-        return self._filled(layer, net, f"{scope}/weights")
+        self, net: Layer, size: int, filters: int, kernel: int, stride: int, padding: Padding, scope: str
+    ) -> Layer:
+        options = {
+            "filters": filters,
+            **_window(kernel, stride, padding.lower()),
+            "use_bias": False,
+            "kernel_regularizer": self._penalty,
+        }
+        covered = size if padding == "SAME" else size - kernel + 1
+        shape = (-(-covered // stride), -(-covered // stride), filters)
+        return self._layer("Conv2D", scope, shape, net, options, self._variables(f"{scope}/weights"))
 
-    def _filled(self, layer: Any, net: _Tensor, *names: str) -> _Tensor:
-        """What the layer makes of ``net``; its weights get the values of these variables of the current scope."""
-        result = layer(net)
-        layer.set_weights([np.asarray(self._values["/".join((*self._scopes, name))]) for name in names])
-        return result
+    def _layer(
+        self,
+        kind: str,
+        scope: str,
+        shape: tuple[int, ...],
+        net: Layer,
+        options: Mapping[str, Any] | None = None,
+        weights: Sequence[Any] = (),
+    ) -> Layer:
+        return Layer(kind, self._scoped(scope), shape, (net,), options, weights)
+
+    def _variables(self, *names: str) -> list[Any]:
+        return [np.asarray(self._values["/".join((*self._scopes, name))]) for name in names]
 
     def _scoped(self, scope: str) -> str:
         return layer_name("/".join((*self._scopes, scope)))
 
 
-def _window_scale(size: int, kernel: int, stride: int) -> list[list[list[float]]]:
-    """By how much the mean over a window is too small where padding counted, [height, width, 1].
+_CHANNELS_LAST = {"data_format": "channels_last"}
 
-    The windows are those of TensorFlow's SAME.
+
+def _window(kernel: int, stride: int, padding: str) -> dict[str, Any]:
+    return {"kernel_size": [kernel] * 2, "strides": [stride] * 2, "padding": padding, **_CHANNELS_LAST}
+
+
+def _pooling(kernel: int, stride: int, padding: str) -> dict[str, Any]:
+    return {"pool_size": [kernel] * 2, "strides": [stride] * 2, "padding": padding, **_CHANNELS_LAST}
+
+
+def _shares_inside(size: int, kernel: int, stride: int) -> list[list[list[float]]]:
+    """What the mean over each window of TensorFlow's SAME is multiplied with where padding counted.
+
+    By row and column, the pixels of a window for each of those that lie inside of the image; the last axis has one for
+    all channels.
     """
     before, _ = same_padding(size, kernel, stride)
     starts = [index * stride - before for index in range(-(-size // stride))]

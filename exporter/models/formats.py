@@ -33,6 +33,7 @@ TRAINING_DECAY = 0.9997
 HUB_MODULE_FILE = "tfhub_module.pb"
 _SAVED_MODEL_FILE = "saved_model.pb"
 ONNX_FILE = "model.onnx"
+KERAS_FILE = "model.keras"
 #: What a SavedModel has beside its graph.
 _VALUES = ("assets/", "variables/variables.data-00000-of-00001", "variables/variables.index")
 
