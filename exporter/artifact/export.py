@@ -72,7 +72,7 @@ def _write(
     for target in targets:
         # Whose fault the end of the process is must be known before anything tells a user that it is being written.
         send(WritingTarget(target.folder))
-        say(f"writing {task}, {version_text(target.version)}")
+        say(f"writing {task} {version_text(target.version)}")
         try:
             spec = config.format_spec(target.version)
             if spec.name not in writers:
