@@ -22,6 +22,7 @@ from benchmarks.measuring import ROOT, BenchmarkError, Contestant, Run
 from exporter.models import config as configs
 from exporter.models.cells import FAMILIES, Cell
 from exporter.models.config import ModelConfig, Task
+from exporter.models.formats import Version
 from exporter.models.variables import variables
 
 #: The published models.
@@ -110,12 +111,13 @@ class Workspace:
         """A YAML file with a model configuration, to be used as MODEL on the command line."""
         return self._written(f"{fields['name']}.yaml", yaml.safe_dump(dict(fields)))
 
-    def artifact(self, config: ModelConfig, task: Task, version: int) -> Path:
+    def artifact(self, config: ModelConfig, task: Task, version: Version) -> Path:
         """An artifact that this checkout wrote, without verification."""
         output = self.folder / "artifacts" / _digest(ROOT / "exporter", ROOT / "configs")
         path = output / "google" / "imagenet" / config.name / task / str(version)
         if not path.exists():
-            options = ("--version", version, "--task", task, "--no-verify", "--output", output)
+            which = ("--format", version) if isinstance(version, str) else ("--version", version)
+            options = (*which, "--task", task, "--no-verify", "--output", output)
             command = nasexport("build", config.name, *options, "--checkpoint", self.checkpoint(config))
             self._run(f"{config.name} {task} version {version}", command)
         return path

@@ -35,7 +35,7 @@ def _figures(workspace: Workspace, config: ModelConfig) -> Iterable[Figure]:
     contestants.append(Contestant(FLOOR, command, HERE))
     runs = workspace.take_turns("build", contestants)
     goals = config.name in DEFAULT_MODELS
-    for format_ in written():
+    for format_ in (name for name in written() if FORMATS[name].numbered):
         version = FORMATS[format_].default_version
         rival = KERAS if format_ == "saved_model_2" and has_keras else ORIGINAL
         known = {ARCHIVE: _name(ARCHIVE, format_), UNPACKED: _name(UNPACKED, format_), rival: rival}

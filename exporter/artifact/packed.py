@@ -1,4 +1,4 @@
-"""An artifact as a folder, also where it is a ``.tar.gz`` as the hub served them."""
+"""An artifact as a folder, also where it is a ``.tar.gz`` as the hub served them, or the one file of its model."""
 
 import contextlib
 from collections.abc import Iterator
@@ -17,7 +17,8 @@ def opened(path: Path) -> Iterator[Path]:
 
     Args:
         path: the artifact's folder, or a ``.tar.gz`` or other archive of it, by whatever name: the hub served them
-            without one. Its members lie at the root of the archive, or below one folder there.
+            without one. Its members lie at the root of the archive, or below one folder there. Or else the file of
+            a model, of a format that needs no other, by its suffix: ``nasnet.onnx``.
 
     Raises:
         ArtifactError: the archive is damaged, hostile, or holds no artifact. What the folder is stays unlooked at.
@@ -25,15 +26,33 @@ def opened(path: Path) -> Iterator[Path]:
     if not path.is_file():
         yield path
         return
+    for name in lone_file(path):
+        with temporary.folder() as folder, _told_by(path, folder), _told_by(path, folder / name):
+            (folder / name).symlink_to(path.absolute())
+            yield folder
+        return
     _require_archive(path)
     with temporary.folder() as folder:
         archive.unpack(path, folder, ARTIFACT)
         root = _root(path, folder)
-        try:
+        with _told_by(path, root):
             yield root
-        except NasexportError as error:
-            # What is wrong is told by the path that the user knows.
-            raise type(error)(str(error).replace(str(root), str(path))) from error
+
+
+def lone_file(path: Path) -> tuple[str, ...]:
+    """What the file of a model is called in the folder of an artifact, where ``path`` is one alone; else nothing."""
+    if not path.is_file():
+        return ()
+    return tuple(spec.files[0] for spec in formats.of_one_file() if path.suffix == Path(spec.files[0]).suffix)
+
+
+@contextlib.contextmanager
+def _told_by(path: Path, place: Path) -> Iterator[None]:
+    """Within it, what is wrong with ``place`` is told by the path that the user knows."""
+    try:
+        yield
+    except NasexportError as error:
+        raise type(error)(str(error).replace(str(place), str(path))) from error
 
 
 def _require_archive(path: Path) -> None:

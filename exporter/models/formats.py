@@ -309,6 +309,11 @@ def model_files() -> str:
     return " or ".join(dict.fromkeys(spec.files[0] for spec in FORMATS.values()))
 
 
+def of_one_file() -> tuple[FormatSpec, ...]:
+    """The formats whose artifacts are one file and no more."""
+    return tuple(spec for spec in FORMATS.values() if len(spec.files) == 1 and not spec.folders and not spec.more_files)
+
+
 def file_names() -> frozenset[str]:
     """The names of all files that artifacts have at their root, ``nasexport.json`` aside."""
     return frozenset(name for spec in FORMATS.values() for name in (*spec.files, *spec.more_files))

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
+from onnx import helper
 
 from exporter.artifact import onnx_file
 from exporter.artifact.onnx import IR_VERSION, OPSET
@@ -50,6 +51,7 @@ def probe(
     found.unread(onnx_file.unread(model))
     found.properties(onnx_file.properties(model))
     found.interface(_interface(model))
+    problems = tuple(_problems(model))
     say("running the artifact")
     try:
         outputs = _run(session(path / ONNX_FILE), model, images)
@@ -57,12 +59,16 @@ def probe(
         found.output(outputs[main])
         found.single_output(_run(session(path / ONNX_FILE), model, images[:1])[main])
         say("running the artifact for its end points")
-        found.end_points(_end_points(model, images))
+        tensors = onnx_file.end_points(model)
+        if tensors:
+            found.end_points(_channels_last(_shown(model, tensors, images)))
+        else:
+            found.concatenations(_shown(model, _concatenations(model), images).values())
     except ArtifactError:
         raise
     except Exception as error:  # ONNX Runtime's have no class in common
         raise ArtifactError(f"{path} cannot be run by ONNX Runtime: {reason(error)}") from error
-    return ProbedFile(tuple(_problems(model)), None, f"{ONNX.runtime[0]} {onnxruntime.__version__}")
+    return ProbedFile(problems, None, f"{ONNX.runtime[0]} {onnxruntime.__version__}")
 
 
 def _run(loaded: onnxruntime.InferenceSession, model: onnx.ModelProto, images: np.ndarray) -> dict[str, np.ndarray]:
@@ -73,21 +79,31 @@ def _run(loaded: onnxruntime.InferenceSession, model: onnx.ModelProto, images: n
     return dict(zip(outputs, loaded.run(outputs, {names[0]: images}), strict=True))
 
 
-def _end_points(model: onnx.ModelProto, images: np.ndarray) -> dict[str, np.ndarray]:
-    """The values of the end points that the model names, feature maps as [batch, height, width, channels]."""
-    tensors = onnx_file.end_points(model)
-    shown = onnx.ModelProto()
-    shown.CopyFrom(model)
-    del shown.graph.output[:]
-    for tensor in dict.fromkeys(tensors.values()):
-        shown.graph.output.add(name=tensor).type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+def _shown(model: onnx.ModelProto, tensors: Mapping[str, str], images: np.ndarray) -> dict[str, np.ndarray]:
+    """The values of tensors of the graph by a name for each: they become its outputs, as copies would take memory."""
     if not tensors:
         return {}
-    values = _run(session(shown.SerializeToString()), shown, images)
-    return {
-        name: values[tensor].transpose(0, 2, 3, 1) if values[tensor].ndim == 4 else values[tensor]
-        for name, tensor in tensors.items()
-    }
+    types = {output.name: output.type for output in model.graph.output}
+    floats = helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, None)
+    del model.graph.output[:]
+    for tensor in dict.fromkeys(tensors.values()):
+        model.graph.output.add(name=tensor).type.CopyFrom(types.get(tensor, floats))
+    values = _run(session(model.SerializeToString()), model, images)
+    return {name: values[tensor] for name, tensor in tensors.items()}
+
+
+def _concatenations(model: onnx.ModelProto) -> dict[str, str]:
+    """The outputs of all nodes that concatenate feature maps."""
+    inferred = onnx.shape_inference.infer_shapes(model).graph
+    types = {value.name: value.type.tensor_type for value in (*inferred.value_info, *inferred.output)}
+    outputs = [name for node in model.graph.node if node.op_type == "Concat" for name in node.output]
+    kinds = {name: (types[name].elem_type, len(types[name].shape.dim)) for name in outputs if name in types}
+    return {name: name for name in outputs if kinds.get(name) == (onnx.TensorProto.FLOAT, 4)}
+
+
+def _channels_last(values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Feature maps as [batch, height, width, channels]."""
+    return {name: value.transpose(0, 2, 3, 1) if value.ndim == 4 else value for name, value in values.items()}
 
 
 def _interface(model: onnx.ModelProto) -> list[str]:

@@ -85,6 +85,11 @@ class ProbeResult:
         return self._list(place)[0] if place in self.store else None
 
     @property
+    def concatenations(self) -> list[np.ndarray]:
+        """The outputs of concatenations in the order of the graph, where it does not name its end points."""
+        return [self.store[name] for name in self.store if name.startswith(array_names.CONCATENATIONS)]
+
+    @property
     def unread(self) -> list[str]:
         """The names of stored values that nothing in the graph reads; of formats with a graph of their own."""
         return self._list(array_names.UNREAD)

@@ -24,6 +24,9 @@ class ProbeWriter:
         self._arrays.write(array_names.STORED_VALUES, stored_values)
         self._list(array_names.GRADIENT_STOPS, gradient_stops)
 
+    def concatenations(self, values: Iterable[Any]) -> None:
+        self._write_below(array_names.CONCATENATIONS, {f"{index:04}": value for index, value in enumerate(values)})
+
     def unread(self, names: Iterable[str]) -> None:
         self._list(array_names.UNREAD, names)
 

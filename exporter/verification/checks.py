@@ -63,14 +63,14 @@ def values_check(specs: list[VariableSpec], digests: Mapping[str, str], found: V
     return count("variables with other values", len(wrong), detail)
 
 
-def end_points_check(expected: Expected, reference: EndPoints, found: ProbeResult) -> Check:
+def end_points_check(expected: Expected, reference: EndPoints, found: Arrays) -> Check:
     """Every end point that the artifact shows, and the first divergent one; what nasexport wrote shows all."""
     # The exported function ends before the probabilities, that of a feature vector before the classifier.
     beyond = {"classification": ("Predictions",), "feature_vector": ("Logits", "Predictions")}[expected.task]
     wanted = [name for name in reference.names(expected.config) if name not in beyond]
-    shown = [name for name in wanted if name in found.end_points]
+    shown = [name for name in wanted if name in found]
     differences = EndPointDifferences(
-        {name: end_point_difference(reference, name, found.end_points[name]) for name in shown}, TOLERANCE
+        {name: end_point_difference(reference, name, found[name]) for name in shown}, TOLERANCE
     )
     detail = f"{len(shown)} of {len(wanted)} found in the graph{differences.note}"
     missing = expected.ordered and len(shown) < len(wanted)

@@ -40,7 +40,7 @@ def compare(expected: Expected, reference: Reference, found: ProbeResult, proble
     checks.append(_replicas(specs, found))
     checks += output_checks("output", expected.task, output, found.output)
     checks += output_checks("output for one image", expected.task, output[:1], found.single_output)
-    checks.append(end_points_check(expected, reference.end_points, found))
+    checks.append(end_points_check(expected, reference.end_points, found.end_points))
     checks += _signatures(expected, output, found)
     checks.append(regularization_check(reference.regularization_losses[expected.task], found.regularization_losses))
     checks += l2_checks(expected, found)

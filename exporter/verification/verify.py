@@ -9,7 +9,7 @@ from typing import Any
 
 from exporter.artifact import folder as artifact
 from exporter.artifact import packed
-from exporter.artifact.jobs import INSPECT, InspectRequest
+from exporter.artifact.jobs import INSPECT, Inspection, InspectRequest
 from exporter.artifact.metadata import METADATA_FILE, Metadata, read_metadata
 from exporter.artifact.options import ArtifactOptions
 from exporter.checkpoint.source import Source
@@ -74,8 +74,7 @@ def _foreign(path: Path, config: ModelConfig, options: VerificationOptions, debu
     """What an artifact of unknown origin must be: its version and task are what its files look like."""
     found = run.run(INSPECT, InspectRequest(path), debug=debug, time_limit=options.time_limit).result
     version: Version | None = options.version
-    names = {variable.name for variable in found.variables.list}
-    task: Task = "classification" if any("final_layer/FC" in name for name in names) else "feature_vector"
+    task: Task = "classification" if _classifies(found, config) else "feature_vector"
     if version is None:
         signatures = {name for named in found.signatures.values() for name in named}
         guessed: Version = pkgutil.resolve_name(FORMATS[found.format].guess_version)(signatures)
@@ -84,6 +83,19 @@ def _foreign(path: Path, config: ModelConfig, options: VerificationOptions, debu
         have = listed(config.all_versions)
         raise ConfigError(f"{path} is of format {found.format}, and {config.name} has versions {have}")
     return Expected(config, task, version, ArtifactOptions(config.version_spec(version).momentum), ordered=False)
+
+
+def _classifies(found: Inspection, config: ModelConfig) -> bool:
+    """Whether an artifact has the classifier's variables, or where it has names of its own, an output of that size."""
+    outputs = [
+        facts.shape
+        for named in found.signatures.values()
+        for signature in named.values()
+        for facts in signature.outputs.values()
+    ]
+    return any("final_layer/FC" in variable.name for variable in found.variables.list) or any(
+        shape is not None and len(shape) == 2 and shape[1] == config.num_classes for shape in outputs
+    )
 
 
 def verify(
@@ -170,7 +182,10 @@ def record(
 
 
 def _with_path(check: Check, folder: Path, path: Path) -> Check:
-    return dataclasses.replace(check, detail=check.detail.replace(str(folder), str(path)))
+    detail = check.detail
+    for place in (*(folder / name for name in packed.lone_file(path)), folder):
+        detail = detail.replace(str(place), str(path))
+    return dataclasses.replace(check, detail=detail)
 
 
 def _described(synthetic: dict[str, Any]) -> str:

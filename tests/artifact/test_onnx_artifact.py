@@ -7,9 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
 from markdown_it import MarkdownIt
 
+from tests.support import onnx_faults
 from tests.support.command import Command, artifact_folder, files_below, refusal, succeeded
 from tests.support.packing import packed
 from tests.support.pictures import picture, written
@@ -163,6 +165,46 @@ def test_a_missing_package_is_a_line_with_what_to_type(own_cli: Command, artifac
         result = without(*command)
         assert result.returncode == 3, command
         assert "the format onnx needs onnx: pip install 'nasexport[onnx]'" in refusal(result)
+
+
+def _foreign(path: Path, artifact: Path, edit: onnx_faults.Edit | None = None) -> Path:
+    """The same network as a lone file in which nothing has our names, or says what it is."""
+    model = onnx.load_model(artifact / "model.onnx")
+    if edit:
+        edit(model)
+    del model.metadata_props[:]
+    names: dict[str, str] = {"inputs": "input_1"}
+    for node in model.graph.node:
+        for name in (*node.input, *node.output):
+            names.setdefault(name, f"t{len(names)}")
+        node.name = f"n{len(names)}"
+        node.input[:], node.output[:] = ([names[name] for name in side] for side in (node.input, node.output))
+    for value in (*model.graph.initializer, *model.graph.input, *model.graph.output):
+        value.name = names[value.name]
+    onnx.save_model(model, path)
+    return path
+
+
+def test_a_lone_file_of_others_is_judged_by_what_it_computes(
+    own_cli: Command, tiny: Path, tiny_checkpoint: Path, artifact: Path, tmp_path: Path
+) -> None:
+    counted = onnx_faults.attribute("AveragePool", "count_include_pad", lambda _: 1)
+    files = [
+        _foreign(tmp_path / "right.onnx", artifact),
+        _foreign(tmp_path / "counted.onnx", artifact, counted),
+        _foreign(tmp_path / "late.onnx", artifact, onnx_faults.operator("cell_0/cell_output/Relu", "Identity")),
+    ]
+    result = own_cli("verify", *files, "--model", tiny, "--checkpoint", tiny_checkpoint, "--json")
+    right, *wrong = json.loads(result.stdout)
+    assert result.returncode == 1 and right["passed"] and right["path"] == str(files[0])
+    details = {check["name"]: check["detail"] for check in right["checks"]}
+    assert details["end points, relative difference"].startswith("2 of 4 found")
+    for report, begins in zip(wrong, ("Stem", "global_pool"), strict=True):
+        failed = {check["name"]: check["detail"] for check in report["checks"] if not check["passed"]}
+        assert "output, relative difference" in failed
+        assert begins == "global_pool" or failed["end points, relative difference"].endswith(f"end point: {begins}")
+    refused = own_cli("verify", files[0], "--checkpoint", tiny_checkpoint)
+    assert "say with --model what it should be" in refusal(refused) and str(files[0]) in refused.stderr
 
 
 def _damaged(content: bytes) -> dict[str, bytes]:
