@@ -11,7 +11,10 @@ from benchmarks.measuring import ROOT, BenchmarkError
 from benchmarks.workspace import MODELS, Workspace
 
 #: In the order in which they are measured and shown.
-SUBJECTS = ("build", "size", "load", "inference", "fine_tuning", "formats", "startup", "growth", "fetch", "release")
+SUBJECTS = (
+    *("build", "size", "load", "inference", "fine_tuning", "formats", "startup", "reading", "growth", "fetch"),
+    "release",
+)
 #: Measured only with ``--only``: they take long, or have no goal.
 ON_REQUEST = ("fetch", "release")
 #: Subjects that are measured as a part of another one.

@@ -52,6 +52,7 @@ class Run:
     ``largest_process`` is the largest resident set that any process of the tree ever had; ``all_processes`` the largest
     sum of resident sets at any one time, in which shared pages count for each process that has them. In
     ``proportional_size`` (the largest sum of proportional set sizes) they count once; it is sampled once a second.
+    ``processor_seconds`` is what all its processes computed for that were waited for.
     """
 
     seconds: float
@@ -59,6 +60,7 @@ class Run:
     all_processes: int
     facts: Mapping[str, Any]
     proportional_size: int = 0
+    processor_seconds: float = 0
 
 
 def variables(**more: str) -> dict[str, str]:
@@ -104,7 +106,7 @@ def measure(contestant: Contestant, logs: Path) -> Run:
     # Data of the previous contestant that is still to be written must not slow down this one.
     os.sync()
     with open(out, "wb") as stdout, open(err, "wb") as stderr:
-        started = time.perf_counter()
+        started, before = time.perf_counter(), os.times()
         try:
             process = subprocess.Popen(
                 command, env=variables(**contestant.variables), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr
@@ -120,18 +122,31 @@ def measure(contestant: Contestant, logs: Path) -> Run:
             except BaseException:
                 process.kill()
                 raise
-            seconds = time.perf_counter() - started
+            seconds, after = time.perf_counter() - started, os.times()
     if status:
         how = f"exit status {status}" if status > 0 else f"signal {-status}"
         raise BenchmarkError(
             f"{contestant.name} failed with {how}, expected 0; its error output is in {err}\n{_last(err)}"
         )
-    return Run(seconds, memory.largest_process, memory.all_processes, _facts(_last(out)), memory.proportional_size)
+    return Run(
+        seconds,
+        memory.largest_process,
+        memory.all_processes,
+        _facts(_last(out)),
+        memory.proportional_size,
+        # Contestants run one at a time, and nothing else is started meanwhile.
+        after.children_user + after.children_system - before.children_user - before.children_system,
+    )
 
 
 def seconds(runs: Mapping[str, Sequence[Run]]) -> dict[str, list[float]]:
     """The seconds of all runs of each contestant."""
     return {name: [run.seconds for run in of_one] for name, of_one in runs.items()}
+
+
+def processor_seconds(runs: Mapping[str, Sequence[Run]]) -> dict[str, list[float]]:
+    """The processor time of all runs of each contestant, in seconds."""
+    return {name: [run.processor_seconds for run in of_one] for name, of_one in runs.items()}
 
 
 def megabytes(runs: Mapping[str, Sequence[Run]], largest: bool = False) -> dict[str, list[float]]:

@@ -69,6 +69,14 @@ def test_measures_all_processes_and_reads_the_facts(tmp_path: Path) -> None:
     assert run.facts == {"seconds": 1.5}
 
 
+def test_measures_what_all_processes_compute(tmp_path: Path) -> None:
+    busy = "import time\nwhile time.process_time() < 0.3: pass"
+    program = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {busy!r}])\n{busy}"
+    run = measuring.measure(Contestant("a worker", [sys.executable, "-c", program]), tmp_path)
+    assert 0.6 <= run.processor_seconds < 1.5
+    assert measuring.processor_seconds({"a worker": [run]}) == {"a worker": [run.processor_seconds]}
+
+
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="this system does not tell what is shared")
 def test_pages_that_processes_share_count_once(tmp_path: Path) -> None:
     run = measuring.measure(Contestant("a sharer", [sys.executable, "-c", SHARER]), tmp_path)
