@@ -18,6 +18,10 @@ from exporter.probe.observations import RandomDecision
 
 v1 = tf.compat.v1
 
+#: How many numbers of each decision are compared with those of others.
+_COMPARED = 4
+#: The end of the name of what stands in for a draw.
+_KEPT = "/nasexport_kept"
 #: A combination's branch, wherever its scope begins: ``cell_3/comb_iter_0/left``.
 _BRANCH = re.compile(r"(?:^|/)((?:cell_stem|reduction_cell|cell)_\d+/comb_iter_\d+/(?:left|right))/")
 
@@ -46,12 +50,13 @@ def _shape_type(node: Any) -> int:
 
 
 def sites(graph: tf.Graph) -> list[Site]:
-    """The decisions of a graph, in its order."""
+    """The decisions of a graph, in its order, whether `keep_all` has changed it or not."""
     return [_site(op) for op in graph.get_operations() if is_draw(op.node_def)]
 
 
 def _site(draw: Any) -> Site:
-    known, decision = {draw.outputs[0].ref()}, draw
+    decision = _stand_in(draw)
+    known = {decision.outputs[0].ref()}
     while True:
         following = [op for op in decision.outputs[0].consumers() if _joined_by_constants(op, known)]
         if not following:
@@ -60,6 +65,14 @@ def _site(draw: Any) -> Site:
         known.add(decision.outputs[0].ref())
     match = _BRANCH.search(draw.name)
     return Site(match[1] if match else DROPOUT, draw.name, decision.name, str(draw.outputs[0].shape))
+
+
+def _stand_in(draw: Any) -> Any:
+    """What gives its numbers to others: itself, or what `keep_all` put there."""
+    try:
+        return draw.graph.get_operation_by_name(draw.name + _KEPT)
+    except KeyError:
+        return draw
 
 
 def _joined_by_constants(op: Any, known: set[Any]) -> bool:
@@ -85,6 +98,10 @@ def draw(graph: tf.Graph, count: int) -> list[RandomDecision]:
             node.input[0] = shape.name
             # The shape that was inferred is no longer right.
             node.attr.pop("_output_shapes", None)
+        elif node.name.endswith(_KEPT):
+            node.op, node.input[:] = "Identity", [node.name.removesuffix(_KEPT)]
+            node.ClearField("attr")
+            node.attr["T"].type = tf.float32.as_datatype_enum
     if not found:
         return []
     dtype = tf.as_dtype(shape.attr["dtype"].type)
@@ -96,14 +113,15 @@ def draw(graph: tf.Graph, count: int) -> list[RandomDecision]:
         tf.import_graph_def(part, name="")
         decisions = [tf.cast(alone.get_tensor_by_name(f"{site.decision}:0"), tf.float32) for site in found]
         shares = [tf.reduce_mean(decision) for decision in decisions]
-        numbers = [alone.get_tensor_by_name(f"{site.draw}:0")[:4] for site in found]
+        numbers = [alone.get_tensor_by_name(f"{site.draw}:0") for site in found]
+        few = {f"{shape.name}:0": [_COMPARED]}
         with v1.Session(graph=alone) as session:
-            first, again = session.run(numbers), session.run(numbers)
+            first, again = session.run(numbers, few), session.run(numbers, few)
             # Numbers of our own: the same artifact gets the same verdict, to the last digit, every time.
             random = np.random.default_rng(0)
             kept = session.run(shares, {f"{site.draw}:0": random.random(count, np.float32) for site in found})
         with v1.Session(graph=alone) as session:
-            elsewhere = session.run(numbers)
+            elsewhere = session.run(numbers, few)
     repeats = [False] * len(found)
     known: set[bytes] = set()
     for run in (first, again, elsewhere):
@@ -117,23 +135,25 @@ def draw(graph: tf.Graph, count: int) -> list[RandomDecision]:
 
 
 def _followers(graph: tf.Graph, found: Iterable[Site]) -> set[str]:
-    """The names of the operations between each draw and its decision, both included."""
+    """The names of the operations between each draw, or what stands in for it, and its decision, both included."""
     names = set()
     for site in found:
         waiting = [graph.get_operation_by_name(site.decision)]
         while waiting:
             op = waiting.pop()
             names.add(op.name)
-            if op.name != site.draw:
+            if op.name not in (site.draw, site.draw + _KEPT):
                 waiting += [tensor.op for tensor in op.inputs if tf.get_static_value(tensor) is None]
     return names
 
 
 def keep_all(graph_or_functions: Iterable[Any], in_function: bool) -> None:
-    """Makes every random number of some NodeDefs one, in place, so that all is kept, rescaled.
+    """Puts a one in the place of every random number of some NodeDefs, so that all is kept, rescaled.
+
+    What draws them stays, and nothing takes its numbers.
 
     Args:
-        graph_or_functions: graphs (``GraphDef``) or functions (``FunctionDef``).
+        graph_or_functions: graphs (``GraphDef``) or functions (``FunctionDef``), which are changed.
         in_function: whether they are functions, where nodes name their inputs in another way.
     """
     for holder in graph_or_functions:
@@ -141,14 +161,20 @@ def keep_all(graph_or_functions: Iterable[Any], in_function: bool) -> None:
         drawing = [node for node in nodes if is_draw(node)]
         if not drawing:
             continue
+        output = ":output:0" if in_function else ""
+        instead: dict[str, str] = {}
+        for node in drawing:
+            kept = f"{node.name}{_KEPT}{output}"
+            instead |= {f"{node.name}{output}": kept} if in_function else {node.name: kept, f"{node.name}:0": kept}
+        for node in nodes:
+            node.input[:] = [instead.get(name, name) for name in node.input]
+        if in_function:
+            for name, value in holder.ret.items():
+                holder.ret[name] = instead.get(value, value)
         one = nodes.add(name="nasexport_one", op="Const")
         one.attr["dtype"].type = tf.float32.as_datatype_enum
         one.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(1.0))
         for node in drawing:
-            shape_type = _shape_type(node)
-            node.op = "Fill"
-            del node.input[1:]
-            node.input.append(f"{one.name}:output:0" if in_function else one.name)
-            node.ClearField("attr")
-            node.attr["T"].type = tf.float32.as_datatype_enum
-            node.attr["index_type"].type = shape_type
+            stand_in = nodes.add(name=node.name + _KEPT, op="Fill", input=[node.input[0], one.name + output])
+            stand_in.attr["T"].type = tf.float32.as_datatype_enum
+            stand_in.attr["index_type"].type = _shape_type(node)

@@ -74,7 +74,7 @@ def tensor_keys(graph_def: Any, tensors: Iterable[str], fed: Mapping[str, str] |
         fed: by the name of a tensor that is fed, what with. A placeholder that is not is known by its name.
     """
     nodes = {node.name: node for node in graph_def.node}
-    library = graph_def.library.SerializeToString(deterministic=True)
+    library = hashlib.sha256(graph_def.library.SerializeToString(deterministic=True)).digest()
     keys = {_source(tensor): what for tensor, what in (fed or {}).items()}
     begun: set[str] = set()
     waiting = [_source(tensor) for tensor in tensors]

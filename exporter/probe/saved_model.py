@@ -2,8 +2,7 @@
 
 import contextlib
 import gc
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,10 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_hub as hub
 
-from exporter.artifact.model_file import parsed
 from exporter.errors import ArtifactError, reason
 from exporter.files.arrays import digest
 from exporter.models.formats import TRAINING_MOMENTUM
-from exporter.probe import drop_path, end_points, saved_model_file
+from exporter.probe import default_momentum, drop_path, end_points, keeping_copy, saved_model_file
 from exporter.probe.eager import GraphOnlyError
 from exporter.probe.gradients import reached, reached_by_tape, weighed, weighed_by_tape
 from exporter.probe.jobs import DRAWS
@@ -48,13 +46,20 @@ def probe(
     """
     file = saved_model_file.read(path)
     network = network_key(file.saved_model)
-    probe_saved_model(path, images, found, PreviousProbes.of_network(previous, network), say, scratch)
+    same = PreviousProbes.of_network(previous, network)
+    probe_saved_model(path, file.saved_model, images, found, same, say, scratch)
     saved_model_file.write_facts(path, file, found)
     return ProbedFile(file.problems, network, f"TensorFlow {tf.__version__}")
 
 
 def probe_saved_model(
-    path: Path, images: np.ndarray, found: ProbeWriter, previous: PreviousProbes, say: Say, scratch: Path
+    path: Path,
+    saved_model: Any,
+    images: np.ndarray,
+    found: ProbeWriter,
+    previous: PreviousProbes,
+    say: Say,
+    scratch: Path,
 ) -> None:
     """Runs a TF2 SavedModel on ``images``, float32 [batch, size, size, 3], and records the results.
 
@@ -62,42 +67,51 @@ def probe_saved_model(
     run.
 
     Args:
+        saved_model: the ``SavedModel`` protobuf of the artifact in ``path``; it is changed.
         previous: probes of artifacts with the same `exporter.probe.reuse.network_key`.
         scratch: a folder for files that need not stay.
 
     Raises:
         ArtifactError: it does not load, or is no reusable SavedModel.
     """
-    try:
-        loaded = hub.load(str(path))
-    except Exception as error:
-        raise ArtifactError(f"{path} does not load with hub.load: {reason(error)}") from error
-    try:
-        # Before anything runs that could change them.
-        names, digests = [_name(variable) for variable in loaded.variables], _digests(loaded)
-        found.variables(names, digests)
-        # An object that takes no momentum fails below.
-        found.momentum_settable(True)
-        if same := previous.with_same_variables(names, digests):
-            say("running the artifact, but not the network, which ran before")
+    once = keeping_copy.infers_as_it_is(saved_model)
+    with keeping_copy.written(path, saved_model, scratch) as copy:
+        loaded = _loaded(copy if once else path, path)
+        try:
+            # Before anything runs that could change them.
+            names, digests = [_name(variable) for variable in loaded.variables], _digests(loaded)
+            found.variables(names, digests)
+            # An object that takes no momentum fails below.
+            found.momentum_settable(True)
+            same = previous.with_same_variables(names, digests)
+            say("running the artifact" + (", but not the network, which ran before" if same else ""))
             _call(loaded, images, found)
-            found.digests_after_inference(_digests(loaded))
-            found.link_network(same)
-            return
-        say("running the artifact")
-        _call(loaded, images, found)
-        _run_network(loaded, images, found)
-        found.digests_after_inference(_digests(loaded))
-        inference, training = (_function(loaded, training).graph for training in (False, True))
-        found.random_decisions(drop_path.draw(training, DRAWS), len(drop_path.sites(inference)))
-        # Two large networks at a time need more memory than many a machine has.
-        del loaded, inference, training
-        gc.collect()
-        with _keeping_all(path, scratch) as copy:
-            after = _train(hub.load(str(copy)), images, found)
-        found.training_variables(Variables(names, digests, after))
-    except (AttributeError, TypeError, ValueError, tf.errors.OpError) as error:
-        raise ArtifactError(f"{path} cannot be used as a reusable SavedModel: {reason(error)}") from error
+            if not same:
+                _run_network(loaded, images, found)
+            after = _digests(loaded)
+            found.digests_after_inference(after)
+            if same:
+                found.link_network(same)
+                return
+            inference, training = (_function(loaded, training).graph for training in (False, True))
+            found.random_decisions(drop_path.draw(training, DRAWS), len(drop_path.sites(inference)))
+            if not once or after != digests:
+                # Two large networks at a time need more memory than many a machine has.
+                del loaded, inference, training
+                gc.collect()
+                loaded = _loaded(copy, path)
+            found.training_variables(Variables(names, digests, _train(loaded, images, found)))
+        except (AttributeError, TypeError, ValueError, tf.errors.OpError) as error:
+            raise ArtifactError(f"{path} cannot be used as a reusable SavedModel: {reason(error)}") from error
+
+
+def _loaded(file: Path, path: Path) -> Any:
+    """What users get of the artifact in ``path``, or of its copy in ``file``."""
+    try:
+        return hub.load(str(file))
+    except Exception as error:
+        told = reason(error).replace(str(file), str(path))
+        raise ArtifactError(f"{path} does not load with hub.load: {told}") from error
 
 
 def _name(variable: Any) -> str:
@@ -168,10 +182,15 @@ def _l2_weights(loaded: Any) -> dict[str, float]:
 def _train(loaded: Any, images: np.ndarray, found: ProbeWriter) -> list[str]:
     """Trains two steps with drop path and dropout that keep everything, rescaled; returns the digests after them."""
     found.moving_statistics("before", _statistics(loaded))
-    output = loaded(tf.constant(images), training=True, batch_norm_momentum=TRAINING_MOMENTUM)
+    tensor = tf.constant(images)
+    output = loaded(tensor, training=True, batch_norm_momentum=tf.constant(TRAINING_MOMENTUM))
     found.training_output(output.numpy())
     found.moving_statistics("after_set_momentum", _statistics(loaded))
-    loaded(tf.constant(images), training=True)
+    default = default_momentum.of(loaded.__call__, tensor)
+    if default is None:
+        loaded(tensor, training=True)
+    else:
+        loaded(tensor, training=True, batch_norm_momentum=tf.constant(default))
     found.moving_statistics("after_default_momentum", _statistics(loaded))
     after = _digests(loaded)
     found.gradients(_gradients(loaded, images[:1]))
@@ -200,25 +219,6 @@ def _function(loaded: Any, training: bool) -> Any:
         if training in [value for value in function.structured_input_signature[0] if isinstance(value, bool)]:
             return function
     raise ValueError(f"it has no function that was traced for training={training}")
-
-
-@contextlib.contextmanager
-def _keeping_all(path: Path, scratch: Path) -> Iterator[Path]:
-    """A copy of the artifact in which every random number is one; its variables are links.
-
-    It lies in ``scratch``, whose owner removes it should this process be killed.
-    """
-    saved_model = parsed(path)
-    for meta_graph in saved_model.meta_graphs:
-        drop_path.keep_all([meta_graph.graph_def], in_function=False)
-        drop_path.keep_all(meta_graph.graph_def.library.function, in_function=True)
-    with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        copy = Path(folder)
-        for part in path.iterdir():
-            if part.is_dir():
-                (copy / part.name).symlink_to(part.absolute(), target_is_directory=True)
-        (copy / "saved_model.pb").write_bytes(saved_model.SerializeToString())
-        yield copy
 
 
 def _statistics(loaded: Any) -> dict[str, np.ndarray]:
