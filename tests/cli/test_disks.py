@@ -21,6 +21,10 @@ MOMENTS = 5
 @pytest.fixture
 def quick(own_cli: Command, tiny: Path, tiny_checkpoint: Path) -> tuple[object, ...]:
     """A build that takes little time, into ``out``."""
+    return _quick(tiny, tiny_checkpoint)
+
+
+def _quick(tiny: Path, tiny_checkpoint: Path) -> tuple[object, ...]:
     task = ("--task", "feature_vector", "--no-verify", "--version", 5)
     return ("build", tiny, *task, "--checkpoint", tiny_checkpoint, "--output", "out")
 
@@ -33,15 +37,20 @@ def _same_bytes(a: Path, b: Path) -> bool:
     return contents[0] == contents[1] != {}
 
 
+@pytest.fixture(scope="module")
+def moments(tiny: Path, tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> int:
+    """How many moments such a build has, below all folders of a command."""
+    command = Command(tmp_path_factory.mktemp("counted"))
+    return file_operations.count(command, command.folder, *_quick(tiny, tiny_checkpoint))
+
+
 @pytest.mark.stops
 @pytest.mark.parametrize("error", ERRORS)
 def test_a_disk_that_fails_at_any_moment_is_told(
-    own_cli: Command, quick: tuple[object, ...], tiny_artifacts: Path, error: str
+    own_cli: Command, quick: tuple[object, ...], moments: int, tiny_artifacts: Path, error: str
 ) -> None:
     expected = artifact_folder(tiny_artifacts, "tiny_nasnet", "feature_vector", 5)
     target = artifact_folder(own_cli.cwd / "out", "tiny_nasnet", "feature_vector", 5)
-    moments = file_operations.count(own_cli, own_cli.folder, *quick)
-    shutil.rmtree(own_cli.cwd / "out")
     chance = random.Random(error)
     for _ in range(MOMENTS):
         result = file_operations.run(own_cli, error, chance.randint(1, moments), own_cli.folder, *quick)

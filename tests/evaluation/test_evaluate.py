@@ -220,7 +220,8 @@ def test_a_killed_evaluation_goes_on_where_it_was(
     state = own_cli.cwd / "state.json"
     args = ("evaluate", artifact, "--images", many, "--labels", labels, "--state", state, "--json")
 
-    process = own_cli.start(*args, "--batch-size", 2)
+    alone = own_cli.with_forked_workers()
+    process = alone.start(*args, "--batch-size", 2)
     _wait_for(state, 10, process)
     message = refusal(own_cli(*args))
     assert "another nasexport is running this evaluation" in message
@@ -242,7 +243,7 @@ def test_a_killed_evaluation_goes_on_where_it_was(
     assert "Traceback" not in stderr
 
     # A polite end leaves the state as well.
-    process = own_cli.start(*args, "--batch-size", 4)
+    process = alone.start(*args, "--batch-size", 4)
     _wait_for(state, stopped_at + 4, process)
     process.terminate()
     stderr = process.communicate(timeout=60)[1]
@@ -325,7 +326,9 @@ def test_a_terminal_gets_a_bar(own_cli: Command, artifact: Path, known: Known, f
     # The third layout, too: a folder of files with a file of labels.
     terminal, end = pty.openpty()
     args = ("evaluate", artifact, "--images", flat, "--labels", wnids, "--batch-size", 6, "--json")
-    process = own_cli.with_variables(TERM="xterm-256color", COLUMNS="120").start(*args, stderr=end)
+    process = (
+        own_cli.with_variables(TERM="xterm-256color", COLUMNS="120").with_forked_workers().start(*args, stderr=end)
+    )
     os.close(end)
     sent = b""
     while True:

@@ -21,7 +21,7 @@ from exporter.models.config import ModelConfig
 from exporter.models.variables import all_variables, variables
 from exporter.reference import numpy_network
 from tests.support.command import CHECKOUT
-from tests.support.fixtures import TINY, TINY_PNASNET
+from tests.support.fixtures import REDUCING, REDUCING_PNASNET
 from tests.support.networks import TOLERANCE, difference
 
 MB = 10**6
@@ -269,7 +269,7 @@ def test_command_says_which_contestant_failed(tmp_path: Path) -> None:
     assert not (output / results.FILE).exists()
 
 
-@pytest.mark.parametrize("fields", [TINY, TINY_PNASNET], ids=["nasnet", "pnasnet"])
+@pytest.mark.parametrize("fields", [REDUCING, REDUCING_PNASNET], ids=["nasnet", "pnasnet"])
 def test_network_of_the_original_toolchain_is_the_same(fields: dict[str, Any], tmp_path: Path) -> None:
     """A peer that computes less would win."""
     import tensorflow as tf

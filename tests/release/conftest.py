@@ -48,6 +48,22 @@ def released(cli: Command, inputs: list[object], kept: Store) -> tuple[Path, Res
 
 
 @pytest.fixture(scope="session")
+def inputs_of_one(inputs: list[object]) -> list[object]:
+    """The options that name one of the two networks and its checkpoint."""
+    return inputs[:4]
+
+
+@pytest.fixture(scope="session")
+def released_of_one(cli: Command, inputs_of_one: list[object], kept: Store) -> Path:
+    """A release of one network, made in one go. Nothing in it may be changed."""
+
+    def make(folder: Path) -> None:
+        succeeded(cli("release", *inputs_of_one, "--output", folder / "release"))
+
+    return kept.made("released_of_one", make, *_SOURCES) / "release"
+
+
+@pytest.fixture(scope="session")
 def parts(cli: Command, inputs: list[object], kept: Store) -> list[Path]:
     """The same release in two parts, each made by one process at a time, in another order."""
 

@@ -39,6 +39,8 @@ _CHECKOUT = Path(__file__).resolve().parents[2]
 _LONGEST_MESSAGE = 1 << 17
 #: Variables that are read when an interpreter or a library starts: a fork must want those of its origin.
 _READ_AT_THE_START = ("PYTHON", "LC_", "LANG", "LD_", "TF_", "TF2_", "OPENBLAS_", "OMP_", "MKL_", "KERAS_")
+#: One of them that is read when a device is first used, not when TensorFlow is imported.
+_READ_LATER = "TF_FORCE_GPU_ALLOW_GROWTH"
 #: What `exporter.processes.environment` gives most workers. Huge pages are of no use to those that run no network.
 _OF_WORKERS = {
     "PYTHONUTF8": "1",
@@ -236,6 +238,9 @@ def _stream(number: int, wanted: int | None, theirs: contextlib.ExitStack) -> tu
 
 def _settings(environment: Mapping[str, str]) -> dict[str, str]:
     found = {name: value for name, value in sorted(environment.items()) if name.startswith(_READ_AT_THE_START)}
+    found.pop(_READ_LATER, None)
+    # Those that compute with matrices have as many threads as the library chooses: what comes out is the same.
+    found.setdefault("OPENBLAS_NUM_THREADS", "1")
     if SITE in environment:
         found["PYTHONPATH"] = found["PYTHONPATH"].removeprefix(f"{environment[SITE]}{os.pathsep}")
     return found

@@ -98,12 +98,12 @@ if sys.argv[-1].endswith(":PROBE") or "serve_forks" in "".join(sys.orig_argv):
     cli = own_cli.with_program_first(program, tmp_path)
     path = artifact_folder(tiny_artifacts, "tiny_nasnet", "feature_vector", 5)
     options = ("--checkpoint", tiny_checkpoint, "--json")
-    result = cli("verify", path, *options, *(("--time-limit", 25) if how == "hang" else ()))
+    result = cli("verify", path, *options, *(("--time-limit", 12) if how == "hang" else ()))
     assert result.returncode == 1 and "Traceback" not in result.stderr
     (report,) = json.loads(result.stdout)
     (check,) = report["checks"]
     assert check["name"] == "loads and runs" and not check["passed"]
-    assert {"crash": "the last words", "hang": "took longer than 25 s"}[how] in check["detail"]
+    assert {"crash": "the last words", "hang": "took longer than 12 s"}[how] in check["detail"]
     assert {"crash": "killed by signal 6", "hang": "--time-limit"}[how] in check["detail"]
     if how == "crash":
         assert "the last words" not in result.stderr
