@@ -84,7 +84,7 @@ def build(
     """
     version, _ = resolve_version(config, options.format, options.version)
     chosen = _chosen(config, version, options)
-    require_extra(config.format_spec(version))
+    require_extra(config.format_spec(version), running=options.verify)
     targets = {task: artifact.destination(output, config, task, version) for task in options.tasks}
     with contextlib.ExitStack() as stack:
         # One place for each task, so that a finished artifact is in place before the next is verified.

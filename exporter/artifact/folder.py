@@ -131,15 +131,15 @@ def format_of(folder: Path, has_objects: bool | None = None) -> FormatSpec | Non
     return None
 
 
-def require_readable(folder: Path) -> FormatSpec:
-    """The same as `require_artifact`, of a format that the installed packages read.
+def require_readable(folder: Path, running: bool = False) -> FormatSpec:
+    """The same as `require_artifact`, of a format that the installed packages read, and run where it is to be run.
 
     Raises:
         ArtifactError: there is no artifact.
         MachineError: a package is missing that reads it.
     """
     spec = require_artifact(folder)
-    formats.require_extra(spec)
+    formats.require_extra(spec, running)
     return spec
 
 

@@ -9,26 +9,23 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
-from exporter.artifact.usage import usage
+from exporter.artifact.options import ArtifactOptions, Precision
 from exporter.graph import network
 from exporter.models.config import ModelConfig, Task
+from exporter.models.formats import LITERT_FILE, LITERT_MORE_FILES
+from exporter.models.preprocessing import labels, preprocessing
 from exporter.models.signatures import SERVING_INPUT, SERVING_OUTPUTS
 from exporter.models.variables import main_end_point
 
 v1 = tf.compat.v1
 
-#: What weights are stored in; the computation is float32 in either case.
-Precision = Literal["float32", "float16"]
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-
-FILES, MORE_FILES = ("model.tflite",), ("preprocessing.json", "labels.txt")
 SIGNATURE = "serving_default"
 
 
@@ -37,29 +34,31 @@ class Writer:
 
     Args:
         values: float32 values by checkpoint name, those of the task and maybe others.
-        precision: float16 halves the file; whoever loads it makes float32 of the weights again.
     """
 
-    def __init__(self, config: ModelConfig, task: Task, values: Mapping[str, Any], precision: Precision = "float32"):
+    def __init__(self, config: ModelConfig, task: Task, values: Mapping[str, Any]):
         self._config = config
         self._task = task
         self._values = values
-        self._precision = precision
 
-    def write(self, version: object, folder: Path, momentum: float) -> None:
+    def write(self, version: object, folder: Path, options: ArtifactOptions) -> None:
         """Writes into ``folder``, which must not exist; the same values give the same bytes.
 
         ``model.tflite``, ``preprocessing.json``, and for the classes of ImageNet ``labels.txt``, a name in a line.
         """
         folder.mkdir()
-        (folder / FILES[0]).write_bytes(build(self._config, self._task, self._values, self._precision))
-        described = usage(self._config, self._task)
-        preprocessing, labels = MORE_FILES
-        text = json.dumps(described["preprocessing"], indent=2) + "\n"
-        (folder / preprocessing).write_text(text, encoding="utf-8")
-        if "labels" in described:
-            text = "".join(f"{label}\n" for label in described["labels"])
-            (folder / labels).write_text(text, encoding="utf-8")
+        (folder / LITERT_FILE).write_bytes(build(self._config, self._task, self._values, options.precision))
+        for name, text in texts(self._config, self._task).items():
+            (folder / name).write_text(text, encoding="utf-8")
+
+
+def texts(config: ModelConfig, task: Task) -> dict[str, str]:
+    """What lies beside the model, for which the format has no place, by the names of the files."""
+    said, names = LITERT_MORE_FILES
+    found = {said: json.dumps(preprocessing(config), indent=2) + "\n"}
+    if known := labels(config, task):
+        found[names] = "".join(f"{label}\n" for label in known[0])
+    return found
 
 
 def build(
@@ -75,6 +74,7 @@ def build(
     ``logits`` [batch, num_classes] or ``feature_vector`` [batch, features].
 
     Args:
+        precision: float16 halves the file; whoever loads it makes float32 of the weights again.
         end_points: whether it gives all other end points, too, by their names.
 
     Raises:

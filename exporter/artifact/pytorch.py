@@ -22,19 +22,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from exporter.artifact.options import ArtifactOptions
 from exporter.artifact.torch_axes import axes
-from exporter.artifact.usage import usage
 from exporter.models import architecture
-from exporter.models.architecture import FeatureMap, Padding, same_padding
+from exporter.models.architecture import EPSILON, FeatureMap, Padding, same_padding
 from exporter.models.config import ModelConfig, Task
+from exporter.models.formats import PYTORCH_FILE
+from exporter.models.preprocessing import usage
 from exporter.models.variables import STATISTICS, main_end_point, variables
 
-FILE = "model.pt2"
 #: The file within it that says how it is used.
 USAGE_FILE = "usage.json"
-
-#: Added to the variance; the value the published checkpoints were trained with.
-_EPSILON = 1e-3
 
 
 class Writer:
@@ -49,10 +47,10 @@ class Writer:
         self._task = task
         self._values = values
 
-    def write(self, version: object, folder: Path, momentum: float) -> None:
+    def write(self, version: object, folder: Path, options: ArtifactOptions) -> None:
         """Writes ``model.pt2`` into ``folder``, which must not exist; the same values give the same bytes."""
         folder.mkdir()
-        (folder / FILE).write_bytes(build(self._config, self._task, self._values))
+        (folder / PYTORCH_FILE).write_bytes(build(self._config, self._task, self._values))
 
 
 def build(config: ModelConfig, task: Task, values: Mapping[str, Any]) -> bytes:
@@ -156,7 +154,7 @@ class _TorchOperations:
         mean, variance, gamma, beta = (
             self._variable(f"{scope}/{leaf}") for leaf in ("moving_mean", "moving_variance", "gamma", "beta")
         )
-        return functional.batch_norm(net.value, mean, variance, gamma, beta, training=False, eps=_EPSILON)
+        return functional.batch_norm(net.value, mean, variance, gamma, beta, training=False, eps=EPSILON)
 
     def pool(self, kind: str, net: FeatureMap[Tensor], kernel: int, stride: int) -> Tensor:
         # What is lacking after the last pixel comes by ``ceil_mode``, and counts for nothing.

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
+from exporter.artifact.options import ArtifactOptions
 from exporter.artifact.timm_names import (
     CLASSIFIER,
     TimmNetwork,
@@ -29,9 +30,9 @@ from exporter.artifact.timm_names import (
 from exporter.artifact.torch_axes import axes
 from exporter.models.classes import class_names, first_class
 from exporter.models.config import ModelConfig, Task
+from exporter.models.formats import TIMM_FILES
+from exporter.models.preprocessing import CENTRAL_FRACTION, INTERPOLATION
 from exporter.models.variables import features, variables
-
-FILES = ("model.safetensors", "config.json")
 
 
 class Writer:
@@ -50,13 +51,10 @@ class Writer:
         self._task = task
         self._values = values
 
-    def write(self, version: object, folder: Path, momentum: float) -> None:
-        """Writes the two files into ``folder``, which must not exist; the same values give the same bytes.
-
-        timm's own momentum holds, whatever ``momentum`` is.
-        """
+    def write(self, version: object, folder: Path, options: ArtifactOptions) -> None:
+        """Writes the two files into ``folder``, which must not exist; the same values give the same bytes."""
         folder.mkdir()
-        weights, config = FILES
+        weights, config = TIMM_FILES
         state = state_dict(self._config, self._task, self._values)
         (folder / weights).write_bytes(save(state, metadata={"format": "pt"}))
         text = json.dumps(describe(self._config, self._task), indent=2, ensure_ascii=False) + "\n"
@@ -113,8 +111,8 @@ def _pretrained(config: ModelConfig, network: TimmNetwork, classes: int, offset:
     return {
         "input_size": [3, config.image_size, config.image_size],
         "fixed_input_size": False,
-        "interpolation": "bilinear",
-        "crop_pct": 0.875,
+        "interpolation": INTERPOLATION,
+        "crop_pct": CENTRAL_FRACTION,
         "crop_mode": "center",
         "mean": [0.5, 0.5, 0.5],
         "std": [0.5, 0.5, 0.5],

@@ -15,6 +15,9 @@ from exporter.models.cells import FamilyName
 from exporter.models.config import ModelConfig
 from exporter.models.variables import features
 
+#: What timm gives besides the main output: with its pools as they are, and with its usual classes.
+SHIPPED, USUAL = "as timm ships it", "timm.create_model"
+
 #: The module of the classifier.
 CLASSIFIER = "last_linear"
 

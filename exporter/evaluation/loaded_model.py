@@ -47,7 +47,7 @@ class LoadedModel:
             trust.require(self._path)
         say("loading the artifact")
         with plain(self._path) as path:
-            loaded: Loaded = pkgutil.resolve_name(require_readable(self._path).load)(path)
+            loaded: Loaded = pkgutil.resolve_name(require_readable(self._path, running=True).load)(path)
         self._call, found = loaded.call, loaded.image_size
         wanted = model.image_size
         if wanted and found and found != (wanted, wanted):

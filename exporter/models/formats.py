@@ -34,6 +34,9 @@ HUB_MODULE_FILE = "tfhub_module.pb"
 _SAVED_MODEL_FILE = "saved_model.pb"
 ONNX_FILE = "model.onnx"
 KERAS_FILE = "model.keras"
+TIMM_FILES = ("model.safetensors", "config.json")
+LITERT_FILE, LITERT_MORE_FILES = "model.tflite", ("preprocessing.json", "labels.txt")
+PYTORCH_FILE = "model.pt2"
 #: What a SavedModel has beside its graph.
 _VALUES = ("assets/", "variables/variables.data-00000-of-00001", "variables/variables.index")
 
@@ -86,7 +89,9 @@ class FormatSpec:
             threads when it is imported must not be: forked processes do not have them.
         runs_with_tensorflow: the same for ``probe``; without it, an artifact is probed in a process without TensorFlow.
         extra: the extra of this package that brings what ``writer``, ``probe`` and ``load`` need, None for no other.
-        packages: the packages of ``extra``, by the names that they are installed under.
+        packages: the packages of ``extra`` that write an artifact and read its files, by the names that they are
+            installed under.
+        running_packages: those that load and run one besides, which describing it does without.
         runtime: what runs an artifact to verify it: what people call it, and the name of its package.
         choices: the fields of `exporter.artifact.options.ArtifactOptions` that it has besides the momentum.
         shares_between_tasks: whether artifacts of both tasks share work, where one is verified after the other.
@@ -115,6 +120,7 @@ class FormatSpec:
     runs_with_tensorflow: bool = True
     extra: str | None = None
     packages: tuple[str, ...] = ()
+    running_packages: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
     runtime: tuple[str, str] = ("TensorFlow", "tensorflow")
     shares_between_tasks: bool = False
@@ -282,8 +288,44 @@ ONNX = FormatSpec(
     runtime=("ONNX Runtime", "onnxruntime"),
 )
 
+TIMM = FormatSpec(
+    name="timm",
+    title="weights for timm",
+    versions=(
+        VersionSpec(
+            0,
+            momentum_settable=False,
+            momentum=None,
+            serving=False,
+            readers="timm 1.0 or newer, with PyTorch",
+            changes=("The weights for the networks `nasnetalarge` and `pnasnet5large` of timm.",),
+        ),
+    ),
+    default_version=None,
+    files=TIMM_FILES,
+    more_files=(),
+    folders=(),
+    writes=TIMM_FILES,
+    has_objects=None,
+    inspect="exporter.artifact.timm_file:describe",
+    stored="exporter.artifact.timm_file:StoredVariables",
+    writer="exporter.artifact.timm:Writer",
+    probe="exporter.probe.timm:probe",
+    compare="exporter.verification.timm:compare",
+    guess_version="exporter.verification.timm:guess_version",
+    load="exporter.evaluation.timm:load",
+    page="model_timm.md",
+    example="index_timm.html",
+    writes_with_tensorflow=False,
+    runs_with_tensorflow=False,
+    extra="timm",
+    packages=("safetensors",),
+    running_packages=("torch", "timm"),
+    runtime=("timm", "timm"),
+)
+
 #: All formats by name. One whose files are those of another and more comes before that.
-FORMATS: dict[Format, FormatSpec] = {spec.name: spec for spec in (HUB, SAVED_MODEL_2, SAVED_MODEL_1, ONNX)}
+FORMATS: dict[Format, FormatSpec] = {spec.name: spec for spec in (HUB, SAVED_MODEL_2, SAVED_MODEL_1, ONNX, TIMM)}
 
 #: The format that is meant where nothing says which.
 DEFAULT_FORMAT: Format = SAVED_MODEL_2.name
@@ -324,13 +366,16 @@ def folder_names() -> frozenset[str]:
     return frozenset(name for spec in FORMATS.values() for name in spec.folders)
 
 
-def require_extra(spec: FormatSpec) -> None:
+def require_extra(spec: FormatSpec, running: bool = False) -> None:
     """Refuses a format whose packages are not installed, before any work is done for it.
+
+    Args:
+        running: whether an artifact is to be run, to verify it or to predict with it.
 
     Raises:
         MachineError: one is missing; the message has what to type.
     """
-    for package in spec.packages:
+    for package in (*spec.packages, *(spec.running_packages if running else ())):
         if importlib.util.find_spec(package.replace("-", "_")) is None:
             raise MachineError(f"the format {spec.name} needs {package}: pip install 'nasexport[{spec.extra}]'")
 

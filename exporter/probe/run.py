@@ -30,7 +30,7 @@ def probe(request: ProbeRequest, say: Say) -> ProbeSummary:
     say("loading the artifact")
     images = VERIFICATION_IMAGES.at(request.image_size)
     previous = {probed.output: probed.network for probed in request.previous}
-    probe_format = pkgutil.resolve_name(require_readable(request.path).probe)
+    probe_format = pkgutil.resolve_name(require_readable(request.path, running=True).probe)
     with plain(request.path) as path, ArrayWriter(request.output) as arrays:
         scratch = request.output.parent
         probed: ProbedFile = probe_format(path, images, ProbeWriter(arrays), previous, say, scratch)

@@ -13,13 +13,13 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from exporter.models.architecture import EPSILON
 from exporter.models.config import ModelConfig, Task
 from exporter.models.variables import variables
 
 Array = NDArray[np.float32]
 
-#: Added to the variance by the networks' batch norms.
-_EPSILON = np.float32(1e-3)
+_EPSILON = np.float32(EPSILON)
 _ONE, _TWO = np.float32(1), np.float32(2)
 #: The convolution that images go through first.
 _FIRST = "conv0/weights"

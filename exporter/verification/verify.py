@@ -38,7 +38,7 @@ def expected_of(
         ArtifactError: there is no artifact, or nothing says what it should be.
         ConfigError: the model has no such version.
     """
-    artifact.require_readable(path)
+    artifact.require_readable(path, running=True)
     metadata = read_metadata(path)
     if options.model is not None:
         return _foreign(path, options.model, options, debug), metadata

@@ -2,16 +2,18 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from exporter.artifact.litert import FILES, MORE_FILES, PRECISIONS, Precision, Writer, build
+from exporter.artifact.litert import Writer, build
+from exporter.artifact.options import ArtifactOptions, Precision
 from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
 from exporter.models.classes import class_names
 from exporter.models.config import TASKS, ModelConfig, Task, model
+from exporter.models.formats import LITERT_FILE, LITERT_MORE_FILES
 from exporter.reference import numpy_network
 from exporter.reference.result import statistics
 from exporter.reference.rounded import rounded
@@ -77,17 +79,17 @@ def test_published_networks_are_the_original_ones(name: str) -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("precision", get_args(Precision))
 def test_file_is_half_as_large_and_the_same_each_time(task: Task, precision: Precision, tmp_path: Path) -> None:
     config = _config(TINY_IMAGENET)
     weights = made_up_weights(config)
     for folder in ("one", "two"):
-        Writer(config, task, weights, precision).write("litert", tmp_path / folder, 0.99)
-    names = {FILES[0], *(MORE_FILES if task == "classification" else MORE_FILES[:1])}
+        Writer(config, task, weights).write("litert", tmp_path / folder, ArtifactOptions(None, precision=precision))
+    names = {LITERT_FILE, *(LITERT_MORE_FILES if task == "classification" else LITERT_MORE_FILES[:1])}
     assert {path.name for path in (tmp_path / "one").iterdir()} == names
     for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
-    written = (tmp_path / "one" / FILES[0]).stat().st_size
+    written = (tmp_path / "one" / LITERT_FILE).stat().st_size
     values = sum(weights[spec].nbytes for spec in weights if task == "classification" or "final_layer" not in spec)
     assert written < values * (1 if precision == "float16" else 1.5)
 
@@ -95,17 +97,17 @@ def test_file_is_half_as_large_and_the_same_each_time(task: Task, precision: Pre
 @pytest.mark.parametrize("task", TASKS)
 def test_says_how_it_is_used(task: Task, tmp_path: Path) -> None:
     config = _config(TINY_IMAGENET)
-    Writer(config, task, made_up_weights(config)).write("litert", tmp_path / "litert", 0.99)
-    interpreter = Interpreter(str(tmp_path / "litert" / FILES[0]), num_threads=1)
+    Writer(config, task, made_up_weights(config)).write("litert", tmp_path / "litert", ArtifactOptions(None))
+    interpreter = Interpreter(str(tmp_path / "litert" / LITERT_FILE), num_threads=1)
     output = {"classification": "logits", "feature_vector": "feature_vector"}[task]
     assert interpreter.get_signature_list() == {"serving_default": {"inputs": ["inputs"], "outputs": [output]}}
     (inputs,), (outputs,) = interpreter.get_input_details(), interpreter.get_output_details()
     assert (inputs["name"], outputs["name"]) == ("inputs", output)
     assert inputs["shape_signature"].tolist() == [-1, 64, 64, 3]
     assert outputs["shape_signature"].tolist() == [-1, 1001 if task == "classification" else outputs["shape"][1]]
-    preprocessing = json.loads((tmp_path / "litert" / MORE_FILES[0]).read_text(encoding="utf-8"))
+    preprocessing = json.loads((tmp_path / "litert" / LITERT_MORE_FILES[0]).read_text(encoding="utf-8"))
     assert (preprocessing["central_crop"], preprocessing["size"]) == (0.875, [64, 64])
-    labels = tmp_path / "litert" / MORE_FILES[1]
+    labels = tmp_path / "litert" / LITERT_MORE_FILES[1]
     assert labels.exists() == (task == "classification")
     if labels.exists():
         assert labels.read_text(encoding="utf-8").splitlines() == [known.name for known in class_names()]
@@ -113,8 +115,10 @@ def test_says_how_it_is_used(task: Task, tmp_path: Path) -> None:
 
 def test_other_classes_have_no_names(tmp_path: Path) -> None:
     config = _config(TINY)
-    Writer(config, "classification", made_up_weights(config)).write("litert", tmp_path / "litert", 0.99)
-    assert not (tmp_path / "litert" / MORE_FILES[1]).exists()
+    Writer(config, "classification", made_up_weights(config)).write(
+        "litert", tmp_path / "litert", ArtifactOptions(None)
+    )
+    assert not (tmp_path / "litert" / LITERT_MORE_FILES[1]).exists()
 
 
 def test_refuses_values_that_lack_one() -> None:

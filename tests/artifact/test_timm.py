@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from exporter.artifact.timm import FILES, Writer, describe, state_dict
+from exporter.artifact.options import ArtifactOptions
+from exporter.artifact.timm import Writer, describe, state_dict
 from exporter.artifact.timm_names import network_for, parameter_name
 from exporter.errors import ConfigError
 from exporter.models.config import TASKS, ModelConfig, Task, model
+from exporter.models.formats import TIMM_FILES
 from exporter.models.variables import variables
 from tests.reference.test_numpy_network import made_up_weights
 from tests.support.command import CHECKOUT
@@ -68,8 +70,8 @@ def test_holds_the_values_of_the_checkpoint_and_no_other(task: Task, tmp_path: P
     """Each is found again by its name in the networks' table, bit for bit; what is left counts batches."""
     config = ModelConfig.from_dict(TINY_LARGE)
     weights = made_up_weights(config)
-    Writer(config, task, weights).write("timm", tmp_path / "timm", 0.99)
-    held = load_file(tmp_path / "timm" / FILES[0])
+    Writer(config, task, weights).write("timm", tmp_path / "timm", ArtifactOptions(None))
+    held = load_file(tmp_path / "timm" / TIMM_FILES[0])
     back: dict[int, tuple[int, ...]] = {1: (0,), 2: (1, 0)}
     for spec in variables(config, task):
         found = held.pop(parameter_name(spec.name, network_for(config)))
@@ -85,11 +87,11 @@ def test_same_values_give_the_same_bytes(tmp_path: Path) -> None:
     config = ModelConfig.from_dict(TINY_LARGE)
     weights = made_up_weights(config)
     for folder, values in (("one", weights), ("two", dict(reversed(weights.items())))):
-        Writer(config, "classification", values).write("timm", tmp_path / folder, 0.99)
-    assert sorted(path.name for path in (tmp_path / "one").iterdir()) == sorted(FILES)
-    for name in FILES:
+        Writer(config, "classification", values).write("timm", tmp_path / folder, ArtifactOptions(None))
+    assert sorted(path.name for path in (tmp_path / "one").iterdir()) == sorted(TIMM_FILES)
+    for name in TIMM_FILES:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
-    header = (tmp_path / "one" / FILES[0]).read_bytes()
+    header = (tmp_path / "one" / TIMM_FILES[0]).read_bytes()
     described = json.loads(header[8 : 8 + int.from_bytes(header[:8], "little")])
     assert described["__metadata__"] == {"format": "pt"}
 

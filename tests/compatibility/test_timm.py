@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from exporter.artifact.options import ArtifactOptions
 from exporter.artifact.timm import Writer
 from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
 from exporter.models.config import ModelConfig, model
@@ -20,13 +21,13 @@ from tests.support.reading import Reading
 
 pytestmark = pytest.mark.readers
 
-POOLS = CHECKOUT / "exporter" / "probe" / "timm_pools.py"
+POOLS = CHECKOUT / "exporter" / "data" / "timm_pools.py"
 #: What timm has other average pools in.
 HALVING = ("cell_stem_0", "cell_stem_1", "reduction_cell_0", "reduction_cell_1")
 
 
 def _read(config: ModelConfig, weights: Any, folder: Path, task: Any = "classification") -> Reading:
-    Writer(config, task, weights).write("timm", folder / "timm", 0.99)
+    Writer(config, task, weights).write("timm", folder / "timm", ArtifactOptions(None))
     images = VERIFICATION_IMAGES.at(config.image_size)
     return reading.read("torch", "timm_network", folder / "timm", images, folder, None, POOLS)
 

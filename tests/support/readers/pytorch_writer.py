@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from exporter.artifact.options import ArtifactOptions
 from exporter.artifact.pytorch import Writer
 from exporter.models.config import ModelConfig
 
@@ -23,7 +24,7 @@ def main(folder, task, outputs):
     with np.load(os.path.join(folder, "values.npz")) as file:
         values = {name: file[name] for name in file.files}
     for output in outputs:
-        Writer(config, task, values).write("pytorch", Path(output), 0.99)
+        Writer(config, task, values).write("pytorch", Path(output), ArtifactOptions(None))
     assert not {"tensorflow", "keras"} & set(sys.modules)
 
 
