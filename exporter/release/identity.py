@@ -57,7 +57,8 @@ class Inputs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Those of a record; raises the error of ``refusal`` where they are not what `inputs` gives."""
         found = convert(facts, cls, refusal)
         name = found.config.all_versions.get(found.version)
-        wanted = {*_PACKAGES, *(FORMATS[name].packages if name else ())}
+        own = (*FORMATS[name].packages, *FORMATS[name].running_packages) if name else ()
+        wanted = {*_PACKAGES, *own}
         if set(found.packages) != wanted:
             raise refusal(f"packages has {', '.join(sorted(found.packages))}, expected {', '.join(sorted(wanted))}")
         return found
@@ -110,7 +111,7 @@ def packages(spec: FormatSpec) -> dict[str, str]:
         NasexportError: one of them is not installed.
     """
     try:
-        return {name: importlib.metadata.version(name) for name in (*_PACKAGES, *spec.packages)}
+        return {name: importlib.metadata.version(name) for name in (*_PACKAGES, *spec.packages, *spec.running_packages)}
     except importlib.metadata.PackageNotFoundError as error:
         raise NasexportError(
             f"the package {error.name} is not installed: install nasexport with its dependencies"

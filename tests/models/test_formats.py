@@ -38,7 +38,8 @@ def _is_callable(reference: str, spec: FormatSpec) -> bool:
     try:
         return callable(pkgutil.resolve_name(reference))
     except ModuleNotFoundError as error:
-        assert error.name in (*spec.packages, *spec.running_packages), error
+        if error.name not in (*spec.packages, *spec.running_packages):
+            raise
     module, _, name = reference.partition(":")
     found = importlib.util.find_spec(module)
     assert found is not None and found.origin is not None
