@@ -8,7 +8,7 @@ where it is called. Each format that can be written has a module of its own, und
 import dataclasses
 import importlib.util
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -92,7 +92,7 @@ class FormatSpec:
         packages: the packages of ``extra`` that write an artifact and read its files, by the names that they are
             installed under.
         running_packages: those that load and run one besides, which describing it does without.
-        runtime: what runs an artifact to verify it: what people call it, and the name of its package.
+        runtime: what runs an artifact to verify it: what people call each library, and the name of its package.
         choices: the fields of `exporter.artifact.options.ArtifactOptions` that it has besides the momentum.
         shares_between_tasks: whether artifacts of both tasks share work, where one is verified after the other.
     """
@@ -122,13 +122,21 @@ class FormatSpec:
     packages: tuple[str, ...] = ()
     running_packages: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
-    runtime: tuple[str, str] = ("TensorFlow", "tensorflow")
+    runtime: tuple[tuple[str, str], ...] = (("TensorFlow", "tensorflow"),)
     shares_between_tasks: bool = False
 
     @property
     def is_trained(self) -> bool:
         """Whether its artifacts can be trained; those of others may."""
         return not self.versions or any(row.momentum is not None for row in self.versions)
+
+    def runtime_text(self, version_of: Callable[[str], str]) -> str:
+        """What runs an artifact, with versions: "timm 1.0.31, PyTorch 2.13.0".
+
+        Args:
+            version_of: gives the version of a package by its name.
+        """
+        return ", ".join(f"{title} {version_of(package)}" for title, package in self.runtime)
 
     @property
     def numbered(self) -> bool:
@@ -285,7 +293,7 @@ ONNX = FormatSpec(
     extra="onnx",
     packages=("onnx", "onnxruntime"),
     choices=("end_points",),
-    runtime=("ONNX Runtime", "onnxruntime"),
+    runtime=(("ONNX Runtime", "onnxruntime"),),
 )
 
 TIMM = FormatSpec(
@@ -321,7 +329,7 @@ TIMM = FormatSpec(
     extra="timm",
     packages=("safetensors",),
     running_packages=("torch", "timm"),
-    runtime=("timm", "timm"),
+    runtime=(("timm", "timm"), ("PyTorch", "torch")),
 )
 
 #: All formats by name. One whose files are those of another and more comes before that.

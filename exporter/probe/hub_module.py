@@ -59,7 +59,7 @@ def probe(
     except Exception as error:
         raise ArtifactError(f"{path} cannot be used as a TF1 Hub module: {reason(error)}") from error
     saved_model_file.write_facts(path, file, found)
-    return ProbedFile(file.problems, HUB_MODULE_FILE, f"TensorFlow {tf.__version__}")
+    return ProbedFile(file.problems, HUB_MODULE_FILE)
 
 
 def probe_hub_module(

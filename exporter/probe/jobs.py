@@ -37,12 +37,11 @@ class ProbeRequest:
 
 @dataclass(frozen=True)
 class ProbeSummary:
-    """What keeps old readers from reading the file (``problems``), the library that ran it (``runtime``), and a key
-    that is equal for artifacts with the same ``network``, None if there is none.
+    """What keeps old readers from reading the file (``problems``), and a key that is equal for artifacts with the same
+    ``network``, None if there is none.
     """
 
     problems: tuple[str, ...]
-    runtime: str
     network: str | None
 
 

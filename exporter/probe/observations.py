@@ -70,8 +70,7 @@ class RandomDecision:
 
 @dataclass(frozen=True)
 class ProbedFile:
-    """What a probe returns besides what it stores: ``problems`` are what keeps old readers from reading the file, and
-    ``runtime`` is the library that ran it, with its version.
+    """What a probe returns besides what it stores: ``problems`` are what keeps old readers from reading the file.
 
     ``network`` is equal for artifacts that may have something in common, so that a probe of one can take it from a
     probe of the other; None where there is none.
@@ -79,4 +78,3 @@ class ProbedFile:
 
     problems: tuple[str, ...]
     network: str | None
-    runtime: str

@@ -11,7 +11,7 @@ from onnx import helper
 from exporter.artifact import onnx_file
 from exporter.artifact.onnx import IR_VERSION, OPSET
 from exporter.errors import ArtifactError, reason
-from exporter.models.formats import ONNX, ONNX_FILE
+from exporter.models.formats import ONNX_FILE
 from exporter.models.signatures import SERVING_INPUT, SERVING_OUTPUTS
 from exporter.probe.observations import ProbedFile
 from exporter.probe.writer import ProbeWriter
@@ -68,7 +68,7 @@ def probe(
         raise
     except Exception as error:  # ONNX Runtime's have no class in common
         raise ArtifactError(f"{path} cannot be run by ONNX Runtime: {reason(error)}") from error
-    return ProbedFile(problems, None, f"{ONNX.runtime[0]} {onnxruntime.__version__}")
+    return ProbedFile(problems, None)
 
 
 def _run(loaded: onnxruntime.InferenceSession, model: onnx.ModelProto, images: np.ndarray) -> dict[str, np.ndarray]:

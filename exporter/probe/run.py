@@ -34,4 +34,4 @@ def probe(request: ProbeRequest, say: Say) -> ProbeSummary:
     with plain(request.path) as path, ArrayWriter(request.output) as arrays:
         scratch = request.output.parent
         probed: ProbedFile = probe_format(path, images, ProbeWriter(arrays), previous, say, scratch)
-    return ProbeSummary(probed.problems, probed.runtime, probed.network)
+    return ProbeSummary(probed.problems, probed.network)

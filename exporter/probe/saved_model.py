@@ -49,7 +49,7 @@ def probe(
     same = PreviousProbes.of_network(previous, network)
     probe_saved_model(path, file.saved_model, images, found, same, say, scratch)
     saved_model_file.write_facts(path, file, found)
-    return ProbedFile(file.problems, network, f"TensorFlow {tf.__version__}")
+    return ProbedFile(file.problems, network)
 
 
 def probe_saved_model(

@@ -59,7 +59,7 @@ def expected(record: Record, metadata: Metadata, found: str) -> str:
         "tolerance": TOLERANCE,
         "outputs": None,
         "end_points": None,
-        "runtime": _runtime(record, metadata),
+        "runtime": FORMATS[record.format].runtime_text(lambda package: record.inputs["packages"][package]),
         "source": {"archive": source.archive, "archive_sha256": source.archive_sha256, "files": source.files},
     }
     values = template_values(
@@ -72,13 +72,6 @@ def expected(record: Record, metadata: Metadata, found: str) -> str:
     if _is_sound(block, reasons, record, metadata):
         text = text.replace(_BEFORE, _BEFORE + block, 1)
     return text
-
-
-def _runtime(record: Record, metadata: Metadata) -> str:
-    """What ran the artifact; TensorFlow's version may be written in another way than that of its package."""
-    title, package = FORMATS[record.format].runtime
-    version = metadata.tool.tensorflow if package == "tensorflow" else record.inputs["packages"][package]
-    return f"{title} {version}"
 
 
 def _notes(record: Record, metadata: Metadata, found: str) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Verifies artifacts of one checkpoint with one reference, each process on its own."""
 
 import contextlib
+import importlib.metadata
 from pathlib import Path
 
 from exporter.checkpoint.source import Source
@@ -110,5 +111,7 @@ class Verifier:
         measured = None
         if self._options.measure:
             measured = compare.measured(expected, prepared.reference, found)
-            measured |= {"runtime": probed.summary.runtime, "source": self._source.provenance()}
+            spec = expected.config.format_spec(expected.version)
+            runtime = spec.runtime_text(importlib.metadata.version)
+            measured |= {"runtime": runtime, "source": self._source.provenance()}
         return Report(str(path), tuple(checks), notes, measured)

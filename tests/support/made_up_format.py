@@ -40,6 +40,7 @@ SPEC = FormatSpec(
     example="index_saved_model_2.html",
     writes_with_tensorflow=False,
     runs_with_tensorflow=False,
+    runtime=(("NumPy", "numpy"),),
 )
 
 
@@ -117,7 +118,7 @@ def probe(path: Path, images: Any, found: Any, previous: Mapping[Path, str | Non
     found.variables(list(arrays), digests)
     found.digests_after_inference(digests)
     found.trainable([name for name in arrays if "/moving_" not in name])
-    return ProbedFile((), None, f"NumPy {np.__version__}")
+    return ProbedFile((), None)
 
 
 def compare(expected: Any, reference: Any, found: Any, problems: list[str]) -> Any:
