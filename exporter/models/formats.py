@@ -269,7 +269,7 @@ ONNX = FormatSpec(
             momentum_settable=False,
             momentum=None,
             serving=False,
-            readers="ONNX Runtime 1.12 or newer, or another runtime that knows opset 17",
+            readers="ONNX Runtime 1.14 or newer, or another runtime that knows opset 17",
             changes=("The network in inference, for runtimes of ONNX: opset 17, batch norms kept.",),
         ),
     ),

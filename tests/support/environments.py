@@ -72,7 +72,9 @@ class Libraries:
         """A program that prints ``versions``; what a build adds to a version after a plus sign is left out."""
         names = [requirement.partition("==")[0] for requirement in self.requirements]
         return (
-            "import sys; from importlib.metadata import version\n"
+            "import sys\n"
+            "try: from importlib.metadata import version\n"
+            "except ImportError: version = lambda name: __import__('pkg_resources').get_distribution(name).version\n"
             f"print('%d.%d' % sys.version_info[:2], *(version(name).partition('+')[0] for name in {names}))"
         )
 
@@ -96,7 +98,11 @@ OLDEST_WRITER = Reader("3.11", "2.16.2", "0.16.1", ("tf-keras==2.16.0", *_own_re
 TORCH = Libraries(
     "3.11", ("torch==2.13.0", "timm==1.0.31", "safetensors==0.8.0", "numpy==2.4.6", "msgspec==0.22.0", "pyyaml==6.0.3")
 )
-READERS = (OLDEST, LAST_WITH_HUB_MODULE, OLDEST_WRITER, TORCH)
+#: The first ONNX Runtime that computes these networks right (1.12 and 1.13 read them, and do not with all of their
+#: optimizations), and another library that reads ONNX models.
+OLDEST_ONNX = Libraries("3.7", ("onnxruntime==1.14.1", "numpy==1.21.6", "protobuf==3.20.3"))
+OPENVINO = Libraries("3.11", ("openvino==2026.4.1", "numpy==2.4.6"))
+READERS = (OLDEST, LAST_WITH_HUB_MODULE, OLDEST_WRITER, TORCH, OLDEST_ONNX, OPENVINO)
 
 _PRINT_VERSIONS = (
     "import sys, tensorflow as tf, tensorflow_hub as hub\n"
@@ -126,6 +132,15 @@ def oldest_writer() -> Path:
 def torch() -> Path:
     """A Python with PyTorch and timm, without TensorFlow."""
     return reader(TORCH)
+
+
+def oldest_onnx() -> Path:
+    """Python 3.7 with the oldest ONNX Runtime that is promised."""
+    return reader(OLDEST_ONNX)
+
+
+def openvino() -> Path:
+    return reader(OPENVINO)
 
 
 @functools.cache

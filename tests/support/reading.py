@@ -18,8 +18,14 @@ SCRIPTS = Path(__file__).parent / "readers"
 #: Readers by name: the newest TensorFlow at hand, and the oldest that the published pages promise.
 READERS: Mapping[str, Callable[[], Path]] = {"current": environments.current, "tensorflow_1_15": environments.old}
 
-#: The same, one in between, which is the last with ``hub.Module``, and PyTorch with timm.
-EVERY_READER = {**READERS, "tensorflow_2_15": environments.last_with_hub_module, "torch": environments.torch}
+#: The same, one in between, which is the last with ``hub.Module``, and libraries of other formats.
+EVERY_READER = {
+    **READERS,
+    "tensorflow_2_15": environments.last_with_hub_module,
+    "torch": environments.torch,
+    "onnxruntime": environments.oldest_onnx,
+    "openvino": environments.openvino,
+}
 
 #: Without TensorFlow's oneDNN kernels. Those of 2.21 write past their memory in the gradient of a strided 1x1
 #: convolution with 4 or 8 channels, which only networks as tiny as those of the tests have; any program that has one
