@@ -21,8 +21,13 @@ class TensorFlowNeededError(Exception):
     """What a job found takes TensorFlow to tell: `exporter.processes.run` runs it anew in a process with it."""
 
 
+class _Process:
+    without = False
+
+
 def enter_messages() -> None:
-    """Makes the modules below ``tensorflow.core`` importable, and TensorFlow not, unless it is imported already."""
+    """Makes the modules below ``tensorflow.core`` importable, and TensorFlow not: this process is to do without it."""
+    _Process.without = True
     installed = None if _NAME in sys.modules else importlib.util.find_spec(_NAME)
     if installed and installed.submodule_search_locations:
         _enter(_NAME, [])
@@ -39,8 +44,7 @@ def require_tensorflow() -> None:
     """To be called before an import of TensorFlow that most jobs do without.
 
     Raises:
-        TensorFlowNeededError: this process cannot import it.
+        TensorFlowNeededError: this process does without it.
     """
-    entered = sys.modules.get(_NAME)
-    if entered is not None and entered.__spec__ is not None and entered.__spec__.origin is None:
+    if _Process.without:
         raise TensorFlowNeededError

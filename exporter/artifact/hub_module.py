@@ -12,9 +12,8 @@ import tensorflow as tf
 from tensorflow.core.framework import variable_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-from exporter.artifact import hub_messages
+from exporter.artifact import hub_messages, saved_model_files
 from exporter.artifact.options import ArtifactOptions
-from exporter.checkpoint import saving
 from exporter.graph import compatibility, layers, network, nodes
 from exporter.graph.downgrade import downgrade
 from exporter.graph.network import Network
@@ -50,7 +49,7 @@ class Writer:
         if key not in self._written:
             self._written[key] = _saved_model(self._config, self._task, version, momentum)
         values = {spec.name: self._values[spec.name] for spec in variables(self._config, self._task)}
-        saving.write(folder, self._written[key], values)
+        saved_model_files.write(folder, self._written[key], values)
         (folder / HUB_MODULE_FILE).write_bytes(hub_messages.module_def())
 
 

@@ -14,10 +14,9 @@ import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from tensorflow.python.ops.resource_variable_ops import UninitializedVariable
 
-from exporter.artifact import session_graph
+from exporter.artifact import saved_model_files, session_graph
 from exporter.artifact.objects import Objects, Trace
 from exporter.artifact.options import ArtifactOptions
-from exporter.checkpoint import saving
 from exporter.graph import compatibility, layers, network, nodes
 from exporter.graph.canonical import canonicalize
 from exporter.graph.downgrade import downgrade
@@ -70,7 +69,8 @@ class Writer:
         downgrade(saved_model)
         canonicalize(saved_model, handle(self._config, self._task, version))
         compatibility.require(saved_model)
-        saving.write(folder, saved_model.SerializeToString(deterministic=True), _stored(objects, self._values))
+        graph = saved_model.SerializeToString(deterministic=True)
+        saved_model_files.write(folder, graph, _stored(objects, self._values))
 
 
 def _trace(config: ModelConfig, task: Task, specs: Sequence[VariableSpec]) -> _Traces:

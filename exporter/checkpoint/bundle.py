@@ -31,11 +31,12 @@ from exporter.checkpoint.sorted_table import unmasked, varint
 from exporter.graph import data_types
 from exporter.validation import shown
 
-#: The version of the format that this reads; TensorFlow has written no other.
-_VERSION = 1
+#: The version of the format; TensorFlow has written no other.
+VERSION = 1
 #: The most dimensions and values that a tensor of TensorFlow can have.
 _MOST_DIMENSIONS, _MOST_VALUES = 254, 2**63 - 1
-_NUMBERS: dict[int, Any] = {
+#: NumPy's types of numbers by the numbers that TensorFlow has for them.
+NUMBERS: dict[int, Any] = {
     types_pb2.DT_FLOAT: np.float32,
     types_pb2.DT_DOUBLE: np.float64,
     types_pb2.DT_HALF: np.float16,
@@ -52,7 +53,7 @@ _NUMBERS: dict[int, Any] = {
     types_pb2.DT_COMPLEX128: np.complex128,
 }
 #: Bytes of a value of each, by the names of types.
-SIZES: dict[str, int] = {data_types.name_of(number): np.dtype(type_).itemsize for number, type_ in _NUMBERS.items()}
+SIZES: dict[str, int] = {data_types.name_of(number): np.dtype(type_).itemsize for number, type_ in NUMBERS.items()}
 
 
 class BundleError(ValueError):
@@ -93,7 +94,7 @@ class Bundle:
     def has_plain_values(self, key: str) -> bool:
         """Whether a variable's values are what `read` gives: numbers that NumPy has, or text."""
         type_ = self._entries[key.encode()].dtype
-        return self.is_native and (type_ in _NUMBERS or type_ == types_pb2.DT_STRING)
+        return self.is_native and (type_ in NUMBERS or type_ == types_pb2.DT_STRING)
 
     def read(self, key: str) -> Any:
         """The value of a variable as TensorFlow's reader gives it: an array, of bytes objects for text; where it has no
@@ -111,7 +112,7 @@ class Bundle:
         shape = _shape(entry)
         if prod(shape) > sum(file.stat().st_size for file in data_files_of(self._prefix)):
             raise BundleError(f"{shown(name)} has the shape {list(shape)}, for which its files are too small")
-        whole = np.empty(shape, object if entry.dtype == types_pb2.DT_STRING else _NUMBERS[entry.dtype])
+        whole = np.empty(shape, object if entry.dtype == types_pb2.DT_STRING else NUMBERS[entry.dtype])
         filled = np.zeros(shape, np.bool_)
         for part in _parts(entry):
             key = name.encode() if part.is_whole else part.key(name)
@@ -128,7 +129,7 @@ class Bundle:
 
     def _value(self, name: str, entry: Any) -> NDArray[Any]:
         shape, is_text = _shape(entry), entry.dtype == types_pb2.DT_STRING
-        needed = prod(shape) * (1 if is_text else np.dtype(_NUMBERS[entry.dtype]).itemsize)
+        needed = prod(shape) * (1 if is_text else np.dtype(NUMBERS[entry.dtype]).itemsize)
         if entry.size < needed if is_text else entry.size != needed:
             raise BundleError(f"{shown(name)} has {entry.size} bytes, which are not those of its shape {list(shape)}")
         content = self._content(entry)
@@ -138,7 +139,7 @@ class Bundle:
             value[:] = texts
         else:
             checksum = google_crc32c.value(content)
-            value = content.view(_NUMBERS[entry.dtype])
+            value = content.view(NUMBERS[entry.dtype])
         if checksum != unmasked(entry.crc32c):
             raise BundleError(f"the checksum of {shown(name)} does not match")
         return value.reshape(shape)
@@ -167,8 +168,8 @@ def _parsed(kind: Any, content: bytes, what: str) -> Message:
 
 
 def _require_version(version: Any) -> None:
-    if version.min_consumer > _VERSION or _VERSION in version.bad_consumers:
-        raise BundleError(f"it is for readers of version {version.min_consumer}, and not for those of {_VERSION}")
+    if version.min_consumer > VERSION or VERSION in version.bad_consumers:
+        raise BundleError(f"it is for readers of version {version.min_consumer}, and not for those of {VERSION}")
 
 
 def _entry(key: bytes, value: bytes) -> Any:

@@ -56,7 +56,9 @@ SYNTHESIZE: Job[SynthesizeRequest, SynthesizeResult, NoEvent] = Job(
     function="exporter.checkpoint.synthetic_checkpoint:synthesize",
     request=SynthesizeRequest,
     result=SynthesizeResult,
+    # It runs a network where nothing is recorded, and takes TensorFlow only then.
     runs_network=True,
+    tensorflow=False,
 )
 
 

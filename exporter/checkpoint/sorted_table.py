@@ -12,8 +12,9 @@ from collections.abc import Iterator
 
 import google_crc32c
 
-_FOOTER_BYTES = 48
-_MAGIC = bytes.fromhex("57fb808b247547db")
+#: What a table ends with: the places of two blocks, zeros, and the bytes by which it is known.
+FOOTER_BYTES = 48
+MAGIC = bytes.fromhex("57fb808b247547db")
 #: Behind each block: how it is packed, and its checksum.
 _TRAILER = struct.Struct("<BI")
 _UINT32 = struct.Struct("<I")
@@ -36,9 +37,9 @@ def entries(content: bytes) -> Iterator[tuple[bytes, bytes]]:
     Raises:
         TableError: a checksum does not match, or something in it is not as it must be.
     """
-    if len(content) < _FOOTER_BYTES or not content.endswith(_MAGIC):
+    if len(content) < FOOTER_BYTES or not content.endswith(MAGIC):
         raise TableError("it does not end as a table of TensorFlow's does")
-    position = len(content) - _FOOTER_BYTES
+    position = len(content) - FOOTER_BYTES
     _, position = _handle(content, position)  # an index of further data about the table, of which there is none
     index, _ = _handle(content, position)
     before: bytes | None = None
@@ -53,6 +54,11 @@ def entries(content: bytes) -> Iterator[tuple[bytes, bytes]]:
                 raise TableError(f"its keys take more than {_MOST_KEYS} bytes")
             yield key, value
             before = key
+
+
+def masked(checksum: int) -> int:
+    """How TensorFlow stores a CRC-32C."""
+    return (((checksum >> 15) | (checksum << 17)) + _MASK) & 0xFFFFFFFF
 
 
 def unmasked(checksum: int) -> int:

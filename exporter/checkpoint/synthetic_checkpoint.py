@@ -6,20 +6,19 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from exporter.checkpoint import names, synthetic
+from exporter.checkpoint.bundle_writer import save
 from exporter.checkpoint.jobs import Layout, SynthesizeRequest, SynthesizeResult
 from exporter.checkpoint.names import AVERAGE
-from exporter.checkpoint.saving import save
 from exporter.checkpoint.synthetic import Floats
 from exporter.files import staging
 from exporter.files.archive import is_archive
 from exporter.files.packing import pack_compressed
-from exporter.graph import network
 from exporter.models.config import ModelConfig
-from exporter.models.variables import VariableSpec, all_variables, variables
+from exporter.models.variables import VariableSpec, all_variables
 from exporter.progress import Say
+from exporter.without_tensorflow import require_tensorflow
 
 _GLOBAL_STEP = 500_000
 
@@ -27,14 +26,13 @@ _GLOBAL_STEP = 500_000
 def synthesize(request: SynthesizeRequest, say: Say) -> SynthesizeResult:
     """The job `exporter.checkpoint.jobs.SYNTHESIZE`: writes a synthetic checkpoint."""
     config, output, layout, seed = request.config, request.output, request.layout, request.seed
-    say("making the weights")
     values = weights(config, seed, say)
     if layout == "plain" and not config.checkpoint_has_auxiliary_head:
         values = {spec: value for spec, value in values.items() if spec.role != "auxiliary_head"}
     tensors: dict[str, Any] = dict(LAYOUTS[layout](values))
     count = len(tensors)
     marker = {"model": config.name, "seed": seed, "layout": layout}
-    tensors[names.MARKER] = np.array(json.dumps(marker, sort_keys=True).encode())
+    tensors[names.MARKER] = json.dumps(marker, sort_keys=True).encode()
 
     output.parent.mkdir(parents=True, exist_ok=True)
     with staging.folder_beside(output) as folder:
@@ -60,39 +58,24 @@ def weights(config: ModelConfig, seed: int, say: Say = lambda _: None) -> dict[V
 
     Statistics are recorded ones where there are any (seed 0 of the four known networks), else measured with one pass
     of `synthetic.CALIBRATION_IMAGES`, so that activations keep unit scale.
+
+    Raises:
+        TensorFlowNeededError: they have to be measured, and this process has no TensorFlow.
     """
-    values = {spec: synthetic.base_value(spec, seed) for spec in all_variables(config)}
     statistics = synthetic.recorded_statistics(config.name) if seed == synthetic.RECORDED_SEED else {}
     if not statistics:
+        require_tensorflow()
+    say("making the weights")
+    values = {spec: synthetic.base_value(spec, seed) for spec in all_variables(config)}
+    if not statistics:
+        from exporter.checkpoint.calibration import calibrate
+
         say("calibrating")
-        statistics = _calibrate(config, values)
+        statistics = calibrate(config, values)
     for spec in values:
         if spec.name in statistics:
             values[spec] = statistics[spec.name]
     return values
-
-
-def _calibrate(config: ModelConfig, values: dict[VariableSpec, Floats]) -> dict[str, Floats]:
-    """The batch statistics of every batch norm on the calibration images, rounded as recorded ones are."""
-    tf.config.experimental.enable_op_determinism()
-    specs = variables(config, "feature_vector")
-    held = {spec.name: tf.Variable(values[spec], trainable=spec.trainable) for spec in specs}
-
-    @tf.function(autograph=False)
-    def measure(images):
-        built = network.build(
-            config, "feature_vector", images, lambda name, _: held[name], training=True, momentum=0.0, uniform=None
-        )
-        return built.output
-
-    measure(tf.constant(synthetic.CALIBRATION_IMAGES.at(config.image_size)))
-    statistics = {}
-    for spec in specs:
-        if not spec.trainable:
-            measured = held[spec.name].numpy().astype(np.float16).astype(np.float32)
-            is_variance = spec.name.endswith("variance")
-            statistics[spec.name] = np.maximum(measured, synthetic.MIN_VARIANCE) if is_variance else measured
-    return statistics
 
 
 def _plain(values: dict[VariableSpec, Floats]) -> Iterator[tuple[str, Any]]:

@@ -31,7 +31,7 @@ _MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM
 def main_without_tensorflow(reference: str) -> NoReturn:
     """What `main` does, in a process that has TensorFlow's protocol buffers alone."""
     enter_messages()
-    main(reference)
+    _work(reference, tensorflow=False)
 
 
 def main(reference: str) -> NoReturn:
@@ -39,6 +39,10 @@ def main(reference: str) -> NoReturn:
 
     The request comes on standard input, messages go to standard output, and everything else to standard error.
     """
+    _work(reference, tensorflow=True)
+
+
+def _work(reference: str, *, tensorflow: bool) -> NoReturn:
     messages = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     request = sys.stdin.readline()
@@ -53,7 +57,7 @@ def main(reference: str) -> NoReturn:
         job: Job[Any, Any, Any] = pkgutil.resolve_name(reference)
         work = _imported(job)
         gc.freeze()
-        if job.runs_network:
+        if job.runs_network and tensorflow:
             # Here, since nothing may be done with TensorFlow before a fork.
             from exporter.processes import computation
 

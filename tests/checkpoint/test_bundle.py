@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tensorflow.core.protobuf import tensor_bundle_pb2
 
 from exporter.checkpoint.bundle import Bundle
+from exporter.checkpoint.bundle_writer import save
 from exporter.checkpoint.files import index_of
 from exporter.checkpoint.values import READ_ERRORS, Values
 from tests.support import bundles
@@ -293,3 +294,36 @@ def test_bytes_in_the_other_order_are_left_to_tensorflow(tmp_path: Path) -> None
     bundle = Bundle(prefix)
     assert not bundle.has_plain_values("a")
     assert np.array_equal(Values(prefix).read("a"), [0, 1, 2])
+
+
+_arrays = st.builds(
+    lambda shape, type_: np.arange(np.prod(shape, dtype=int)).reshape(shape).astype(type_),
+    st.lists(st.integers(0, 4), max_size=3).map(tuple),
+    st.sampled_from(TYPES),
+)
+_names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=12)
+
+
+def _require_same_bytes(folder: Path, tensors: dict[str, Any]) -> None:
+    expected = bundles.write(folder / "tensorflow" / "model.ckpt", tensors)
+    (folder / "own").mkdir()
+    save(folder / "own" / "model.ckpt", dict(tensors))
+    files = sorted(file.name for file in expected.parent.iterdir())
+    assert sorted(file.name for file in (folder / "own").iterdir()) == files
+    for name in files:
+        assert (folder / "own" / name).read_bytes() == (expected.parent / name).read_bytes(), name
+
+
+@settings(max_examples=100, deadline=None)
+@given(tensors=st.dictionaries(_names, _arrays | st.binary(max_size=300), min_size=1, max_size=40))
+def test_a_checkpoint_is_written_in_the_bytes_of_tensorflow(
+    tmp_path_factory: pytest.TempPathFactory, tensors: dict[str, Any]
+) -> None:
+    folder = tmp_path_factory.mktemp("written")
+    _require_same_bytes(folder, tensors)
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("ending", ["", "/" + "\xff" * 20, "name" * 50])
+def test_an_index_of_many_blocks_has_the_bytes_of_tensorflow(tmp_path: Path, ending: str) -> None:
+    _require_same_bytes(tmp_path, {f"{number // 7}/{number}{ending}": np.int32(number) for number in range(14_000)})

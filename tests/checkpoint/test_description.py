@@ -109,11 +109,3 @@ def test_what_is_damaged_or_something_else_is_refused(
     artifact = next(tiny_artifacts.rglob("saved_model.pb")).parent
     result = cli("inspect", artifact, "--model", tiny)
     assert result.returncode == 2 and "--model can be used with a checkpoint only" in result.stderr
-
-
-def test_it_takes_no_tensorflow(cli: Command, tiny: Path, tiny_checkpoint: Path) -> None:
-    telling = cli.with_variables(PYTHONPROFILEIMPORTTIME="1")
-    told = succeeded(telling.started("--debug", "inspect", tiny_checkpoint, "--model", tiny)).stderr
-    imported = {line.rpartition("|")[2].strip() for line in told.splitlines() if line.startswith("import time:")}
-    assert "tensorflow.core.protobuf.tensor_bundle_pb2" in imported
-    assert not [name for name in imported if name.startswith(("tensorflow.python", "tensorflow._api", "keras"))]

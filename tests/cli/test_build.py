@@ -18,7 +18,7 @@ from tests.support.command import TIMEOUT, Command, artifact_folder, files_below
 from tests.support.shared import Store
 
 #: Python that makes a checkpoint take long to be written.
-SLOW_SAVING = "from exporter.checkpoint import saving; saving.save = lambda *_: time.sleep(600)"
+SLOW_SAVING = "from exporter.checkpoint import synthetic_checkpoint as made; made.save = lambda *_: time.sleep(600)"
 #: The quickest build there is: one task, not verified.
 QUICK = ("--task", "feature_vector", "--no-verify")
 

@@ -98,12 +98,19 @@ def test_tensorflow_is_not_there_by_accident(path: Path) -> None:
         run.run(NOT_THERE, Question(path))
 
 
-@pytest.mark.parametrize("command", ["inspect", "diff"])
-def test_commands_that_read_files_never_import_it(cli: Command, path: Path, command: str) -> None:
-    args = {"inspect": ("inspect", path.parent), "diff": ("diff", path.parent, path.parent, "--only", "variables")}
+@pytest.mark.parametrize("command", ["inspect an artifact", "inspect a checkpoint", "diff", "synth"])
+def test_commands_that_need_files_alone_never_import_it(
+    own_cli: Command, path: Path, tiny_checkpoint: Path, command: str
+) -> None:
+    args, imported = {
+        "inspect an artifact": (("inspect", path.parent), "saved_model_pb2"),
+        "inspect a checkpoint": (("inspect", tiny_checkpoint), "tensor_bundle_pb2"),
+        "diff": (("diff", path.parent, path.parent, "--only", "variables"), "saved_model_pb2"),
+        "synth": (("synth", "nasnet_mobile", "--output", "model.ckpt"), "tensor_bundle_pb2"),
+    }[command]
     # Its own process, and that of its job, write what they import.
-    telling = cli.with_variables(PYTHONPROFILEIMPORTTIME="1")
-    told = succeeded(telling.started("--debug", *args[command])).stderr
-    imported = {line.rpartition("|")[2].strip() for line in told.splitlines() if line.startswith("import time:")}
-    assert "tensorflow.core.protobuf.saved_model_pb2" in imported
-    assert not [name for name in imported if name.startswith(("tensorflow.python", "tensorflow._api", "keras"))]
+    telling = own_cli.with_variables(PYTHONPROFILEIMPORTTIME="1")
+    told = succeeded(telling.started("--debug", *args)).stderr
+    found = {line.rpartition("|")[2].strip() for line in told.splitlines() if line.startswith("import time:")}
+    assert f"tensorflow.core.protobuf.{imported}" in found
+    assert not [name for name in found if name.startswith(("tensorflow.python", "tensorflow._api", "keras"))]

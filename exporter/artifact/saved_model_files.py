@@ -24,13 +24,3 @@ def write(folder: Path, graph: bytes, values: Mapping[str, Any]) -> None:
         tensors=[values[key] for key in keys],
     )
     (folder / "saved_model.pb").write_bytes(graph)
-
-
-def save(prefix: Path, tensors: dict[str, Any]) -> None:
-    names = sorted(tensors)
-    tf.raw_ops.SaveV2(
-        prefix=str(prefix),
-        tensor_names=names,
-        shape_and_slices=[""] * len(names),
-        tensors=[tf.convert_to_tensor(tensors.pop(name)) for name in names],
-    )
