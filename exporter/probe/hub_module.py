@@ -175,22 +175,26 @@ def _train(
         return
     feed = _images_feed(signatures, images)
     with running(meta_graph, path) as (session, by_name):
-        if not same_outputs:
-            found.signatures(session.run(outputs(signatures), feed), training=True)
         values = session.run(by_name)
         found.moving_statistics("before", {name: values[name] for name in statistics})
         digests = _digests(values, names)
-        updates = v1.get_collection(v1.GraphKeys.UPDATE_OPS)
         # With the same things fetched and fed, the second run has nothing to prepare, which takes longer than to run.
+        fetched = {
+            "updates": v1.get_collection(v1.GraphKeys.UPDATE_OPS),
+            "outputs": {} if same_outputs else outputs(signatures),
+        }
         steps: dict[Moment, dict[str, Any]] = {
             "after_set_momentum": _momenta(signatures, TRAINING_MOMENTUM),
             "after_default_momentum": default_momenta(signatures),
         }
         for moment, momenta in steps.items():
-            values = {}  # the last one's, before there are more
-            session.run(updates, feed | momenta)
+            values = step = {}  # the last one's, before there are more
+            step = session.run(fetched, feed | momenta)
             values = session.run(by_name)
             found.moving_statistics(moment, {name: values[name] for name in statistics})
+        if not same_outputs:
+            # Those at the default momentum: what moves statistics changes no output in training.
+            found.signatures(step["outputs"], training=True)
         found.training_variables(Variables(names, digests, _digests(values, names)))
 
 
