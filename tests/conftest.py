@@ -1,3 +1,3 @@
-"""Fixtures of all tests: see `tests.support.fixtures`."""
+"""Fixtures and order of all tests: see `tests.support.fixtures` and `tests.support.order`."""
 
-pytest_plugins = ["tests.support.fixtures"]
+pytest_plugins = ["tests.support.fixtures", "tests.support.order"]

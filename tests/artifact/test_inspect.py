@@ -78,6 +78,14 @@ def test_people_get_text(cli: Command, tiny_checkpoint: Path, tiny_artifacts: Pa
             assert line in text
 
 
+def test_a_hub_module_gives_every_cell(cli: Command, reducing_artifacts: Path) -> None:
+    folder = artifact_folder(reducing_artifacts, "reducing_nasnet", "classification", 3)
+    facts = json.loads(succeeded(cli("inspect", folder, "--json")).stdout)
+    cells = ("Stem", "Cell_0", "Reduction_Cell_0", "Cell_1", "Reduction_Cell_1", "Cell_2")
+    names = {"default", *(f"reducing_nasnet/{name}" for name in (*cells, "global_pool", "Logits", "Predictions"))}
+    assert [set(tags["default"]["outputs"]) for tags in facts["signatures"].values()] == [names, names]
+
+
 def test_a_saved_model_of_somebody_else_is_described(cli: Command, tmp_path: Path) -> None:
     class Banded(tf.Module):
         def __init__(self) -> None:

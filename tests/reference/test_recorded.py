@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from exporter.files.hashing import sha256
 from exporter.models.config import models
@@ -19,14 +18,6 @@ KERNEL = "cell_0/comb_iter_0/left/separable_5x5_1/pointwise_weights"
 
 def _artifacts(output: Path) -> list[Path]:
     return [artifact_folder(output, "tiny_nasnet", task, 5) for task in ("classification", "feature_vector")]
-
-
-@pytest.fixture(scope="module")
-def recorded(cli: Command, tiny: Path, tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("references") / "tiny.npz"
-    result = succeeded(cli("reference", "record", tiny, "--checkpoint", tiny_checkpoint, "--output", path))
-    assert result.stdout == f"{path}\n"
-    return path
 
 
 def _reports(result: Result, status: int = 0) -> list[dict[str, Any]]:
@@ -46,11 +37,11 @@ def test_what_ships_are_the_records_of_the_original_networks() -> None:
 
 
 def test_a_recorded_reference_takes_the_place_of_a_new_run(
-    cli: Command, tiny_artifacts: Path, tiny_checkpoint: Path, recorded: Path
+    cli: Command, tiny_artifacts: Path, tiny_checkpoint: Path, tiny_reference: Path
 ) -> None:
-    assert recorded.stat().st_size < 500_000
+    assert tiny_reference.stat().st_size < 500_000
     result = cli(
-        "verify", *_artifacts(tiny_artifacts), "--checkpoint", tiny_checkpoint, "--reference", recorded, "--json"
+        "verify", *_artifacts(tiny_artifacts), "--checkpoint", tiny_checkpoint, "--reference", tiny_reference, "--json"
     )
     assert "computing the reference" not in result.stderr
     for report in _reports(result):
@@ -64,12 +55,12 @@ def test_a_recorded_reference_takes_the_place_of_a_new_run(
 
 
 def test_a_reference_in_the_cache_is_found_by_its_checkpoint(
-    own_cli: Command, tiny: Path, tiny_artifacts: Path, tiny_checkpoint: Path, recorded: Path
+    own_cli: Command, tiny: Path, tiny_artifacts: Path, tiny_checkpoint: Path, tiny_reference: Path
 ) -> None:
     files = {file.name: sha256(file) for file in tiny_checkpoint.parent.iterdir()}
     place = own_cli.cache / "references" / f"{references.key(files)}.npz"
     place.parent.mkdir(parents=True)
-    shutil.copyfile(recorded, place)
+    shutil.copyfile(tiny_reference, place)
     verified = own_cli("verify", _artifacts(tiny_artifacts)[1], "--checkpoint", tiny_checkpoint)
     assert "recorded reference" in succeeded(verified).stdout
     assert "computing the reference" not in verified.stderr
@@ -78,7 +69,7 @@ def test_a_reference_in_the_cache_is_found_by_its_checkpoint(
 
 
 def test_a_wrong_reference_is_refused(
-    own_cli: Command, tiny: Path, tiny_artifacts: Path, tiny_checkpoint: Path, recorded: Path, tmp_path: Path
+    own_cli: Command, tiny: Path, tiny_artifacts: Path, tiny_checkpoint: Path, tiny_reference: Path, tmp_path: Path
 ) -> None:
     artifact = _artifacts(tiny_artifacts)[1]
 
@@ -87,12 +78,12 @@ def test_a_wrong_reference_is_refused(
 
     assert "there is no reference" in refused(tmp_path / "absent.npz")
     damaged = tmp_path / "damaged.npz"
-    damaged.write_bytes(recorded.read_bytes()[:1000])
+    damaged.write_bytes(tiny_reference.read_bytes()[:1000])
     assert "damaged" in refused(damaged)
     other = tmp_path / "other" / "model.ckpt"
     succeeded(own_cli("synth", tiny, "--seed", 1, "--output", other))
-    assert "was recorded from other files" in refused(recorded, other)
-    with np.load(recorded) as file:
+    assert "was recorded from other files" in refused(tiny_reference, other)
+    with np.load(tiny_reference) as file:
         arrays = {name: file[name] for name in file.files}
     arrays["facts"] = np.array(json.dumps({"model": "nasnet_mobile", "recorded_with": "x", "files": {}}))
     foreign = tmp_path / "foreign.npz"
@@ -101,13 +92,12 @@ def test_a_wrong_reference_is_refused(
 
 
 def test_a_wrong_artifact_fails_by_a_recorded_reference_and_by_numpy_at_the_same_end_point(
-    cli: Command, tiny_artifacts: Path, tiny_checkpoint: Path, recorded: Path, tmp_path: Path
+    cli: Command, tiny_artifacts: Path, tiny_checkpoint: Path, tiny_reference: Path, tmp_path: Path
 ) -> None:
     good = _artifacts(tiny_artifacts)[0]
     wrong = bundles.with_scaled(good, tmp_path / "wrong", KERNEL, 1.05)
-    result = cli(
-        "verify", good, wrong, "--checkpoint", tiny_checkpoint, "--reference", recorded, "--against", "numpy", "--json"
-    )
+    against = ("--reference", tiny_reference, "--against", "numpy")
+    result = cli("verify", good, wrong, "--checkpoint", tiny_checkpoint, *against, "--json")
     right, reports = _reports(result, 1)
     assert right["passed"]
     independent = next(check for check in right["checks"] if "against numpy" in check["name"])

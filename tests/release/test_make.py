@@ -248,7 +248,8 @@ def test_a_model_without_checkpoint_does_not_stop_the_others(
 
 def test_one_process_makes_a_release(own_cli: Command, inputs_of_one: list[object], tmp_path: Path) -> None:
     release = tmp_path / "release"
-    with _begun(own_cli, lambda line: "reading the checkpoint" in line, "release", *inputs_of_one, "--output", release):
+    begun = own_cli.with_forked_workers()
+    with _begun(begun, lambda line: "reading the checkpoint" in line, "release", *inputs_of_one, "--output", release):
         assert "another nasexport is at work on" in refusal(own_cli("release", *inputs_of_one, "--output", release))
 
 

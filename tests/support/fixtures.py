@@ -193,6 +193,18 @@ def tiny_artifacts(cli: Command, tiny: Path, tiny_checkpoint: Path, kept: Store)
 
 
 @pytest.fixture(scope="session")
+def tiny_reference(cli: Command, tiny: Path, tiny_checkpoint: Path, kept: Store) -> Path:
+    """What `reference record` wrote of the tiny NASNet."""
+
+    def make(folder: Path) -> None:
+        path = folder / "tiny.npz"
+        result = succeeded(cli("reference", "record", tiny, "--checkpoint", tiny_checkpoint, "--output", path))
+        assert result.stdout == f"{path}\n"
+
+    return kept.made("tiny_reference", make, __file__) / "tiny.npz"
+
+
+@pytest.fixture(scope="session")
 def tiny_pnasnet_artifacts(cli: Command, tiny_pnasnet: Path, tiny_pnasnet_checkpoint: Path, kept: Store) -> Path:
     """The ``--output`` folder of the tiny PNASNet's feature vector, version 5, built with verification."""
 

@@ -3,7 +3,7 @@
 To start, a command takes a third of a second, and each of its workers more than three, nearly all of it for imports. A
 test that is not about starting saves that: `Preloaded` runs any Python program in a fork of a process that did the
 imports. It is still a process of its own, with its own arguments, environment, folder and standard streams, and an
-interpreter that ends as always. Workers are started by the command as ever; `command` puts a `subprocess.Popen` in
+interpreter that ends as always. Workers are started by the command as ever; `fork_workers` puts a `subprocess.Popen` in
 place that forks them. Linux only; the exporter's modules bear it, since none does more than define things when it is
 imported.
 """
@@ -95,10 +95,15 @@ class Commands:
         )
 
     @property
-    def program(self) -> str:
-        """The command line, as a program of Python, with workers that are forked where they can be."""
+    def workers_program(self) -> str:
+        """A program of Python after which workers are forked where they can be."""
         workers = (self.workers.address, self.workers.settings)
-        return f"from tests.support import preloaded; preloaded.command(*{workers!r})"
+        return f"from tests.support import preloaded; preloaded.fork_workers(*{workers!r})"
+
+    @property
+    def program(self) -> str:
+        """The command line as a program of Python, with such workers."""
+        return f"{self.workers_program}\nfrom exporter.__main__ import run\nrun()"
 
     def run(
         self, arguments: Sequence[str], environment: Mapping[str, str], cwd: Path, timeout: float
@@ -246,13 +251,10 @@ def _settings(environment: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def command(workers: str, settings: Mapping[str, str]) -> None:
-    """What a forked command runs: the command line, whose Python programs are forked as well where they can be."""
-    from exporter.__main__ import run
-
+def fork_workers(workers: str, settings: Mapping[str, str]) -> None:
+    """From now on, this process's Python programs are forked where they can be."""
     # The address of a socket without a file begins with a zero byte.
     subprocess.Popen = _popen(workers, settings)  # type: ignore[assignment, misc]
-    run()
 
 
 def _popen(address: str, settings: Mapping[str, str]) -> type:

@@ -1,0 +1,32 @@
+"""The order of tests: what takes long comes first, so that a run ends evenly in all its processes."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+#: Markers of tests that may take long.
+LONG = ("full", "readers", "breaks", "stops")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Once tests are chosen, orders those that are: modules with long ones first, in the share of each process.
+
+    pytest-xdist gives each of its processes an equal part of the list to begin with.
+    """
+    processes = getattr(config, "workerinput", {}).get("workercount", 1)
+    modules: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        modules.setdefault(item.path, []).append(item)
+    long, short = [], []
+    for tests in modules.values():
+        takes_long = any(item.get_closest_marker(name) for name in LONG for item in tests)
+        (long if takes_long else short).append(tests)
+    others = itertools.chain.from_iterable(short)
+    share = -(-len(items) // processes)
+    ordered: list[pytest.Item] = []
+    for number in range(processes):
+        own = [item for tests in long[number::processes] for item in tests]
+        ordered += [*own, *itertools.islice(others, max(share - len(own), 0))]
+    items[:] = [*ordered, *others]
