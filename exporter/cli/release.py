@@ -52,9 +52,7 @@ def _versions(_context: click.Context, _parameter: click.Parameter, values: Sequ
 
 def _formats(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> list[Format] | None:
     names = _comma_separated(values)
-    if names == ["all"]:
-        return list(written())
-    for value in names:
+    for value in names if names != ["all"] else ():
         if value not in written():
             raise click.BadParameter(f"{value!r} is not a format: expected {', '.join(written())}, or all")
     return names or None
@@ -132,6 +130,8 @@ def release(
     from exporter.release import plan as release_plan
 
     _require_models_of(checkpoints, configs)
+    if formats == ["all"]:
+        formats = [name for name in written() if any(name in config.all_versions.values() for config in configs)]
     targets = release_plan.targets(configs, versions, formats)
     if shard:
         targets = release_plan.shard(targets, *shard)

@@ -114,7 +114,7 @@ def targets(
         if name in formats and (versions is None or version in versions)
     ]
     for name in dict.fromkeys(target.format for target in found):
-        require_extra(FORMATS[name])
+        require_extra(FORMATS[name], running=True)
     return found
 
 

@@ -141,7 +141,7 @@ def test_of_other_classes_none_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        (TINY, "nasnetalarge has num_cells 18, and tiny_nasnet has 3"),
+        (TINY, "nasnetalarge has num_cells 18, and tiny_nasnet has 1"),
         ({**TINY_LARGE, "reductions": [6, 13]}, r"has reductions \(6, 12\), and tiny_large has \(6, 13\)"),
         ({**TINY_LARGE, "skip_reduction_layer_input": False}, "has skip_reduction_layer_input True"),
         ({**TINY_LARGE, "num_conv_filters": 6}, "needs num_conv_filters that 4 divides, and tiny_large has 6"),
