@@ -8,10 +8,12 @@ OUTPUT ?= dist
 TEST_PROCESSES ?= 2
 # A process that has run its tests takes over half of those that another one still has; what is dear to make, all share.
 PYTEST = $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist worksteal
+# Linters take one processor at a time.
+WITH_LINTERS = --no-print-directory --jobs=2 lint
 CHECKPOINT = checkpoints/nasnet-a_mobile_synthetic.tar.gz
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all test-compat bench bench-release lint format lock clean
+.PHONY: help install demo test test-all pytest test-compat bench bench-release lint format lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,11 +31,14 @@ $(CHECKPOINT): | $(BIN)/.installed
 demo: $(BIN)/.installed $(CHECKPOINT) ## Install, then build and verify nasnet_mobile version 4 from a synthetic checkpoint
 	$(BIN)/nasexport build nasnet_mobile --format saved_model_2 --checkpoint $(CHECKPOINT) --output $(OUTPUT) --overwrite
 
-test: $(BIN)/.installed lint ## Install, then run the linters and the tests that take minutes
-	$(PYTEST) -m 'not (full or readers or breaks)'
+test: $(BIN)/.installed ## Install, then run the linters and the tests that take minutes
+	@$(MAKE) $(WITH_LINTERS) pytest SELECTED="-m 'not (full or readers or breaks)'"
 
-test-all: $(BIN)/.installed lint ## Install, then run the linters and all tests: full-size networks, old readers and writers
-	$(PYTEST)
+test-all: $(BIN)/.installed ## Install, then run the linters and all tests: full-size networks, old readers and writers
+	@$(MAKE) $(WITH_LINTERS) pytest
+
+pytest: $(BIN)/.installed
+	$(PYTEST) $(SELECTED)
 
 test-compat: $(BIN)/.installed ## Install, then run the tests with old readers and writers alone
 	$(PYTEST) -m readers

@@ -19,7 +19,7 @@ from exporter.reference.result import statistics
 from exporter.reference.rounded import rounded
 from tests.reference.test_numpy_network import made_up_weights, recorded_weights
 from tests.support import networks
-from tests.support.fixtures import REDUCING, TINY_IMAGENET, TINY_PNASNET
+from tests.support.fixtures import REDUCING, REDUCING_PNASNET, TINY, TINY_IMAGENET, TINY_PNASNET
 from tests.support.networks import MODELS, TOLERANCE
 
 #: Largest difference of a file with weights of 16 bits from the float32 graph of the same weights.
@@ -38,7 +38,7 @@ def _config(fields: Any, **changes: Any) -> ModelConfig:
 
 
 @pytest.mark.parametrize("image_size", [64, 75])
-@pytest.mark.parametrize("fields", [REDUCING, TINY_PNASNET], ids=lambda fields: fields["name"])
+@pytest.mark.parametrize("fields", [REDUCING, REDUCING_PNASNET], ids=lambda fields: fields["name"])
 def test_any_network_is_the_one_in_numpy(fields: Any, image_size: int) -> None:
     config = _config(fields, image_size=image_size)
     weights, images = made_up_weights(config), VERIFICATION_IMAGES.at(image_size)
@@ -52,7 +52,7 @@ def test_any_network_is_the_one_in_numpy(fields: Any, image_size: int) -> None:
     assert networks.difference(single, expected["Logits"][:1]) < TOLERANCE
 
 
-@pytest.mark.parametrize("fields", [REDUCING, TINY_PNASNET], ids=lambda fields: fields["name"])
+@pytest.mark.parametrize("fields", [TINY, TINY_PNASNET], ids=lambda fields: fields["name"])
 def test_weights_of_16_bits_are_the_rounded_ones(fields: Any) -> None:
     config = _config(fields)
     weights, images = made_up_weights(config), VERIFICATION_IMAGES.at(config.image_size)
@@ -114,7 +114,7 @@ def test_says_how_it_is_used(task: Task, tmp_path: Path) -> None:
 
 
 def test_other_classes_have_no_names(tmp_path: Path) -> None:
-    config = _config(REDUCING)
+    config = _config(TINY)
     Writer(config, "classification", made_up_weights(config)).write(
         "litert", tmp_path / "litert", ArtifactOptions(None)
     )
@@ -122,7 +122,7 @@ def test_other_classes_have_no_names(tmp_path: Path) -> None:
 
 
 def test_refuses_values_that_lack_one() -> None:
-    config = _config(REDUCING)
+    config = _config(TINY)
     weights = made_up_weights(config)
     del weights["cell_1/beginning_bn/beta"]
     with pytest.raises(KeyError, match="cell_1/beginning_bn/beta"):
