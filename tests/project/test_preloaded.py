@@ -1,10 +1,17 @@
 """Commands in forks, as most tests run them, do what new processes do."""
 
+import importlib
+import os
+import pkgutil
 from pathlib import Path
+from unittest import mock
 
 import psutil
 import pytest
 
+import exporter
+from exporter.processes.environment import of_worker
+from exporter.processes.job import Job
 from tests.support import preloaded
 from tests.support.command import Command, artifact_folder, forked, succeeded
 
@@ -37,6 +44,21 @@ def test_commands_and_their_workers_are_forks(cli: Command, tiny_artifacts: Path
     for _ in range(3):
         succeeded(cli("inspect", path))
     assert all(server.cpu_times().children_user > time for server, time in zip(servers, before, strict=True))
+
+
+def test_every_worker_of_every_job_is_a_fork(cli: Command) -> None:
+    jobs = [
+        job
+        for module in pkgutil.walk_packages(exporter.__path__, "exporter.")
+        if module.name.endswith(".jobs")
+        for job in vars(importlib.import_module(module.name)).values()
+        if isinstance(job, Job)
+    ]
+    assert len(jobs) > 8
+    with mock.patch.dict(os.environ, cli.env, clear=True):
+        for job in jobs:
+            for device in job.devices:
+                assert forked().workers.fits(of_worker([job], device, debug=False)), (job.name, device)
 
 
 def test_another_environment_starts_a_new_process(own_cli: Command, tmp_path: Path) -> None:

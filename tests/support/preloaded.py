@@ -25,8 +25,9 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
-from exporter.processes.environment import inherited
+from exporter.processes.environment import of_worker
 
 AVAILABLE = sys.platform == "linux"
 
@@ -41,16 +42,6 @@ _LONGEST_MESSAGE = 1 << 17
 _READ_AT_THE_START = ("PYTHON", "LC_", "LANG", "LD_", "TF_", "TF2_", "OPENBLAS_", "OMP_", "MKL_", "KERAS_")
 #: One of them that is read when a device is first used, not when TensorFlow is imported.
 _READ_LATER = "TF_FORCE_GPU_ALLOW_GROWTH"
-#: What `exporter.processes.environment` gives most workers. Huge pages are of no use to those that run no network.
-_OF_WORKERS = {
-    "PYTHONUTF8": "1",
-    "KERAS_HOME": "/dev/null/keras",
-    "KERAS_BACKEND": "tensorflow",
-    "PYTHONWARNINGS": "ignore",
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-    "OPENBLAS_NUM_THREADS": "1",
-    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
-}
 
 
 class Preloaded:
@@ -90,9 +81,11 @@ class Commands:
 
     def __init__(self, environment: Mapping[str, str]):
         self.own = Preloaded(environment, ["exporter.cli"])
-        self.workers = Preloaded(
-            {**inherited(environment), **_OF_WORKERS}, ["tensorflow", "tensorflow_hub", "exporter"]
-        )
+        with mock.patch.dict(os.environ, environment, clear=True):
+            of_workers = of_worker([], "cpu", debug=False)
+        # It is read when a process starts, and of no use only to those that run no network.
+        of_workers["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
+        self.workers = Preloaded(of_workers, ["tensorflow", "tensorflow_hub", "exporter"])
 
     @property
     def workers_program(self) -> str:
