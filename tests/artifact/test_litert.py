@@ -81,7 +81,7 @@ def test_published_networks_are_the_original_ones(name: str) -> None:
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("precision", get_args(Precision))
 def test_file_is_half_as_large_and_the_same_each_time(task: Task, precision: Precision, tmp_path: Path) -> None:
-    config = _config(TINY_IMAGENET)
+    config = _config({**REDUCING, "num_classes": 1001, "num_conv_filters": 32})  # weights, and not operations alone
     weights = made_up_weights(config)
     for folder in ("one", "two"):
         Writer(config, task, weights).write("litert", tmp_path / folder, ArtifactOptions(None, precision=precision))
@@ -122,7 +122,7 @@ def test_other_classes_have_no_names(tmp_path: Path) -> None:
 
 
 def test_refuses_values_that_lack_one() -> None:
-    config = _config(TINY)
+    config = _config(REDUCING)
     weights = made_up_weights(config)
     del weights["cell_1/beginning_bn/beta"]
     with pytest.raises(KeyError, match="cell_1/beginning_bn/beta"):

@@ -19,7 +19,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     modules: dict[Path, list[pytest.Item]] = {}
     for item in items:
         modules.setdefault(item.path, []).append(item)
-    long, short = [], []
+    long: list[list[pytest.Item]] = []
+    short: list[list[pytest.Item]] = []
     for tests in modules.values():
         takes_long = any(item.get_closest_marker(name) for name in LONG for item in tests)
         (long if takes_long else short).append(tests)
