@@ -37,7 +37,7 @@ def compare(expected: Expected, reference: Reference, found: ProbeResult, proble
     checks += output_checks("output for one image", expected.task, output[:1], found.single_output)
     usual = _output(found, USUAL)
     checks += output_checks(f"output of {USUAL}", expected.task, output[:, first:], usual)
-    checks.append(end_points_check(expected, reference.end_points, found.end_points))
+    checks.append(end_points_check(expected, reference.end_points, found.end_points, by_record=True))
     return checks
 
 
