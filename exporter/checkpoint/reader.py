@@ -84,17 +84,32 @@ class Checkpoint:
         return {spec.name: value for spec, value in self.values()}
 
     def tensors(self) -> dict[str, Any]:
-        """The same as tensors of TensorFlow; their memory is all that it takes.
+        """The same as tensors, read at once by TensorFlow: their memory is all that it takes, where arrays are copied.
 
         Raises:
             CheckpointError: as for `values`.
         """
         import tensorflow as tf
 
-        held: dict[str, Any] = dict(self.arrays())
-        for name in held:
-            held[name] = tf.convert_to_tensor(held[name])
-        return held
+        keys = [self.keys[spec.name] for spec in self._specs]
+        try:
+            tensors = tf.raw_ops.RestoreV2(
+                prefix=self.path,
+                tensor_names=keys,
+                shape_and_slices=[""] * len(keys),
+                dtypes=[tf.float32] * len(keys),
+            )
+        except (tf.errors.OpError, ValueError, RuntimeError) as error:
+            # It does not say which one it was.
+            for _ in self.values():
+                pass
+            problem = ValueError(str(error).replace(self.path, self.prefix.name))
+            raise self._stored.unreadable(problem) from error
+        for spec, tensor in zip(self._specs, tensors, strict=True):
+            self.require_finite(self.mapping.names[spec.name], tensor.numpy())
+        for _ in self.others():
+            pass
+        return {spec.name: tensor for spec, tensor in zip(self._specs, tensors, strict=True)}
 
     def others(self) -> Iterator[tuple[str, Any]]:
         """All that the checkpoint holds besides, by name, read one after the other.
