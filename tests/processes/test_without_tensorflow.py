@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import tensorflow as tf
 
 from exporter.errors import MachineError
 from exporter.processes import run
@@ -98,16 +99,30 @@ def test_tensorflow_is_not_there_by_accident(path: Path) -> None:
         run.run(NOT_THERE, Question(path))
 
 
-@pytest.mark.parametrize("command", ["inspect an artifact", "inspect a checkpoint", "diff", "synth"])
+def _graph(folder: Path) -> Path:
+    """A SavedModel of TensorFlow 1, whose variables its file alone tells."""
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        images = v1.placeholder(tf.float32, [None, 64, 64, 3])
+        factor = v1.get_variable("factor", [3], use_resource=True)
+        session.run(factor.initializer)
+        v1.saved_model.simple_save(session, str(folder), {"images": images}, {"scaled": images * factor})
+    return folder
+
+
+@pytest.mark.parametrize("command", ["inspect", "inspect a graph", "inspect a checkpoint", "diff", "synth"])
 def test_commands_that_need_files_alone_never_import_it(
     own_cli: Command, path: Path, tiny_checkpoint: Path, command: str
 ) -> None:
     args, imported = {
-        "inspect an artifact": (("inspect", path.parent), "saved_model_pb2"),
+        "inspect": (("inspect", path.parent), "saved_model_pb2"),
+        "inspect a graph": (("inspect", own_cli.folder / "graph"), "tensor_bundle_pb2"),
         "inspect a checkpoint": (("inspect", tiny_checkpoint), "tensor_bundle_pb2"),
         "diff": (("diff", path.parent, path.parent, "--only", "variables"), "saved_model_pb2"),
         "synth": (("synth", "nasnet_mobile", "--output", "model.ckpt"), "tensor_bundle_pb2"),
     }[command]
+    if command == "inspect a graph":
+        _graph(own_cli.folder / "graph")
     # Its own process, and that of its job, write what they import.
     telling = own_cli.with_variables(PYTHONPROFILEIMPORTTIME="1")
     told = succeeded(telling.started("--debug", *args)).stderr
