@@ -4,7 +4,6 @@ import contextlib
 import re
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
-from urllib.request import url2pathname
 
 from exporter.errors import ConfigError
 from exporter.fetch.lock import LockedArchive
@@ -84,6 +83,9 @@ def local_path(address: str) -> Path | None:
     """The file that a ``file://`` URL or a plain path means; None for the address of a server."""
     match = _SCHEME.fullmatch(address)
     if match and match["scheme"].lower() == "file":
+        # With it comes a client for HTTP, a tenth of what every command imports.
+        from urllib.request import url2pathname
+
         return Path(url2pathname(urlsplit(address).path))
     if match and len(match["scheme"]) >= 2:  # one letter is a drive
         return None
