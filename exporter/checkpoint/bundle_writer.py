@@ -10,7 +10,7 @@ import numpy as np
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import tensor_bundle_pb2
 
-from exporter.checkpoint.bundle import NUMBERS, VERSION
+from exporter.checkpoint.bundle import NUMBERS, VERSION, checksum_of
 from exporter.checkpoint.files import data_file_of, index_of
 from exporter.checkpoint.sorted_table import masked
 from exporter.checkpoint.table_writer import table, varint
@@ -57,5 +57,5 @@ def _entry(value: Any) -> tuple[Any, Any]:
     for size in array.shape:
         entry.shape.dim.add(size=size)
     content = array.reshape(-1).view(np.uint8)
-    entry.crc32c = masked(google_crc32c.value(content))
+    entry.crc32c = masked(checksum_of(content))
     return content, entry
