@@ -59,7 +59,7 @@ SIZES: dict[str, int] = {data_types.name_of(number): np.dtype(type_).itemsize fo
 
 
 def checksum_of(content: NDArray[np.uint8]) -> int:
-    """The CRC-32C of bytes in memory. google-crc32c takes bytes objects; where it is written in Python, nothing else."""
+    """The CRC-32C of bytes in memory. google-crc32c takes bytes objects, and written in Python nothing else."""
     checksum = 0
     for begin in range(0, len(content), _PIECE):
         checksum = google_crc32c.extend(checksum, content[begin : begin + _PIECE].tobytes())
