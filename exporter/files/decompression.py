@@ -2,9 +2,10 @@
 
 import bz2
 import lzma
-import zlib
 from collections.abc import Callable
 from typing import Protocol
+
+from isal import igzip_lib
 
 from exporter.files.hashing import CHUNK
 
@@ -42,30 +43,9 @@ class _Decompressor(Protocol):
     def decompress(self, data: bytes, max_length: int) -> bytes: ...
 
 
-class _Gzip:
-    """zlib's decompressor with the attributes that those of bzip2 and xz have."""
-
-    def __init__(self) -> None:
-        self._object = zlib.decompressobj(zlib.MAX_WBITS | 16)
-
-    @property
-    def eof(self) -> bool:
-        return self._object.eof
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._object.unused_data
-
-    @property
-    def needs_input(self) -> bool:
-        return not self._object.unconsumed_tail
-
-    def decompress(self, data: bytes, max_length: int) -> bytes:
-        return self._object.decompress(self._object.unconsumed_tail + data, max_length)
-
-
 _DECOMPRESSORS: dict[str, Callable[[], _Decompressor]] = {
-    ".tar.gz": _Gzip,
+    # Takes less than half the time of zlib, which is a third of what it takes to build a large network.
+    ".tar.gz": lambda: igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP),
     ".tar.bz2": bz2.BZ2Decompressor,
     ".tar.xz": lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, _MAX_MEMORY),
 }
@@ -90,7 +70,7 @@ class Decompressed:
         """
         try:
             piece = self._next(size)
-        except (zlib.error, lzma.LZMAError, MemoryError, ValueError) as error:
+        except (igzip_lib.error, lzma.LZMAError, MemoryError, ValueError) as error:  # type: ignore[misc]  # in its stub
             raise DamagedError(str(error) or "it needs too much memory") from error
         except OSError as error:
             if error.errno is not None:
