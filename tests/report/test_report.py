@@ -32,7 +32,7 @@ HOSTILE = "<script>alert(1)</script>\"'&\u202e\x1b"
 WRONG_EXPORTER = """
 import sys
 
-if sys.argv[-1].endswith(":EXPORT"):
+if sys.argv[-1].endswith(":EXPORT") or "serve_forks" in "".join(sys.orig_argv):
     import exporter.artifact.saved_model as module
 
     make = module.Writer.__init__
