@@ -222,10 +222,10 @@ def test_a_damaged_cache_is_1_and_a_free_port_0(own_cli: Command, tmp_path: Path
 def _waiting(command: Command, folder: Path) -> Command:
     """The same command, whose workers only say that they have begun, and wait."""
     begun = folder / "begun"
-    (folder / "sitecustomize.py").write_text(
+    program = (
         f"import sys, time\nif sys.argv[:1] == ['-c']:\n    open({str(begun)!r}, 'w').close()\n    time.sleep(600)\n"
     )
-    return command.with_variables(PYTHONPATH=f"{folder}:{command.env['PYTHONPATH']}")
+    return command.with_program_first(program, folder)
 
 
 LONG: dict[str, Callable[[Places], tuple[object, ...]]] = {
@@ -249,7 +249,7 @@ def test_a_signal_ends_with_its_number_and_leaves_nothing(
     before = files_below(own_cli.cwd)
     waiting = _waiting(own_cli, tmp_path)
     for number, called in ((signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM"), (signal.SIGHUP, "SIGHUP")):
-        process = waiting.start(*LONG[name](places), start_new_session=True)
+        process = waiting.begun(*LONG[name](places))
         end = time.monotonic() + 60
         while not (tmp_path / "begun").exists():
             assert time.monotonic() < end and process.poll() is None, process.communicate()

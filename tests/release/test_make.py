@@ -164,7 +164,8 @@ def test_killed_at_any_moment_the_same_command_ends_the_same(
 ) -> None:
     release = tmp_path / "release"
     # The release's own process alone: its workers must end by themselves.
-    with _begun(own_cli, lambda line: STOPS[stop] in line, "release", *inputs_of_one, "--output", release) as process:
+    begun = own_cli.with_forked_workers() if stop == "while one is packed" else own_cli
+    with _begun(begun, lambda line: STOPS[stop] in line, "release", *inputs_of_one, "--output", release) as process:
         workers = psutil.Process(process.pid).children(recursive=True)
         assert workers or stop == "while one is packed"
         process.kill()

@@ -113,6 +113,12 @@ class Command:
             check=False,
         )
 
+    def begun(self, *args: object) -> "subprocess.Popen[str] | preloaded.Forked":
+        """Starts it, in a fork where it can, and returns at once."""
+        if preloaded.AVAILABLE and forked().own.fits(self.env):
+            return forked().start([*map(str, args)], self.env, self.cwd)
+        return self.start(*args)
+
     def start(self, *args: object, **options: Any) -> subprocess.Popen[str]:
         """Starts it and returns at once."""
         return subprocess.Popen(
