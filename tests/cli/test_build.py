@@ -81,12 +81,12 @@ def test_a_checkpoint_that_is_not_finished_leaves_nothing(own_cli: Command, tiny
 
 @pytest.mark.stops
 def test_a_build_that_is_killed_leaves_no_artifact_and_nothing_in_the_way(
-    own_cli: Command, tiny: Path, tiny_checkpoint: Path
+    own_cli: Command, reducing: Path, reducing_checkpoint: Path
 ) -> None:
-    args = ("build", tiny, *QUICK, "--checkpoint", tiny_checkpoint, "--output", "out")
+    args = ("build", reducing, *QUICK, "--checkpoint", reducing_checkpoint, "--output", "out")
     process = _started(own_cli, "writing feature_vector", *args)
     _stopped(process, signal.SIGKILL)
-    target = artifact_folder(own_cli.cwd / "out", "tiny_nasnet", "feature_vector", 4)
+    target = artifact_folder(own_cli.cwd / "out", "reducing_nasnet", "feature_vector", 4)
     assert not target.exists()
     # Nothing with the name of a version is there to be taken for one.
     assert [path.name for path in target.parent.iterdir() if not path.name.startswith(".")] == []
@@ -108,11 +108,11 @@ def _group_lives(group: int) -> bool:
     return True
 
 
-def test_builds_of_one_destination(own_cli: Command, tiny: Path, tiny_checkpoint: Path) -> None:
-    args = ("build", tiny, *QUICK, "--checkpoint", tiny_checkpoint, "--output", "out")
-    target = artifact_folder(own_cli.cwd / "out", "tiny_nasnet", "feature_vector", 4)
+def test_builds_of_one_destination(own_cli: Command, reducing: Path, reducing_checkpoint: Path) -> None:
+    args = ("build", reducing, *QUICK, "--checkpoint", reducing_checkpoint, "--output", "out")
+    target = artifact_folder(own_cli.cwd / "out", "reducing_nasnet", "feature_vector", 4)
 
-    # While one writes, another is refused, and does not disturb it.
+    # While one writes, which takes a while with cells enough, another is refused, and does not disturb it.
     first = _started(own_cli, "writing feature_vector", *args)
     assert "another nasexport is writing" in refusal(own_cli(*args))
     stdout, stderr = first.communicate(timeout=TIMEOUT)
@@ -176,9 +176,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_is_told_and_leaves_nothing(
-    own_cli: Command, tiny: Path, tiny_checkpoint: Path, small_disk: Path
+    own_cli: Command, reducing: Path, reducing_checkpoint: Path, small_disk: Path
 ) -> None:
-    args = ("build", tiny, *QUICK, "--checkpoint", tiny_checkpoint, "--output", small_disk)
+    args = ("build", reducing, *QUICK, "--checkpoint", reducing_checkpoint, "--output", small_disk)
     message = refusal(own_cli(*args))
     assert re.search("No space left|disk", message)
     assert "fault of nasexport" not in message
@@ -186,7 +186,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(
     # With the space it needs, the same command does it.
     subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
     succeeded(own_cli(*args))
-    assert artifact_folder(small_disk, "tiny_nasnet", "feature_vector", 4).is_dir()
+    assert artifact_folder(small_disk, "reducing_nasnet", "feature_vector", 4).is_dir()
 
 
 def test_a_full_disk_of_temporary_files_is_told(own_cli: Command, mobile_checkpoint: Path, small_disk: Path) -> None:
