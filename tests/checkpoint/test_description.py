@@ -36,7 +36,7 @@ def test_a_checkpoint_is_described(cli: Command, tiny: Path, tiny_checkpoint: Pa
     assert (network["model"], network["tasks"]) == ("tiny_nasnet", ["classification", "feature_vector"])
     assert (network["layout"], network["scope"], network["averages"]) == ("plain", "", 0)
     assert network["variables"] == len(variables(model(str(tiny)), "classification"))
-    assert network["left_out"]["auxiliary_head"] == 12
+    assert not any(network["left_out"].values())
     assert network["synthetic"] == marker
 
     text = succeeded(cli("inspect", tiny_checkpoint, "--model", tiny)).stdout
@@ -45,7 +45,7 @@ def test_a_checkpoint_is_described(cli: Command, tiny: Path, tiny_checkpoint: Pa
         f"  variables    {len(tensors)}; {facts['values']:,} values\n",
         "  network      tiny_nasnet: classification, feature_vector\n",
         f"  layout       plain, 0 of {network['variables']} variables from averages\n",
-        "  left out     auxiliary head 12\n",
+        "  left out     nothing\n",
         "SYNTHETIC checkpoint (layout plain, model tiny_nasnet, seed 0), not published weights",
     ):
         assert line in text
@@ -71,7 +71,9 @@ def test_what_training_leaves_is_counted(cli: Command, tiny: Path, tiny_checkpoi
     assert (network["left_out"]["slots"], network["left_out"]["last_values"]) == (1, 1)
     assert network["unexpected"] == ["module/mys\x1btery"]
     assert network["synthetic"] == {"seed": 0}  # as the values tell
-    assert "tiny_nasnet below module/: feature_vector" in succeeded(cli("inspect", prefix, "--model", tiny)).stdout
+    text = succeeded(cli("inspect", prefix, "--model", tiny)).stdout
+    assert "  network      tiny_nasnet below module/: feature_vector\n" in text
+    assert "  left out     last values 1, slots 1, unknown 1\n" in text
 
 
 @pytest.mark.parametrize("format_", ["V1", "object-based"])
