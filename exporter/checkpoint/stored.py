@@ -83,6 +83,8 @@ class Stored:
         reason = reason.replace(str(self.prefix), self.prefix.name)  # which may be in a temporary folder
         name = self.prefix.name
         what = f"{name}: {shown(key)[1:-1]} cannot be read" if key else f"the checkpoint {name} cannot be opened"
+        if isinstance(error, OSError):
+            return CheckpointError(f"{what}: {error.strerror or reason[:200]}")
         return CheckpointError(f"{what}: its files are damaged or cut short, get them again\n({reason[:200]})")
 
     def _read(self, key: str) -> Any:

@@ -18,7 +18,7 @@ from exporter.checkpoint.inventory import inventory
 from exporter.checkpoint.jobs import InventoryRequest, LeftOut
 from exporter.checkpoint.names import AVERAGE, MARKER, map_names
 from exporter.checkpoint.stored import Stored
-from exporter.errors import CheckpointError
+from exporter.errors import NOT_DONE, CheckpointError
 from exporter.models.config import model
 from exporter.models.variables import all_variables, variables
 from tests.support import bundles
@@ -262,6 +262,15 @@ def test_a_shape_that_the_files_cannot_have_takes_no_memory(tmp_path: Path) -> N
     with pytest.raises(CheckpointError) as caught:
         Stored(prefix)
     assert "'large' has the shape [1000, 1000], for which they are too small" in str(caught.value)
+
+
+def test_what_the_system_refuses_is_not_called_damaged(tmp_path: Path) -> None:
+    prefix = bundles.write(tmp_path / "model.ckpt", {"a": np.ones(3)})
+    stored = Stored(prefix)
+    bundles.data_file(prefix).unlink()
+    with pytest.raises(CheckpointError, match=r"^model\.ckpt: a cannot be read: No such file or directory$") as caught:
+        stored.read("a")
+    assert caught.value.status == NOT_DONE
 
 
 def _require_short(message: str) -> None:
