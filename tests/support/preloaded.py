@@ -42,6 +42,11 @@ _LONGEST_MESSAGE = 1 << 17
 _READ_AT_THE_START = ("PYTHON", "LC_", "LANG", "LD_", "TF_", "TF2_", "OPENBLAS_", "OMP_", "MKL_", "KERAS_")
 #: One of them that is read when a device is first used, not when TensorFlow is imported.
 _READ_LATER = "TF_FORCE_GPU_ALLOW_GROWTH"
+#: What commands import only when they need it, and which takes long.
+_NEEDED_LATER = (
+    *("cryptography.hazmat.primitives.serialization", "jinja2", "markdown_it", "numpy", "psutil", "requests"),
+    *("securesystemslib.signer", "tomlkit", "yaml"),
+)
 
 
 class Preloaded:
@@ -80,7 +85,7 @@ class Commands:
     """Runs the command line, and its workers, in forks."""
 
     def __init__(self, environment: Mapping[str, str]):
-        self.own = Preloaded(environment, ["exporter.cli"])
+        self.own = Preloaded(environment, ["exporter.cli", *_NEEDED_LATER])
         with mock.patch.dict(os.environ, environment, clear=True):
             of_workers = of_worker([], "cpu", debug=False)
         # It is read when a process starts, and of no use only to those that run no network.
