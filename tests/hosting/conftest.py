@@ -1,6 +1,7 @@
 """Releases to serve, and servers of them."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def _release(folder: Path) -> Path:
     return write_release(folder / "release", artifacts)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A release that no test may change."""
     return _release(tmp_path_factory.mktemp("release"))
@@ -36,6 +37,6 @@ def served(cli: Command, release: Path) -> Iterator[Served]:
 
 
 @pytest.fixture
-def own_release(tmp_path: Path) -> Path:
+def own_release(release: Path, tmp_path: Path) -> Path:
     """A release that a test may change."""
-    return _release(tmp_path)
+    return shutil.copytree(release, tmp_path / "release")
