@@ -2,24 +2,31 @@
 
 import contextlib
 import dataclasses
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
 from absl import logging
 
 from exporter.artifact import folder as artifact
 from exporter.artifact.existing import Existing
-from exporter.artifact.jobs import ExportRequest, ExportTarget, export_job, export_warnings
-from exporter.artifact.metadata import Metadata, write_metadata
+from exporter.artifact.jobs import EXPORT, ExportRequest, ExportTarget, ReadCheckpoint, export_job, export_warnings
+from exporter.artifact.metadata import Metadata
 from exporter.artifact.options import ArtifactOptions
-from exporter.errors import USAGE, ConfigError
+from exporter.artifact.place import Place
+from exporter.checkpoint.source import Source
+from exporter.errors import USAGE, ConfigError, NasexportError
 from exporter.fetch.published import opened
 from exporter.models.config import TASKS, ModelConfig, Task, handle, largest_task, resolve_version
 from exporter.models.formats import FORMATS, Format, Version, require_extra, version_text, written
-from exporter.processes import run
+from exporter.probe.jobs import probe_job
+from exporter.processes import run, scheduler
+from exporter.processes.memory import cores, expected_memory, usual_memory
+from exporter.processes.scheduler import ScheduledTask
 from exporter.progress import SILENT, Listener
+from exporter.reference.jobs import REFERENCE
 from exporter.settings import Settings
 from exporter.verification.options import VerificationOptions
 from exporter.verification.results import Expected, Report, require_passed
@@ -43,8 +50,11 @@ class Artifact:
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """The options of `build`. ``momentum`` is the default decay of the moving averages, from 0 to 1. ``end_points`` is
-    whether they are outputs, too, where the format has that choice.
+    """The options of `build`.
+
+    ``momentum`` is the default decay of the moving averages, from 0 to 1. ``end_points`` is whether they are outputs,
+    too, where the format has that choice. ``jobs`` is how many processes may work at a time; by default as many as
+    there are cores.
     """
 
     format: Format | None = None
@@ -54,6 +64,7 @@ class BuildOptions:
     end_points: bool = False
     verify: bool = True
     overwrite: bool = False
+    jobs: int | None = None
 
 
 def build(
@@ -88,91 +99,161 @@ def build(
     targets = {task: artifact.destination(output, config, task, version) for task in options.tasks}
     with contextlib.ExitStack() as stack:
         # One place for each task, so that a finished artifact is in place before the next is verified.
-        places = {task: stack.enter_context(_Place(target, options.overwrite)) for task, target in targets.items()}
+        places = {task: stack.enter_context(Place(target, options.overwrite)) for task, target in targets.items()}
         for existing in _existing(places):
             existing.require_made_for(config, chosen, options.verify)
-        checkpoint_source = stack.enter_context(opened(config, checkpoint, settings, listener, debug=debug))
+        source = stack.enter_context(opened(config, checkpoint, settings, listener, debug=debug))
         for existing in _existing(places):
-            existing.require_made_from(checkpoint_source)
+            existing.require_made_from(source)
         export_targets = (ExportTarget(task, version, chosen, place.folder) for task, place in places.items())
-        request = ExportRequest(config, checkpoint_source.prefix, tuple(export_targets))
+        request = ExportRequest(config, source.prefix, tuple(export_targets))
         verifier: Verifier | None = None
         if options.verify:
             verification = VerificationOptions(measure=on_verified is not None)
             # Before the export, so that its process shares the import with all others.
             stack.enter_context(run.shared_import(export_job(request)))
             verifier = stack.enter_context(
-                Verifier(config, checkpoint_source, largest_task(targets), settings, verification, debug=debug)
+                Verifier(config, source, largest_task(targets), settings, verification, debug=debug)
             )
-        logging.info("%s: from %s", config.name, checkpoint_source.archive or checkpoint_source.prefix)
-        exported = run.run(export_job(request), request, listener.step, debug).result
+        logging.info("%s: from %s", config.name, source.archive or source.prefix)
+        building = _Building(request, version, chosen, source, places, verifier, listener, on_verified, debug)
+        jobs = options.jobs or cores()
+        scheduler.run(building.tasks(), jobs, usual_memory())
+        return building.finished()
+
+
+class _Building:
+    """The artifacts of one model, from the export to their places, as tasks for `exporter.processes.scheduler`.
+
+    The reference is computed while the export runs. Then artifacts are verified side by side, unless one spares the
+    next some of the work; each is moved to its place as soon as it and all before it have passed.
+    """
+
+    def __init__(
+        self,
+        request: ExportRequest,
+        version: Version,
+        options: ArtifactOptions,
+        source: Source,
+        places: Mapping[Task, Place],
+        verifier: Verifier | None,
+        listener: Listener,
+        on_verified: Callable[[Artifact], object] | None,
+        debug: bool,
+    ):
+        self._request, self._config = request, request.config
+        self._version, self._options, self._source = version, options, source
+        self._places, self._verifier, self._listener = places, verifier, listener
+        self._on_verified, self._debug = on_verified, debug
+        self._guard = threading.Lock()
+        self._read: ReadCheckpoint | None = None
+        self._without_reference: NasexportError | None = None
+        self._reports: dict[Task, Report] = {}
+        self._built: list[Artifact] = []
+        # What is there was verified when it was built; whoever wants to see the figures needs them anew.
+        self._waiting = [task for task, place in places.items() if verifier and (on_verified or not place.existing)]
+        self._verified = tuple(self._waiting)
+        self._preparing = {EXPORT.name, *([REFERENCE.name] if self._waiting else [])}
+
+    def tasks(self) -> list[ScheduledTask]:
+        """What can be done at once; the rest follows from it."""
+        tasks = [self._task(export_job(self._request), self._export, lambda: self._prepared(EXPORT), _fail)]
+        if self._waiting:
+            tasks.append(
+                self._task(REFERENCE, self._prepare, lambda: self._prepared(REFERENCE), self._fail_without_reference)
+            )
+        return tasks
+
+    def finished(self) -> list[Artifact]:
+        """The artifacts, in the order of their tasks, once all is done.
+
+        Raises:
+            NasexportError: there is no reference.
+        """
+        if self._without_reference:
+            raise self._without_reference
+        return self._built
+
+    def _task(
+        self,
+        job: run.AnyJob,
+        do: Callable[[], object],
+        then: Callable[[], Sequence[ScheduledTask]],
+        failed: Callable[[NasexportError], Sequence[ScheduledTask]],
+    ) -> ScheduledTask:
+        return ScheduledTask(expected_memory(job, self._config), do, then, failed)
+
+    def _say(self, text: str) -> None:
+        with self._guard:
+            self._listener.step(text)
+
+    def _export(self) -> None:
+        exported = run.run(export_job(self._request), self._request, self._say, self._debug).result
         for each in exported.failed:
             raise each.failure.exception()
-        read = exported.checkpoint
+        self._read = read = exported.checkpoint
         logging.info("layout %s, %d averages, %d variables left out", read.layout, read.averages, read.left_out.count)
-        for text in export_warnings(checkpoint_source, read):
-            listener.warn(text)
-        built = []
-        for task, place in places.items():
-            metadata = Metadata.of(config, task, version, chosen, checkpoint_source, read)
-            checked = None
-            # What is there was verified when it was built; whoever wants to see the figures needs them anew.
-            if verifier and (on_verified or not place.existing):
-                wanted = Expected(config, task, version, chosen)
-                checked = verifier.verify(place.folder, wanted, listener.step)
-                checked = dataclasses.replace(checked, path=str(place.target))
-                if on_verified:
-                    on_verified(Artifact(place.target, handle(config, task, version), metadata, checked))
+        for text in export_warnings(self._source, read):
+            self._listener.warn(text)
+
+    def _prepare(self) -> None:
+        assert self._verifier
+        self._verifier.prepare(self._say)
+
+    def _fail_without_reference(self, error: NasexportError) -> tuple[()]:
+        # The export may have more to say of the same checkpoint.
+        self._without_reference = error
+        return ()
+
+    def _prepared(self, job: run.AnyJob) -> list[ScheduledTask]:
+        self._preparing.discard(job.name)
+        if self._preparing:
+            return []
+        self._finish()
+        together = self._config.format_spec(self._version).shares_between_tasks
+        return [self._verification() for _ in (self._waiting[:1] if together else list(self._waiting))]
+
+    def _verification(self) -> ScheduledTask:
+        """The task of the next artifact that is to be verified."""
+        task = self._waiting.pop(0)
+
+        def verify() -> None:
+            assert self._verifier
+            expected = Expected(self._config, task, self._version, self._options)
+            say = lambda text: self._say(f"{task}: {text}")  # noqa: E731
+            self._reports[task] = self._verifier.verify(self._places[task].folder, expected, say)
+
+        def then() -> list[ScheduledTask]:
+            self._finish()
+            return [self._verification()] if self._waiting else []
+
+        return self._task(probe_job(self._config.format_spec(self._version)), verify, then, _fail)
+
+    def _finish(self) -> None:
+        """Moves to their places those that have passed, or need not, and come before all others."""
+        assert self._read
+        for task, place in list(self._places.items())[len(self._built) :]:
+            if task in self._verified and task not in self._reports:
+                return
+            metadata = Metadata.of(self._config, task, self._version, self._options, self._source, self._read)
+            own, checked = handle(self._config, task, self._version), None
+            if task in self._verified:
+                checked = dataclasses.replace(self._reports[task], path=str(place.target))
+                if self._on_verified:
+                    self._on_verified(Artifact(place.target, own, metadata, checked))
                 require_passed(checked, place.target)
                 metadata = metadata.verified(checked.verdict())
             elif place.existing:
                 metadata = metadata.verified(place.existing.metadata.verification)
             place.finish(metadata)
-            kept = place.existing is not None
-            built.append(Artifact(place.target, handle(config, task, version), metadata, checked, kept))
-        return built
+            self._built.append(Artifact(place.target, own, metadata, checked, place.existing is not None))
 
 
-class _Place:
-    """Where an artifact goes: ``folder`` is to be written, ``existing`` is what is there and may stay.
-
-    Use it as a context manager: no other process writes there meanwhile.
-    """
-
-    def __init__(self, target: Path, overwrite: bool):
-        self.target, self._overwrite = target, overwrite
-        self.existing: Existing | None = None
-        self._held = contextlib.ExitStack()
-
-    def __enter__(self) -> "_Place":
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(artifact.alone(self.target))
-            if self.target.exists() and not self._overwrite:
-                self.existing = Existing(self.target)
-                self.folder = stack.enter_context(artifact.compared(self.target))
-            else:
-                self.folder = stack.enter_context(artifact.placed(self.target, self._overwrite))
-            self._held = stack.pop_all()
-        return self
-
-    def finish(self, metadata: Metadata) -> None:
-        """Moves what was written to its place, or makes sure that the same is there already.
-
-        Raises:
-            ArtifactError: what is there is something else, or the artifact cannot be moved.
-        """
-        if self.existing:
-            self.existing.require_same(self.folder, metadata)
-        with artifact.writing(self.target):
-            if not self.existing:
-                write_metadata(self.folder, metadata)
-            self._held.close()
-
-    def __exit__(self, *error: Any) -> None:
-        self._held.__exit__(*error)
+def _fail(error: NasexportError) -> NoReturn:
+    raise error
 
 
-def _existing(places: Mapping[Task, _Place]) -> list[Existing]:
+def _existing(places: Mapping[Task, Place]) -> list[Existing]:
     return [place.existing for place in places.values() if place.existing]
 
 

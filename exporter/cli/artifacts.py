@@ -20,6 +20,7 @@ from exporter.cli.options import (
     fetching_options,
     json_option,
     model_type,
+    one_each_option,
     page_option,
     path_type,
     print_json,
@@ -58,6 +59,7 @@ _MOST_PIXELS = 10_000
     show_default=True,
     help="Time limit for each process, in seconds.",
 )
+@one_each_option
 @trust_option
 @device_option()
 @page_option
@@ -73,6 +75,7 @@ def verify(
     against: tuple[Kind, ...],
     reference: Path | None,
     time_limit: float,
+    jobs: int | None,
     trust: bool,
     page_file: Path | None,
     settings: Settings,
@@ -96,7 +99,9 @@ def verify(
     options = VerificationOptions(named, version, against, reference, time_limit, page_file is not None, trust)
     with page.writing(page_file) as sections:
         with progress("verify", None, warn) as listener:
-            reports = verification.verify(paths, checkpoint, settings, options, listener=listener, debug=debug)
+            reports = verification.verify(
+                paths, checkpoint, settings, options, jobs=jobs, listener=listener, debug=debug
+            )
         sections += [
             Section(checked, _metadata(path) if page_file else None)
             for path, checked in zip(paths, reports, strict=True)

@@ -12,6 +12,7 @@ from exporter.cli.options import (
     fetching_options,
     json_option,
     model_type,
+    one_each_option,
     page_option,
     path_type,
     print_json,
@@ -61,6 +62,7 @@ def models(settings: Settings, as_json: bool) -> None:
 @click.option("--batch-norm-momentum", type=float, callback=_momentum, help="For fine-tuning. [default: 0.99]")
 @click.option("--end-points", is_flag=True, help="Give each end point as an output, too. Only onnx.")
 @click.option("--no-verify", is_flag=True, help="Do not verify the artifacts.")
+@one_each_option
 @click.option("--overwrite", is_flag=True, help="Replace existing artifacts, whatever they are.")
 @device_option()
 @page_option
@@ -77,6 +79,7 @@ def build_command(
     batch_norm_momentum: float | None,
     end_points: bool,
     no_verify: bool,
+    jobs: int | None,
     overwrite: bool,
     page_file: Path | None,
     settings: Settings,
@@ -99,7 +102,7 @@ def build_command(
     if checkpoint and len(names) > 1:
         raise click.UsageError("--checkpoint can be used with one MODEL only: a checkpoint fits one network")
     tasks = (task,) if task else TASKS
-    options = BuildOptions(format_, version, tasks, batch_norm_momentum, end_points, not no_verify, overwrite)
+    options = BuildOptions(format_, version, tasks, batch_norm_momentum, end_points, not no_verify, overwrite, jobs)
     configs = [model(name) for name in names]
     with page.writing(page_file) as sections:
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from exporter import terminal
-from exporter.cli.values import Number, TextType, path_type
+from exporter.cli.values import MOST_JOBS, Number, TextType, path_type
 from exporter.cli.values import model_type as model_type
 from exporter.errors import USAGE, ConfigError
 from exporter.models.config import ModelConfig, model
@@ -32,6 +32,12 @@ def json_option(command: Command) -> Command:
 def page_option(command: Command) -> Command:
     text = "Write an HTML page of the results, with plots."
     return click.option("--report", "page_file", metavar="FILE.html", type=path_type, help=text)(command)
+
+
+def one_each_option(command: Command) -> Command:
+    """``--jobs`` of commands whose processes are few."""
+    text = "Processes to run at the same time. [default: one for each core, within 3.5 GB]"
+    return click.option("--jobs", type=click.IntRange(1, MOST_JOBS), help=text)(command)
 
 
 def trust_option(command: Command) -> Command:

@@ -6,11 +6,9 @@ from pathlib import Path
 
 import click
 
-from exporter.cli.values import require_name
+from exporter.cli.values import MOST_JOBS, require_name
 
 _SIZE = re.compile(r"(?P<number>[0-9]{1,15}(?:\.[0-9]{1,9})?) *(?P<unit>[MGT]?)i?B?", re.IGNORECASE)
-#: Processes, each of a gigabyte and more.
-_MOST_JOBS = 1024
 _UNITS = {"": 1, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
@@ -42,7 +40,7 @@ checkpoint_option = click.option(
 )
 jobs_option = click.option(
     "--jobs",
-    type=click.IntRange(1, _MOST_JOBS),
+    type=click.IntRange(1, MOST_JOBS),
     default=2,
     show_default=True,
     help="Processes to run at the same time.",

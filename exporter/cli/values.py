@@ -9,6 +9,8 @@ from click.shell_completion import CompletionItem
 
 from exporter.models.config import models as known_models
 
+#: Processes, each of a gigabyte and more.
+MOST_JOBS = 1024
 #: Versions of models are small numbers.
 MOST_VERSION = 999
 

@@ -1,5 +1,6 @@
-"""How much memory jobs are expected to take, and how much there is."""
+"""How much memory jobs are expected to take, and how much there is, of cores as well."""
 
+import os
 import sys
 from typing import Any
 
@@ -20,6 +21,22 @@ def free_memory() -> int:
     import psutil
 
     return int(psutil.virtual_memory().available * 0.9)
+
+
+#: What the processes of a command need together where nobody says how much, in bytes; one that needs more runs alone.
+_USUAL = 3_500_000_000
+
+
+def usual_memory() -> int:
+    """What the processes of a command that makes or verifies a few artifacts may need together, in bytes."""
+    return min(_USUAL, free_memory())
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 #: With less address space, in bytes, TensorFlow cannot be imported, or hangs at it: measured with 2.21.

@@ -34,6 +34,11 @@ class Prober:
         self._runner, self._trust = runner, trust
         self._kept: dict[tuple[Task, Version], Probed] = {}
 
+    def _previous(self, expected: Expected) -> list[Probed]:
+        """The probes of artifacts that come before this one; others may be replaced at the same time."""
+        of_any_task = expected.config.format_spec(expected.version).shares_between_tasks
+        return [probed for (task, _), probed in list(self._kept.items()) if of_any_task or task == expected.task]
+
     def probe(self, path: Path, expected: Expected, say: Say) -> Probed:
         """What the artifact in ``path`` gives; equal files, and equal networks, run once where they follow each other.
 
@@ -41,7 +46,7 @@ class Prober:
             ArtifactError: it could do more than compute, does not load, or does not run.
             WorkerError: its process came to a bad end.
         """
-        content, previous = artifact.content(path), list(self._kept.values())
+        content, previous = artifact.content(path), self._previous(expected)
         if same := next((probed for probed in previous if probed.content == content), None):
             say("loading the artifact")
             say("not running the artifact: the same files ran before")

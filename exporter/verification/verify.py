@@ -3,9 +3,10 @@
 import contextlib
 import dataclasses
 import pkgutil
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from exporter.artifact import folder as artifact
 from exporter.artifact import packed
@@ -13,13 +14,16 @@ from exporter.artifact.jobs import INSPECT, Inspection, InspectRequest
 from exporter.artifact.metadata import METADATA_FILE, Metadata, read_metadata
 from exporter.artifact.options import ArtifactOptions
 from exporter.checkpoint.source import Source
-from exporter.errors import NOT_DONE, ArtifactError, ConfigError
+from exporter.errors import NOT_DONE, ArtifactError, ConfigError, NasexportError
 from exporter.fetch.published import opened
 from exporter.files import temporary
 from exporter.models.config import ModelConfig, Task, largest_task, listed, models
 from exporter.models.formats import FORMATS, Version
-from exporter.processes import run
-from exporter.progress import SILENT, Listener
+from exporter.probe.jobs import probe_job
+from exporter.processes import run, scheduler
+from exporter.processes.memory import cores, expected_memory, usual_memory
+from exporter.processes.scheduler import ScheduledTask
+from exporter.progress import SILENT, Listener, Say
 from exporter.reference import recorded as references
 from exporter.reference.jobs import REFERENCE, ReferenceRequest
 from exporter.reference.result import read
@@ -104,10 +108,14 @@ def verify(
     settings: Settings = Settings(),
     options: VerificationOptions = VerificationOptions(),
     *,
+    jobs: int | None = None,
     listener: Listener = SILENT,
     debug: bool = False,
 ) -> list[Report]:
     """Checks artifacts against a checkpoint, or against the published archive.
+
+    Args:
+        jobs: how many may run at a time; by default as many as there are cores.
 
     Raises:
         ArtifactError: one of ``paths`` is no artifact, or was made from a synthetic checkpoint and none is given.
@@ -115,7 +123,7 @@ def verify(
     """
     with contextlib.ExitStack() as stack:
         folders = {path: stack.enter_context(packed.opened(path)) for path in paths}
-        return _verify(folders, checkpoint, settings, options, listener, debug)
+        return _verify(folders, checkpoint, settings, options, jobs or cores(), listener, debug)
 
 
 def _verify(
@@ -123,12 +131,19 @@ def _verify(
     checkpoint: Path | None,
     settings: Settings,
     options: VerificationOptions,
+    jobs: int,
     listener: Listener,
     debug: bool,
 ) -> list[Report]:
     """Verifies artifacts in ``folders``, by the paths that the user knows them by."""
     wanted = {path: expected_of(folder, options, debug=debug) for path, folder in folders.items()}
     reports: dict[Path, Report] = {}
+    guard = threading.Lock()
+
+    def step(text: str) -> None:
+        with guard:
+            listener.step(text)
+
     for name in dict.fromkeys(expected.config.name for expected, _ in wanted.values()):
         group = {path: pair for path, pair in wanted.items() if pair[0].config.name == name}
         config = next(iter(group.values()))[0].config
@@ -139,13 +154,56 @@ def _verify(
             opened(config, checkpoint, settings, listener, debug=debug, time_limit=options.time_limit) as found,
             Verifier(config, found, task, settings, options, debug=debug) as verifier,
         ):
-            for path, (expected, metadata) in group.items():
-                checked = verifier.verify(folders[path], expected, listener.step)
-                notes = (*checked.notes, *_notes(metadata, found))
-                # What is wrong is told by the path that the user knows.
-                checks = tuple(_with_path(check, folders[path], path) for check in checked.checks)
-                reports[path] = dataclasses.replace(checked, path=str(path), checks=checks, notes=notes)
+            verifier.prepare(step)
+            reports |= _checked(group, folders, found, verifier, jobs, step)
     return [reports[path] for path in folders]
+
+
+def _checked(
+    group: Mapping[Path, tuple[Expected, Metadata | None]],
+    folders: Mapping[Path, Path],
+    found: Source,
+    verifier: Verifier,
+    jobs: int,
+    step: Say,
+) -> dict[Path, Report]:
+    """The reports of a model's artifacts, side by side where none spares another some of the work."""
+    reports: dict[Path, Report] = {}
+
+    def check(path: Path) -> None:
+        expected, metadata = group[path]
+        say = step if len(folders) == 1 else lambda text: step(f"{path}: {text}")
+        checked = verifier.verify(folders[path], expected, say)
+        notes = (*checked.notes, *_notes(metadata, found))
+        # What is wrong is told by the path that the user knows.
+        checks = tuple(_with_path(check, folders[path], path) for check in checked.checks)
+        reports[path] = dataclasses.replace(checked, path=str(path), checks=checks, notes=notes)
+
+    def check_all(chain: Sequence[Path]) -> None:
+        for path in chain:
+            check(path)
+
+    def task(chain: Sequence[Path]) -> ScheduledTask:
+        expected = group[chain[0]][0]
+        memory = expected_memory(probe_job(expected.config.format_spec(expected.version)), expected.config)
+        return ScheduledTask(memory, lambda: check_all(chain), failed=_fail)
+
+    chains = _chains({path: expected for path, (expected, _) in group.items()})
+    scheduler.run(map(task, chains), jobs, usual_memory())
+    return reports
+
+
+def _chains(artifacts: Mapping[Path, Expected]) -> list[list[Path]]:
+    """Those that are verified one after the other, since one may spare the next some of the work."""
+    chains: dict[tuple[str, str], list[Path]] = {}
+    for path, expected in artifacts.items():
+        spec = expected.config.format_spec(expected.version)
+        chains.setdefault((spec.name, "" if spec.shares_between_tasks else expected.task), []).append(path)
+    return list(chains.values())
+
+
+def _fail(error: NasexportError) -> NoReturn:
+    raise error
 
 
 def record(

@@ -53,7 +53,7 @@ def _measured(config: ModelConfig, task: Task, values: st.DataObject) -> dict[st
         "tolerance": TOLERANCE,
         "outputs": {"name": SERVING_OUTPUTS[task], "reference": reference, "found": found},
         "end_points": rows if values.draw(st.booleans(), "end points") else None,
-        "tensorflow": "2.21.0",
+        "runtime": "TensorFlow 2.21.0",
     }
 
 
@@ -72,7 +72,7 @@ def _case(artifact: tuple[ModelConfig, Task, int], kind: str, measured: dict[str
         *artifact,
         source=source,
         checks=tuple(msgspec.convert(each.to_dict(), CheckFacts) for each in checks),
-        inputs={"reference": reference},
+        inputs={"reference": reference, "packages": {"tensorflow": "2.21.0"}},
     )
     verdicts = tuple(Verdict(each.name, each.tolerance, each.passed) for each in checks)
     options = ArtifactOptions(0.99)
@@ -118,7 +118,7 @@ def test_no_text_of_a_report_is_free(artifact: tuple[ModelConfig, Task, int], va
 @pytest.mark.parametrize("kind", [*_NOTES])
 def test_a_note_is_there_where_the_record_says_so(kind: str) -> None:
     artifact = next(each for each in records.ARTIFACTS if each[0].name in _SHIPPED)
-    measured = {"tolerance": TOLERANCE, "outputs": None, "end_points": None, "tensorflow": "2.21.0"}
+    measured = {"tolerance": TOLERANCE, "outputs": None, "end_points": None, "runtime": "TensorFlow 2.21.0"}
     record, metadata, text = _case(artifact, kind, measured)
     assert report_page.expected(record, metadata, text) == text
     noted = re.search(r'<p class="soft">Note: .*\n', text)
@@ -128,5 +128,5 @@ def test_a_note_is_there_where_the_record_says_so(kind: str) -> None:
         assert report_page.expected(record, metadata, without) != without
         praised = text.replace("recorded reference (", "recorded reference (by Google, ")
         assert report_page.expected(record, metadata, praised) != praised
-    other = msgspec.structs.replace(record, inputs={"reference": None if noted else "c" * 64})
+    other = msgspec.structs.replace(record, inputs={**record.inputs, "reference": None if noted else "c" * 64})
     assert report_page.expected(other, metadata, text) != text

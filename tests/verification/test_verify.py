@@ -240,7 +240,7 @@ def test_a_build_that_fails_its_verification_writes_nothing(
     # The one thing that cannot be had from outside is a wrong exporter, so one is put in its place.
     cli = own_cli.with_program_first(WRONG_EXPORTER, tmp_path)
     args = ("build", tiny, "--task", "feature_vector", "--checkpoint", tiny_checkpoint, "--output", "out")
-    result = cli(*args)
+    result = cli(*args, "--jobs", 2)
     assert result.returncode == 1
     assert result.stdout == ""
     message = result.stderr.split("nasexport: error: ")[1]
@@ -252,14 +252,26 @@ def test_a_build_that_fails_its_verification_writes_nothing(
 
 WRONG_EXPORTER = """
 import sys
+import time
+from pathlib import Path
 
-if sys.argv[-1].endswith(":EXPORT"):
+if sys.argv[-1].endswith((":EXPORT", ":REFERENCE")) or "serve_forks" in "".join(sys.orig_argv):
     import exporter.artifact.saved_model as module
+    from exporter.reference import computed
 
-    make = module.Writer.__init__
+    begun = Path(__file__).with_name("begun")
+    make, compute = module.Writer.__init__, computed.reference
 
     def wrong(self, config, task, values):
+        # The reference is computed while the export runs.
+        while not begun.exists():
+            time.sleep(0.01)
         make(self, config, task, {**values, "conv0/weights": values["conv0/weights"] * 1.02})
 
+    def reference(*arguments):
+        begun.touch()
+        return compute(*arguments)
+
     module.Writer.__init__ = wrong
+    computed.reference = reference
 """
