@@ -233,7 +233,7 @@ def _evaluation_text(result: dict[str, Any]) -> str:
     of_all = "" if result["images"] == dataset["available"] else f" of {dataset['available']:,}"
     lines = [
         result["artifact"],
-        f"  images       {result['images']:,}{of_all} in {dataset['folder']} ({dataset['layout']})",
+        f"  images       {result['images']:,}{of_all} in {dataset['folder']} ({dataset['arrangement']})",
         f"  top-1        {_accuracy_text(result['top_1'])}",
         f"  top-5        {_accuracy_text(result['top_5'])}",
         f"  calibration  off by {100 * result['calibration']['expected_calibration_error']:.2f} points on average",

@@ -10,7 +10,7 @@ from exporter.checkpoint.jobs import CheckpointDescription
 from exporter.fetch.cache import Entry
 from exporter.fetch.lock import locked_archives
 from exporter.fetch.published import cached, synthetic_archives
-from exporter.models import variables as layout
+from exporter.models import variables
 from exporter.models.config import TASKS, ModelConfig
 from exporter.models.config import models as known_models
 from exporter.settings import Settings
@@ -48,9 +48,9 @@ def _model_row(config: ModelConfig, entry: Entry | None, synthetic: bool) -> dic
         "tasks": list(TASKS),
         "versions": [{"version": version, "format": format_} for version, format_ in config.all_versions.items()],
         "image_size": config.image_size,
-        "features": layout.features(config),
+        "features": variables.features(config),
         "classes": config.num_classes,
-        "parameters": {task: layout.parameters(config, task) for task in TASKS},
+        "parameters": {task: variables.parameters(config, task) for task in TASKS},
         "accuracy": config.accuracy,
         "checkpoint": config.checkpoint,
         "cached": str(entry.path) if entry else None,

@@ -1,4 +1,4 @@
-"""Lists the images of a data set with their labels, in the usual layouts of ImageNet's validation images."""
+"""Lists the images of a data set with their labels, in the usual arrangements of ImageNet's validation images."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -34,7 +34,7 @@ class DataSet:
     """The images to evaluate. ``available`` is their number before the limit; ``warnings`` are for the user."""
 
     folder: Path
-    layout: str
+    arrangement: str
     items: Sequence[Item]
     available: int
     warnings: tuple[str, ...] = field(default=())
@@ -52,7 +52,7 @@ class DataSet:
 
 
 def listed(folder: Path, labels: Path | None, classes: int, limit: int | None = None) -> DataSet:
-    """Lists a folder in one of these layouts.
+    """Lists a folder in one of these arrangements.
 
     - folders: ``n01440764/*.JPEG``, one folder for each class, named by its wnid; where the classes are not ImageNet's,
       by its index: ``0/*.JPEG``;
@@ -67,23 +67,23 @@ def listed(folder: Path, labels: Path | None, classes: int, limit: int | None = 
         limit: the largest number of images; they are spread evenly over the list.
 
     Raises:
-        EvaluationError: it has none of these layouts or several, or a label is unknown.
+        EvaluationError: it has none of these arrangements or several, or a label is unknown.
     """
 
     def is_class(name: str) -> bool:
         return bool(WNID.fullmatch(name)) or (classes != IMAGENET_CLASSES and is_number(name))
 
     found = entries_of(folder, is_class)
-    _require_one_layout(folder, found)
+    _require_one_arrangement(folder, found)
     warnings: list[str] = []
     if found.shards:
         members, warnings = shards.of_one_data_set(folder, found.shards)
-        layout = "records"
+        arrangement = "records"
         items = [Item(name, offset, None) for name in members for offset in shards.offsets(folder / name)]
     elif found.pictures:
-        layout, items = "flat", _flat(folder, found.pictures, labels, classes)
+        arrangement, items = "flat", _flat(folder, found.pictures, labels, classes)
     elif found.classes:
-        layout, items = "folders", _folders(folder, [*found.classes, *found.folders], classes)
+        arrangement, items = "folders", _folders(folder, [*found.classes, *found.folders], classes)
     else:
         names = found.names
         what = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
@@ -92,16 +92,16 @@ def listed(folder: Path, labels: Path | None, classes: int, limit: int | None = 
             f"{folder} holds {what or 'nothing'}: expected folders named by wnid (n01440764){numbered}, image files, "
             f"or TFRecord shards (validation-00000-of-00128)"
         )
-    if labels and layout != "flat":
-        raise EvaluationError(f"{folder} holds {layout}, which have their own labels: leave out --labels")
+    if labels and arrangement != "flat":
+        raise EvaluationError(f"{folder} holds {arrangement}, which have their own labels: leave out --labels")
     if not items:
-        raise EvaluationError(f"{folder} holds {layout}, but no image in them ({', '.join(SUFFIXES)})")
+        raise EvaluationError(f"{folder} holds {arrangement}, but no image in them ({', '.join(SUFFIXES)})")
     if classes == IMAGENET_CLASSES:
         warnings += _misnumbered(items)
-    return DataSet(folder, layout, _limited(items, limit), len(items), tuple(warnings))
+    return DataSet(folder, arrangement, _limited(items, limit), len(items), tuple(warnings))
 
 
-def _require_one_layout(folder: Path, found: Entries) -> None:
+def _require_one_arrangement(folder: Path, found: Entries) -> None:
     """Raises EvaluationError where a folder holds pictures in more than one way: none of them may be left out."""
     there = [_shown(*kind) for kind in (("pictures", found.pictures), ("shards", found.shards)) if kind[1]]
     if there:

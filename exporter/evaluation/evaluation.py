@@ -110,7 +110,7 @@ class Evaluation:
             **self._classifier.facts(),
             "dataset": {
                 "folder": str(self._dataset.folder),
-                "layout": self._dataset.layout,
+                "arrangement": self._dataset.arrangement,
                 "available": self._dataset.available,
                 "sha256": self._identity["images"],
             },

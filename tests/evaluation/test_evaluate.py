@@ -1,4 +1,4 @@
-"""`nasexport evaluate`: what it counts, in every layout of a data set, and how it goes on after a stop."""
+"""`nasexport evaluate`: what it counts, in every arrangement of a data set, and how it goes on after a stop."""
 
 import json
 import os
@@ -147,16 +147,16 @@ def test_the_pictures_are_as_the_tests_want_them(known: Known) -> None:
     assert [np.sum(np.array(known.ranks) < k) for k in (1, 5, 10)] == pytest.approx([12, 24, 30], abs=2)
 
 
-@pytest.mark.parametrize("layout", ["folders", "records"])
-def test_every_layout_gives_the_same_figures(
-    own_cli: Command, artifact: Path, known: Known, tmp_path: Path, layout: str
+@pytest.mark.parametrize("arrangement", ["folders", "records"])
+def test_every_arrangement_gives_the_same_figures(
+    own_cli: Command, artifact: Path, known: Known, tmp_path: Path, arrangement: str
 ) -> None:
-    folder = known.folders(tmp_path / "set") if layout == "folders" else known.records(tmp_path / "set", 3)
+    folder = known.folders(tmp_path / "set") if arrangement == "folders" else known.records(tmp_path / "set", 3)
     before = files_below(folder)
     result = own_cli("evaluate", artifact, "--images", folder, "--batch-size", 10, "--json")
     said = _result(result)
     known.check(said)
-    assert (said["dataset"]["layout"], said["dataset"]["available"]) == (layout, PICTURES)
+    assert (said["dataset"]["arrangement"], said["dataset"]["available"]) == (arrangement, PICTURES)
     assert (said["model"], said["broken"]) == ("tiny_imagenet", [])
     assert said["devices"] == json.loads(Path(said["state"]).read_text())["devices"] and len(said["devices"]) == 1
     assert said["synthetic"] == {"layout": "plain", "model": "tiny_imagenet", "seed": 0}
@@ -323,7 +323,7 @@ def test_a_feature_vector_is_refused(cli: Command, imagenet_artifacts: Path, fla
 
 
 def test_a_terminal_gets_a_bar(own_cli: Command, artifact: Path, known: Known, flat: Path, wnids: Path) -> None:
-    # The third layout, too: a folder of files with a file of labels.
+    # The third arrangement, too: a folder of files with a file of labels.
     terminal, end = pty.openpty()
     args = ("evaluate", artifact, "--images", flat, "--labels", wnids, "--batch-size", 6, "--json")
     process = (
