@@ -14,6 +14,7 @@ from exporter.models import variables as layout
 from exporter.models.config import ModelConfig, Task, model
 from tests.support import environments, networks, reading
 from tests.support.command import Command, artifact_folder, succeeded
+from tests.support.fixtures import REDUCING_PNASNET
 from tests.support.networks import TOLERANCE, difference
 from tests.support.reading import FOR_TINY_NETWORKS, READERS, Reading
 from tests.support.shared import Store
@@ -246,19 +247,26 @@ def test_keras_3_takes_version_5_as_a_layer(
     assert difference(found.arrays[output], expected) <= TOLERANCE
 
 
+@pytest.fixture(scope="module")
+def tuned_case(reducing_artifacts: Path) -> Case:
+    """A network of cells enough to learn something in a few steps."""
+    path = artifact_folder(reducing_artifacts, "reducing_pnasnet", "feature_vector", 5)
+    return Case(path, ModelConfig.from_dict(REDUCING_PNASNET), "feature_vector", 5)
+
+
 @pytest.fixture(scope="module", params=list(READERS))
-def tuned(request: pytest.FixtureRequest, tiny_pnasnet_case: Case, of_this_run: Store) -> dict[str, Any]:
-    reader, path, images = request.param, tiny_pnasnet_case.path, tiny_pnasnet_case.images
+def tuned(request: pytest.FixtureRequest, tuned_case: Case, of_this_run: Store) -> dict[str, Any]:
+    reader, path, images = request.param, tuned_case.path, tuned_case.images
     name = f"tuned_in_{reader}"
     return reading.read_once(of_this_run, name, reader, "fine_tuning", path, images, FOR_TINY_NETWORKS).facts
 
 
-def test_keras_layer_learns(tuned: dict[str, Any], tiny_pnasnet_case: Case) -> None:
+def test_keras_layer_learns(tuned: dict[str, Any], tuned_case: Case) -> None:
     loss = tuned["loss"]
     # Nothing is a matter of chance in this network: each step must lower it.
     assert loss == sorted(loss, reverse=True) and loss[-1] < 0.8 * loss[0]
     assert tuned["losses_of_layer"] == 1
-    trainable = sum(spec.trainable for spec in tiny_pnasnet_case.specs)
+    trainable = sum(spec.trainable for spec in tuned_case.specs)
     assert tuned["trainable_weights"] == trainable
     assert tuned["weights_that_moved"] == trainable
     assert tuned["frozen_trainable_weights"] == 0
@@ -266,22 +274,23 @@ def test_keras_layer_learns(tuned: dict[str, Any], tiny_pnasnet_case: Case) -> N
 
 
 def test_keras_layer_moves_the_statistics_with_the_momentum_of_its_arguments(
-    tuned: dict[str, Any], tiny_pnasnet_case: Case, read: Read
+    tuned: dict[str, Any], tuned_case: Case, tiny_pnasnet_case: Case, read: Read
 ) -> None:
-    statistics = sum(not spec.trainable for spec in tiny_pnasnet_case.specs)
+    statistics = sum(not spec.trainable for spec in tuned_case.specs)
     assert tuned["statistics"] == tuned["moved_by_fine_tuning"] == statistics
     assert tuned["moved_by_inference"] == 0
     before, after = np.array(tuned["statistic_before"]), np.array(tuned["statistic_after"])
+    # The first convolution is that of the smaller network.
     batch = read(tiny_pnasnet_case, "current").arrays["moved/int_0/conv0_bn/moving_mean"]
     # The first convolution hardly changes in so few steps, so that each finds the same statistics of the batch.
     moved = (after - before) / (batch - before)
     np.testing.assert_allclose(moved, 1 - 0.997 ** len(tuned["loss"]), rtol=0.1)
 
 
-def test_model_with_the_layer_is_saved_and_loaded_again(tuned: dict[str, Any], tiny_pnasnet_case: Case) -> None:
+def test_model_with_the_layer_is_saved_and_loaded_again(tuned: dict[str, Any], tuned_case: Case) -> None:
     assert tuned["difference_after_saving"] <= TOLERANCE * tuned["largest_output"]
     assert tuned["signatures_after_saving"] == ["serving_default"]
-    assert tuned["variables_after_saving"] == len(tiny_pnasnet_case.specs)
+    assert tuned["variables_after_saving"] == len(tuned_case.specs)
 
 
 def test_programs_for_tensorflow_1_use_it_in_a_graph_and_session(
