@@ -8,6 +8,7 @@ TensorFlow makes an unbiased estimate of it, which is larger by ``n / (n - 1)`` 
 drop path and dropout draw differs by backend.
 """
 
+import collections
 import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,8 +23,8 @@ from exporter.artifact.options import ArtifactOptions
 from exporter.models import architecture
 from exporter.models.architecture import EPSILON, FeatureMap, Padding, same_padding
 from exporter.models.config import ModelConfig, Task
-from exporter.models.formats import KERAS_FILE
-from exporter.models.preprocessing import labels, preprocessing
+from exporter.models.formats import DEFAULT_MOMENTUM, KERAS_FILE
+from exporter.models.preprocessing import usage
 from exporter.models.signatures import SERVING_INPUT, SERVING_OUTPUTS
 from exporter.models.variables import main_end_point
 
@@ -65,14 +66,6 @@ class Writer:
         keras_file.write(folder / KERAS_FILE, name, output, usage(self._config, self._task))
 
 
-def usage(config: ModelConfig, task: Task) -> dict[str, Any]:
-    """What a user has to know to feed the network and to read what it gives, as ``metadata.json`` has it."""
-    described = {"model": config.name, "task": task, "preprocessing": preprocessing(config)}
-    if known := labels(config, task):
-        described |= dict(zip(("labels", "wnids"), known, strict=True))
-    return described
-
-
 def build(config: ModelConfig, task: Task, values: Mapping[str, Any], momentum: float) -> Layer:
     """The last layer of the network of a task, with all that comes before it.
 
@@ -95,10 +88,22 @@ def layer_name(scope: str) -> str:
     return scope.replace("/", _SLASH)
 
 
+def scope_of(layer: str) -> str:
+    """The scope whose variables the layer of that name has."""
+    return layer.replace(_SLASH, "/")
+
+
 def weight_path(name: str) -> str:
     """The ``path`` that Keras gives the weight with the values of a variable of the checkpoint."""
     scope, _, leaf = name.rpartition("/")
     return f"{layer_name(scope)}/{_LEAVES.get(leaf, leaf)}"
+
+
+def batch_norm_pixels(config: ModelConfig, task: Task) -> dict[str, int]:
+    """How many pixels of an image each batch norm sees, by its scope in the checkpoint."""
+    layers = keras_file.in_order(build(config, task, collections.defaultdict(float), DEFAULT_MOMENTUM))
+    norms = (layer for layer in layers if layer.kind == "BatchNormalization")
+    return {scope_of(layer.name): layer.shape[0] * layer.shape[1] for layer in norms}
 
 
 def end_point_of(layer: str) -> str | None:

@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 #: The oldest Keras that knows all that is written.
 OLDEST_KERAS = "3.6.0"
 
+WEIGHTS_FILE = "model.weights.h5"
+
 _INPUT = "InputLayer"
 #: Where Keras puts a line into the name of a class: ``max_pooling2d``, ``re_lu``.
 _WORD = re.compile(r"(?<=.)(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])")
@@ -53,6 +55,14 @@ def registered(module: str, kind: str, **options: Any) -> dict[str, Any]:
     return {"module": module, "class_name": kind, "config": options, "registered_name": None}
 
 
+def group_name(kind: str, numbers: Counter[str]) -> str:
+    """The group of the next layer of a kind in ``model.weights.h5``; ``numbers`` has how many of each there were."""
+    word = _WORD.sub("_", kind).lower()
+    number = numbers[word]
+    numbers[word] += 1
+    return f"layers/{word}_{number}" if number else f"layers/{word}"
+
+
 def write(path: Path, name: str, output: Layer, metadata: Mapping[str, Any]) -> None:
     """Writes the network that ends in ``output``.
 
@@ -60,16 +70,16 @@ def write(path: Path, name: str, output: Layer, metadata: Mapping[str, Any]) -> 
         path: it ends in ``.keras``, which Keras asks for.
         metadata: JSON values that are put beside Keras's own.
     """
-    layers = _in_order(output)
+    layers = in_order(output)
     # With a date, which is that of all zip files' first day.
     head = {"keras_version": OLDEST_KERAS, "date_saved": "1980-01-01@00:00:00", **metadata}
-    weights = path.with_name("model.weights.h5")
+    weights = path.with_name(WEIGHTS_FILE)
     _write_weights(weights, layers)
     with zipfile.ZipFile(path, "w") as archive:
         # A `ZipInfo` without a date has that one.
         archive.writestr(zipfile.ZipInfo("metadata.json"), json.dumps(head))
         archive.writestr(zipfile.ZipInfo("config.json"), json.dumps(_network(name, layers)))
-        member = zipfile.ZipInfo(weights.name)
+        member = zipfile.ZipInfo(WEIGHTS_FILE)
         member.file_size = weights.stat().st_size
         with open(weights, "rb") as source, archive.open(member, "w") as stored:
             while block := source.read(2**20):
@@ -77,7 +87,7 @@ def write(path: Path, name: str, output: Layer, metadata: Mapping[str, Any]) -> 
     weights.unlink()
 
 
-def _in_order(output: Layer) -> list[Layer]:
+def in_order(output: Layer) -> list[Layer]:
     """All layers that a network has, in Keras's order, on which the names of weights depend.
 
     The farther a layer is from the output, on the longest way, the earlier; of those equally far, the one that is first
@@ -141,9 +151,7 @@ def _write_weights(path: Path, layers: Sequence[Layer]) -> None:
     numbers: Counter[str] = Counter()
     with h5py.File(path, "w") as file:
         for layer in layers:
-            kind = _WORD.sub("_", layer.kind).lower()
-            group = f"layers/{kind}_{numbers[kind]}" if numbers[kind] else f"layers/{kind}"
-            numbers[kind] += 1
+            group = group_name(layer.kind, numbers)
             if layer.weights:
                 held = file.create_group(f"{group}/vars")
                 held.attrs["name"] = layer.name

@@ -89,8 +89,8 @@ class FormatSpec:
             threads when it is imported must not be: forked processes do not have them.
         runs_with_tensorflow: the same for ``probe``; without it, an artifact is probed in a process without TensorFlow.
         extra: the extra of this package that brings what ``writer``, ``probe`` and ``load`` need, None for no other.
-        packages: the packages of ``extra`` that write an artifact and read its files, by the names that they are
-            installed under.
+        packages: the packages besides TensorFlow that write an artifact and read its files, those of ``extra`` among
+            them, by the names that they are installed under.
         running_packages: those that load and run one besides, which describing it does without.
         runtime: what runs an artifact to verify it: what people call each library, and the name of its package.
         choices: the fields of `exporter.artifact.options.ArtifactOptions` that it has besides the momentum.
@@ -296,6 +296,41 @@ ONNX = FormatSpec(
     runtime=(("ONNX Runtime", "onnxruntime"),),
 )
 
+KERAS = FormatSpec(
+    name="keras",
+    title="Keras network",
+    versions=(
+        VersionSpec(
+            0,
+            momentum_settable=True,
+            momentum=DEFAULT_MOMENTUM,
+            serving=False,
+            readers="Keras 3.6 or newer, on TensorFlow, JAX or PyTorch",
+            changes=("A functional network of Keras 3, of stock layers alone.",),
+        ),
+    ),
+    default_version=None,
+    files=(KERAS_FILE,),
+    more_files=(),
+    folders=(),
+    writes=(KERAS_FILE,),
+    has_objects=None,
+    inspect="exporter.artifact.keras_inspection:describe",
+    stored="exporter.artifact.keras_weights:StoredVariables",
+    writer="exporter.artifact.keras:Writer",
+    probe="exporter.probe.keras:probe",
+    compare="exporter.verification.keras:compare",
+    guess_version="exporter.verification.keras:guess_version",
+    load="exporter.evaluation.keras:load",
+    page="model_keras.md",
+    example="index_keras.html",
+    refused="exporter.artifact.keras_trust:refused",
+    writes_with_tensorflow=False,
+    packages=("h5py",),
+    running_packages=("keras",),
+    runtime=(("Keras", "keras"), ("TensorFlow", "tensorflow")),
+)
+
 TIMM = FormatSpec(
     name="timm",
     title="weights for timm",
@@ -333,7 +368,7 @@ TIMM = FormatSpec(
 )
 
 #: All formats by name. One whose files are those of another and more comes before that.
-FORMATS: dict[Format, FormatSpec] = {spec.name: spec for spec in (HUB, SAVED_MODEL_2, SAVED_MODEL_1, ONNX, TIMM)}
+FORMATS: dict[Format, FormatSpec] = {spec.name: spec for spec in (HUB, SAVED_MODEL_2, SAVED_MODEL_1, ONNX, KERAS, TIMM)}
 
 #: The format that is meant where nothing says which.
 DEFAULT_FORMAT: Format = SAVED_MODEL_2.name

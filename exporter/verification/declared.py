@@ -1,0 +1,38 @@
+"""The checks of what a file says of itself: its inputs and outputs, and how it is used; formats without signatures."""
+
+from exporter.artifact.jobs import TensorFacts
+from exporter.models.preprocessing import usage_texts
+from exporter.models.signatures import SERVING_INPUT, SERVING_OUTPUTS
+from exporter.models.variables import features, main_end_point
+from exporter.probe.result import ProbeResult
+from exporter.verification.results import Check, Expected, count
+
+
+def interface_check(expected: Expected, found: ProbeResult) -> Check:
+    """Inputs and outputs, with a free batch; end points may be outputs, too, after the main one."""
+    config, task = expected.config, expected.task
+    size = {"classification": config.num_classes, "feature_vector": features(config)}[task]
+    images = TensorFacts("float32", (None, config.image_size, config.image_size, 3))
+    wanted = [
+        f"input {SERVING_INPUT} {images}",
+        f"output {SERVING_OUTPUTS[task]} {TensorFacts('float32', (None, size))}",
+    ]
+    own = found.interface
+    wrong = [line for line in wanted if line not in own]
+    more = [line for line in own if line not in wanted]
+    if expected.options.end_points:
+        names = {line.split()[1] for line in more if line.startswith("output ")}
+        wrong += sorted(f"output {name}" for name in set(found.end_points) - {main_end_point(expected.task)} ^ names)
+    else:
+        wrong += more
+    detail = "; ".join(own[:2]) + (f"; first: {wrong[0]}" if wrong else "")
+    return count("inputs and outputs that differ", len(wrong), detail)
+
+
+def properties_check(expected: Expected, found: ProbeResult) -> Check:
+    """What the file says of itself: model, task, preprocessing, classes."""
+    wanted = usage_texts(expected.config, expected.task)
+    own = found.properties
+    wrong = [name for name, text in wanted.items() if own.get(name) != text]
+    detail = f"{len(own)} properties" + (f", first: {wrong[0]}" if wrong else "")
+    return count("properties that differ", len(wrong), detail)
