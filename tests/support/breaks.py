@@ -26,9 +26,9 @@ from exporter.artifact.options import ArtifactOptions
 from exporter.checkpoint import names, reader
 from exporter.graph import batch_norm
 from exporter.models.config import ModelConfig, Task
-from exporter.models.formats import DEFAULT_MOMENTUM, ONNX_FILE, SAVED_MODEL_2, Version
+from exporter.models.formats import DEFAULT_MOMENTUM, KERAS_FILE, ONNX_FILE, SAVED_MODEL_2, Version
 from exporter.models.variables import variables
-from tests.support import bundles, faults, onnx_breaks
+from tests.support import bundles, faults, keras_breaks, keras_faults, onnx_breaks
 from tests.support.broken import Break
 from tests.support.faults import Held, Patch
 
@@ -49,7 +49,7 @@ CONFIG = {
     "dropout_keep_prob": 0.5,
     "weight_decay": 5.0e-5,
     "versions": {3: "hub", 4: "saved_model_2", 5: "saved_model_2"},
-    "formats": ["onnx"],
+    "formats": ["onnx", "keras"],
 }
 
 
@@ -521,7 +521,7 @@ _OF_TENSORFLOW: tuple[Break, ...] = (
 
 
 #: In the order of the page that shows them.
-BREAKS: tuple[Break, ...] = (*_OF_TENSORFLOW, *onnx_breaks.BREAKS)
+BREAKS: tuple[Break, ...] = (*_OF_TENSORFLOW, *onnx_breaks.BREAKS, *keras_breaks.BREAKS)
 
 #: What is written: the breaks of each artifact.
 ARTIFACTS: tuple[tuple[Break, ...], ...] = tuple(
@@ -533,6 +533,19 @@ def table() -> str:
     """The table of breaks, in Markdown."""
     rows = [f"| {wrong.what} | {wrong.check} | {wrong.begins.rpartition('/')[2]} |" for wrong in BREAKS]
     return "\n".join(["| what is wrong | the check that says so | begins in |", "|---|---|---|", *rows]) + "\n"
+
+
+def _change_onnx(folder: Path, edit: Callable[[onnx.ModelProto], None]) -> None:
+    model = onnx.load_model(folder / ONNX_FILE)
+    edit(model)
+    onnx.save_model(model, folder / ONNX_FILE)
+
+
+#: By format, what applies the ``edit`` of a break to an artifact that was written right.
+_CHANGE: dict[str, Callable[[Path, Any], None]] = {
+    "onnx": _change_onnx,
+    "keras": lambda folder, edit: keras_faults.change(folder / KERAS_FILE, edit),
+}
 
 
 def _write(good: Path, prefix: Path, output: Path, numbers: list[int]) -> None:
@@ -561,9 +574,7 @@ def _write(good: Path, prefix: Path, output: Path, numbers: list[int]) -> None:
             if wrong.values:
                 bundles.change(folder, wrong.values)
             if wrong.edit:
-                model = onnx.load_model(folder / ONNX_FILE)
-                wrong.edit(model)
-                onnx.save_model(model, folder / ONNX_FILE)
+                _CHANGE[config.format_spec(version).name](folder, wrong.edit)
         spec, options = config.format_spec(version), metadata.options
         own = msgspec.structs.replace(
             metadata,

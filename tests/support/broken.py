@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from exporter.models.config import Task
 from exporter.models.formats import DEFAULT_MOMENTUM, Version
 from tests.support.faults import Held, Patch
-from tests.support.onnx_faults import Edit
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Break:
             good artifact, arrays by name; or else ``momentum`` is the wrong default.
         along: the break, if any, whose artifact has this one, too. They must have nothing to do with each other.
         averages: whether the checkpoint's averages are taken, as they should be.
-        edit: changes an ONNX model that was written right.
+        edit: changes an artifact that was written right, in the way of its format: an ONNX model, the file of Keras.
     """
 
     what: str
@@ -38,7 +38,7 @@ class Break:
     momentum: float = DEFAULT_MOMENTUM
     averages: bool = True
     along: str = ""
-    edit: Edit | None = None
+    edit: Callable[[Any], None] | None = None
 
 
 def kind(check: str) -> str:
