@@ -7,6 +7,7 @@ from typing import Any
 from exporter.artifact.jobs import Inspection, SignatureFacts, TensorFacts, VariableFacts, VariablesFacts
 from exporter.artifact.keras_archive import KerasFile, read
 from exporter.artifact.keras_file import OLDEST_KERAS
+from exporter.artifact.keras_trust import refusals
 from exporter.artifact.keras_weights import Weights
 from exporter.models.formats import KERAS
 
@@ -41,6 +42,7 @@ def describe(folder: Path) -> Inspection:
         source=None,
         options=None,
         verified=None,
+        refused=tuple(refusals(file.config)),
         readers=f"Keras {file.metadata.get('keras_version', OLDEST_KERAS)} and newer",
     )
 

@@ -38,10 +38,11 @@ def refused(folder: Path) -> Sequence[Refusal]:
     Raises:
         ArtifactError: it is damaged.
     """
-    return tuple(_refusals(read(folder).config))
+    return tuple(refusals(read(folder).config))
 
 
-def _refusals(config: Any) -> Iterator[Refusal]:
+def refusals(config: Any) -> Iterator[Refusal]:
+    """The same of a network's configuration."""
     waiting = [("", config)]
     while waiting:
         # The layer that a part of the configuration belongs to, and that part.
