@@ -98,11 +98,14 @@ OLDEST_WRITER = Reader("3.11", "2.16.2", "0.16.1", ("tf-keras==2.16.0", *_own_re
 TORCH = Libraries(
     "3.11", ("torch==2.13.0", "timm==1.0.31", "safetensors==0.8.0", "numpy==2.4.6", "msgspec==0.22.0", "pyyaml==6.0.3")
 )
+#: Keras with the backends that nasexport itself does not have, and the oldest Keras that is promised.
+KERAS = Libraries("3.11", ("keras==3.15.1", "torch==2.13.0", "jax==0.10.2", "jaxlib==0.10.2", "numpy==2.4.6"))
+OLDEST_KERAS = Libraries("3.11", ("keras==3.6.0", "jax==0.4.30", "jaxlib==0.4.30", "numpy==1.26.4", "packaging==26.4"))
 #: The first ONNX Runtime that computes these networks right (1.12 and 1.13 read them, and do not with all of their
 #: optimizations), and another library that reads ONNX models.
 OLDEST_ONNX = Libraries("3.7", ("onnxruntime==1.14.1", "numpy==1.21.6", "protobuf==3.20.3"))
 OPENVINO = Libraries("3.11", ("openvino==2026.4.1", "numpy==2.4.6"))
-READERS = (OLDEST, LAST_WITH_HUB_MODULE, OLDEST_WRITER, TORCH, OLDEST_ONNX, OPENVINO)
+READERS = (OLDEST, LAST_WITH_HUB_MODULE, OLDEST_WRITER, TORCH, OLDEST_ONNX, OPENVINO, KERAS, OLDEST_KERAS)
 
 _PRINT_VERSIONS = (
     "import sys, tensorflow as tf, tensorflow_hub as hub\n"
@@ -132,6 +135,16 @@ def oldest_writer() -> Path:
 def torch() -> Path:
     """A Python with PyTorch and timm, without TensorFlow."""
     return reader(TORCH)
+
+
+def keras() -> Path:
+    """A Python with Keras 3 on PyTorch and JAX, without TensorFlow."""
+    return reader(KERAS)
+
+
+def oldest_keras() -> Path:
+    """A Python with the oldest Keras that reads our files, on JAX."""
+    return reader(OLDEST_KERAS)
 
 
 def oldest_onnx() -> Path:

@@ -25,6 +25,8 @@ EVERY_READER = {
     "torch": environments.torch,
     "onnxruntime": environments.oldest_onnx,
     "openvino": environments.openvino,
+    "keras": environments.keras,
+    "oldest_keras": environments.oldest_keras,
 }
 
 #: Without TensorFlow's oneDNN kernels. Those of 2.21 write past their memory in the gradient of a strided 1x1

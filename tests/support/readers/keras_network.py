@@ -1,0 +1,55 @@
+"""Loads a network of Keras on the backend that ``KERAS_BACKEND`` names, runs it and trains a step.
+
+    python keras_network.py ARTIFACT FOLDER
+
+FOLDER holds ``input.npz`` with ``images``. Outputs go to ``output.npz`` beside it: ``output``, ``single`` for the first
+image alone, ``again`` of the network that was saved and loaded once more, ``loss`` with the sum of penalties, and
+``dropped/NAME`` with what each layer that drops makes of ones. Facts go to standard output as JSON.
+"""
+
+import json
+import os
+import sys
+
+import keras
+import numpy as np
+
+
+def weights_of(model):
+    return {weight.path: np.array(keras.ops.convert_to_numpy(weight)) for weight in model.weights}
+
+
+def main(path, folder):
+    with np.load(os.path.join(folder, "input.npz")) as file:
+        images = file["images"]
+    model = keras.saving.load_model(os.path.join(path, "model.keras"))
+    arrays = {"output": model.predict_on_batch(images), "single": model.predict_on_batch(images[:1])}
+    arrays["loss"] = keras.ops.convert_to_numpy(sum(model.losses))
+    saved = os.path.join(folder, "saved.keras")
+    model.save(saved)
+    again = keras.saving.load_model(saved)
+    arrays["again"] = again.predict_on_batch(images)
+    for layer in again.layers:
+        if isinstance(layer, keras.layers.Dropout):
+            ones = np.ones((4000, 2, 2, 3) if len(layer.input.shape) == 4 else (40, 100), "float32")
+            arrays["dropped/" + layer.name] = keras.ops.convert_to_numpy(layer(ones, training=True))
+    before = weights_of(model)
+    labels = np.arange(len(images)) % arrays["output"].shape[1]
+    model.compile(keras.optimizers.SGD(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    loss = model.fit(images, labels, verbose=0).history["loss"][0]
+    same = [name for name, value in weights_of(model).items() if np.array_equal(value, before[name])]
+    np.savez(os.path.join(folder, "output.npz"), **arrays)
+    facts = {
+        "keras": keras.__version__,
+        "backend": keras.backend.backend(),
+        "others": sorted({"exporter", "tensorflow", "torch", "jax"} & set(sys.modules)),
+        "weights": len(before),
+        "unmoved": same,
+        "loss": float(loss),
+        "outputs": model.output_names,
+    }
+    print(json.dumps(facts))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
