@@ -16,7 +16,7 @@ from tests.support.reading import FOR_TINY_NETWORKS
 pytestmark = pytest.mark.readers
 
 
-@pytest.mark.parametrize("reader", reading.EVERY_READER)
+@pytest.mark.parametrize("reader", reading.EVERY_TENSORFLOW)
 def test_the_moving_averages_of_replicas_are_averaged_when_they_are_read(
     tiny_pnasnet: Path, tiny_pnasnet_artifacts: Path, tmp_path: Path, reader: str
 ) -> None:

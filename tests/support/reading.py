@@ -18,10 +18,12 @@ SCRIPTS = Path(__file__).parent / "readers"
 #: Readers by name: the newest TensorFlow at hand, and the oldest that the published pages promise.
 READERS: Mapping[str, Callable[[], Path]] = {"current": environments.current, "tensorflow_1_15": environments.old}
 
-#: The same, one in between, which is the last with ``hub.Module``, and libraries of other formats.
+#: The same, and one in between: the last with ``hub.Module``.
+EVERY_TENSORFLOW = {**READERS, "tensorflow_2_15": environments.last_with_hub_module}
+
+#: The same, and libraries of other formats.
 EVERY_READER = {
-    **READERS,
-    "tensorflow_2_15": environments.last_with_hub_module,
+    **EVERY_TENSORFLOW,
     "torch": environments.torch,
     "onnxruntime": environments.oldest_onnx,
     "openvino": environments.openvino,
