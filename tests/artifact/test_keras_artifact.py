@@ -159,7 +159,10 @@ def test_what_is_no_network_is_damaged(own_cli: Command, artifact: Path, kind: s
 
 
 def _without(member: str) -> keras_faults.Edit:
-    return lambda members: members.pop(member) and None
+    def edit(members: dict[str, bytes]) -> None:
+        del members[member]
+
+    return edit
 
 
 def _linked(members: dict[str, bytes]) -> None:
