@@ -47,7 +47,7 @@ def compare(expected: Expected, reference: Reference, found: ProbeResult, proble
     checks += output_checks("output", expected.task, output, found.output)
     checks += output_checks("output for one image", expected.task, output[:1], found.single_output)
     shown = found.end_points if expected.ordered else recognized(expected, found)
-    checks.append(end_points_check(expected, reference.end_points, shown))
+    checks.append(end_points_check(expected, reference.end_points, shown, by_record=True))
     if expected.ordered:
         loss = reference.regularization_losses[expected.task]
         checks.append(regularization_check(loss, found.regularization_losses))
