@@ -14,7 +14,7 @@ from exporter.artifact import folder as artifact
 from exporter.artifact.existing import Existing
 from exporter.artifact.jobs import EXPORT, ExportRequest, ExportTarget, ReadCheckpoint, export_job, export_warnings
 from exporter.artifact.metadata import Metadata
-from exporter.artifact.options import ArtifactOptions
+from exporter.artifact.options import ArtifactOptions, Precision
 from exporter.artifact.place import Place
 from exporter.checkpoint.source import Source
 from exporter.errors import USAGE, ConfigError, NasexportError
@@ -53,8 +53,8 @@ class BuildOptions:
     """The options of `build`.
 
     ``momentum`` is the default decay of the moving averages, from 0 to 1. ``end_points`` is whether they are outputs,
-    too, where the format has that choice. ``jobs`` is how many processes may work at a time; by default as many as
-    there are cores.
+    too, ``precision`` how weights are stored, where the format has that choice. ``jobs`` is how many processes may work
+    at a time; by default as many as there are cores.
     """
 
     format: Format | None = None
@@ -62,6 +62,7 @@ class BuildOptions:
     tasks: Sequence[Task] = TASKS
     momentum: float | None = None
     end_points: bool = False
+    precision: Precision = "float32"
     verify: bool = True
     overwrite: bool = False
     jobs: int | None = None
@@ -263,13 +264,18 @@ def _chosen(config: ModelConfig, version: Version, options: BuildOptions) -> Art
     Raises:
         ConfigError: one is given that the version does not have.
     """
-    chosen = ArtifactOptions(_momentum(config, version, options.momentum), options.end_points)
+    chosen = ArtifactOptions(_momentum(config, version, options.momentum), options.end_points, options.precision)
     choices = config.format_spec(version).choices
-    if chosen.end_points and "end_points" not in choices:
-        have = ", ".join(name for name in written() if "end_points" in FORMATS[name].choices)
-        raise ConfigError(
-            f"{version_text(version)} has no end points to choose: --end-points needs --format {have}", status=USAGE
-        )
+    wanted = {
+        "end_points": ("--end-points", "end points", chosen.end_points),
+        "precision": ("--precision", "precision", chosen.precision != "float32"),
+    }
+    for choice, (option, what, given) in wanted.items():
+        if given and choice not in choices:
+            have = " or ".join(name for name in written() if choice in FORMATS[name].choices)
+            raise ConfigError(
+                f"{version_text(version)} has no {what} to choose: {option} needs --format {have}", status=USAGE
+            )
     return chosen
 
 

@@ -5,7 +5,6 @@ checkpoint's values. It gets the graph with the values as constants; no SavedMod
 graph, it leaves out signatures, and calls all outputs ``Identity``: both are set right in what it gives.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,11 +15,11 @@ import tensorflow as tf
 from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
+from exporter.artifact.litert_texts import texts
 from exporter.artifact.options import ArtifactOptions, Precision
 from exporter.graph import network
 from exporter.models.config import ModelConfig, Task
-from exporter.models.formats import LITERT_FILE, LITERT_MORE_FILES
-from exporter.models.preprocessing import labels, preprocessing
+from exporter.models.formats import LITERT_FILE
 from exporter.models.signatures import SERVING_INPUT, SERVING_OUTPUTS
 from exporter.models.variables import main_end_point
 
@@ -50,15 +49,6 @@ class Writer:
         (folder / LITERT_FILE).write_bytes(build(self._config, self._task, self._values, options.precision))
         for name, text in texts(self._config, self._task).items():
             (folder / name).write_text(text, encoding="utf-8")
-
-
-def texts(config: ModelConfig, task: Task) -> dict[str, str]:
-    """What lies beside the model, for which the format has no place, by the names of the files."""
-    said, names = LITERT_MORE_FILES
-    found = {said: json.dumps(preprocessing(config), indent=2) + "\n"}
-    if known := labels(config, task):
-        found[names] = "".join(f"{label}\n" for label in known[0])
-    return found
 
 
 def build(

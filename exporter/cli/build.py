@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import click
 
+from exporter.artifact.options import Precision
 from exporter.cli import text
 from exporter.cli.options import (
     cache_options,
@@ -61,6 +63,12 @@ def models(settings: Settings, as_json: bool) -> None:
 @click.option("--output", type=path_type, default=Path("dist"), show_default=True, help="Folder for the artifacts.")
 @click.option("--batch-norm-momentum", type=float, callback=_momentum, help="For fine-tuning. [default: 0.99]")
 @click.option("--end-points", is_flag=True, help="Give each end point as an output, too. Only onnx.")
+@click.option(
+    "--precision",
+    type=click.Choice(get_args(Precision)),
+    default="float32",
+    help="How weights are stored. float16 only litert. [default: float32]",
+)
 @click.option("--no-verify", is_flag=True, help="Do not verify the artifacts.")
 @one_each_option
 @click.option("--overwrite", is_flag=True, help="Replace existing artifacts, whatever they are.")
@@ -78,6 +86,7 @@ def build_command(
     output: Path,
     batch_norm_momentum: float | None,
     end_points: bool,
+    precision: Precision,
     no_verify: bool,
     jobs: int | None,
     overwrite: bool,
@@ -102,7 +111,9 @@ def build_command(
     if checkpoint and len(names) > 1:
         raise click.UsageError("--checkpoint can be used with one MODEL only: a checkpoint fits one network")
     tasks = (task,) if task else TASKS
-    options = BuildOptions(format_, version, tasks, batch_norm_momentum, end_points, not no_verify, overwrite, jobs)
+    options = BuildOptions(
+        format_, version, tasks, batch_norm_momentum, end_points, precision, not no_verify, overwrite, jobs
+    )
     configs = [model(name) for name in names]
     with page.writing(page_file) as sections:
 

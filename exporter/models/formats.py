@@ -367,8 +367,45 @@ TIMM = FormatSpec(
     runtime=(("timm", "timm"), ("PyTorch", "torch")),
 )
 
+LITERT = FormatSpec(
+    name="litert",
+    title="LiteRT model",
+    versions=(
+        VersionSpec(
+            0,
+            momentum_settable=False,
+            momentum=None,
+            serving=True,
+            readers="LiteRT (TensorFlow Lite), with its built-in operations alone",
+            changes=("The network in inference, for phones and other small machines; batch norms are folded.",),
+        ),
+    ),
+    default_version=None,
+    files=(LITERT_FILE,),
+    more_files=LITERT_MORE_FILES,
+    folders=(),
+    writes=(LITERT_FILE, *LITERT_MORE_FILES),
+    has_objects=None,
+    inspect="exporter.artifact.litert_file:describe",
+    stored="exporter.artifact.litert_file:StoredVariables",
+    writer="exporter.artifact.litert:Writer",
+    probe="exporter.probe.litert:probe",
+    compare="exporter.verification.litert:compare",
+    guess_version="exporter.verification.litert:guess_version",
+    load="exporter.evaluation.litert:load",
+    page="model_litert.md",
+    example="index_litert.html",
+    runs_with_tensorflow=False,
+    extra="litert",
+    packages=("ai-edge-litert",),
+    runtime=(("LiteRT", "ai-edge-litert"),),
+    choices=("precision",),
+)
+
 #: All formats by name. One whose files are those of another and more comes before that.
-FORMATS: dict[Format, FormatSpec] = {spec.name: spec for spec in (HUB, SAVED_MODEL_2, SAVED_MODEL_1, ONNX, KERAS, TIMM)}
+FORMATS: dict[Format, FormatSpec] = {
+    spec.name: spec for spec in (HUB, SAVED_MODEL_2, SAVED_MODEL_1, ONNX, KERAS, TIMM, LITERT)
+}
 
 #: The format that is meant where nothing says which.
 DEFAULT_FORMAT: Format = SAVED_MODEL_2.name

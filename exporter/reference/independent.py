@@ -1,16 +1,28 @@
 """Other implementations of the networks, on the same checkpoint: what an artifact can be compared with besides ours."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from exporter.checkpoint.reader import Checkpoint
 from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
+from exporter.models.config import ModelConfig
 from exporter.models.variables import variables
 from exporter.progress import Say
 from exporter.reference import keras_network, numpy_network
 from exporter.reference.jobs import IndependentRequest, IndependentResult, Kind
 from exporter.reference.result import named_arrays, write
+from exporter.reference.rounded import rounded
 
-KINDS: dict[Kind, Any] = {"numpy": numpy_network.outputs, "keras": keras_network.outputs}
+
+def _rounded(config: ModelConfig, values: Mapping[str, Any], images: Any) -> dict[str, Any]:
+    return numpy_network.outputs(config, rounded(config, "classification", values), images)
+
+
+KINDS: dict[Kind | Literal["rounded"], Any] = {
+    "numpy": numpy_network.outputs,
+    "keras": keras_network.outputs,
+    "rounded": _rounded,
+}
 
 
 def independent(request: IndependentRequest, say: Say) -> IndependentResult:

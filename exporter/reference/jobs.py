@@ -11,6 +11,9 @@ from exporter.processes.job import Job, Memory, NoEvent
 Kind = Literal["numpy", "keras"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
+#: What artifacts with weights of 16 bits are held against: the network in NumPy with weights that are rounded likewise.
+ROUNDED: Literal["rounded"] = "rounded"
+
 #: The models that Keras Applications has, and what they are called there.
 KERAS_NETWORKS = {"nasnet_mobile": "NASNetMobile", "nasnet_large": "NASNetLarge"}
 
@@ -55,7 +58,7 @@ class IndependentRequest:
 
     config: ModelConfig
     prefix: Path
-    kind: Kind
+    kind: Kind | Literal["rounded"]
     output: Path
 
 

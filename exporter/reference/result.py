@@ -66,6 +66,8 @@ class Reference:
         self.end_points, self.training_end_points = EndPoints(arrays), EndPoints(arrays, _TRAINING)
         self.batch_statistics: Arrays = below(arrays, _TRAINING, without=(_END_POINT, _STATISTICS))
         self.regularization_losses: Arrays = below(arrays, _REGULARIZATION_LOSS)
+        #: What the network gives with weights of 16 bits; those who need it set it.
+        self.rounded: EndPoints | None = None
 
     @property
     def digests(self) -> dict[str, str]:

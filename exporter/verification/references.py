@@ -12,11 +12,12 @@ from exporter.reference.jobs import (
     INDEPENDENT,
     KERAS_NETWORKS,
     REFERENCE,
+    ROUNDED,
     IndependentRequest,
     Kind,
     ReferenceRequest,
 )
-from exporter.reference.result import Reference, read
+from exporter.reference.result import EndPoints, Reference, read
 from exporter.settings import Settings
 from exporter.verification.options import VerificationOptions
 
@@ -69,6 +70,13 @@ def _computed(config: ModelConfig, source: Source, task: Task, runner: Runner, s
     output = runner.folder / "reference"
     runner.run(REFERENCE, ReferenceRequest(config, source.prefix, task, output), say)
     return read(output)
+
+
+def rounded(config: ModelConfig, source: Source, runner: Runner, say: Say) -> EndPoints:
+    """What the network gives with weights of 16 bits, see `exporter.reference.rounded`."""
+    output = runner.folder / ROUNDED
+    runner.run(INDEPENDENT, IndependentRequest(config, source.prefix, ROUNDED, output), say)
+    return read(output).end_points
 
 
 def _independent(kind: Kind, config: ModelConfig, source: Source, runner: Runner, say: Say) -> Reference:

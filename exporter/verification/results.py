@@ -15,6 +15,10 @@ from exporter.models.formats import Version
 #: by up to 5e-5 of it between TensorFlow versions; a kernel that is 2 % off differs by far more.
 TOLERANCE = 1e-4
 
+#: The same for weights of 16 bits, between the artifact and the float32 graph of the same rounded weights: a product
+#: that is rounded another way, because its last bit differs, moves an output by up to 1e-4.
+HALF_TOLERANCE = 1e-3
+
 
 @dataclass(frozen=True)
 class Check:

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.metadata
+import threading
 from pathlib import Path
 
 from exporter.checkpoint.source import Source
@@ -17,6 +18,7 @@ from exporter.processes.run import shared_import
 from exporter.processes.runner import Runner
 from exporter.progress import Say
 from exporter.reference.jobs import REFERENCE
+from exporter.reference.result import Reference
 from exporter.settings import Settings
 from exporter.verification import compare, references
 from exporter.verification.options import VerificationOptions
@@ -53,6 +55,7 @@ class Verifier:
         self._runner = Runner(self._held.enter_context(temporary.folder(scratch)), options.time_limit, debug)
         self._prober = Prober(self._runner, options.trust)
         self._references: References | None = None
+        self._rounding = threading.Lock()
 
     def __enter__(self) -> "Verifier":
         self._held.enter_context(shared_import(REFERENCE, PROBE))
@@ -81,6 +84,12 @@ class Verifier:
             )
         return self._references
 
+    def _round(self, reference: Reference, say: Say) -> None:
+        """Gets what artifacts with weights of 16 bits must give, unless it is there already."""
+        with self._rounding:
+            if reference.rounded is None:
+                reference.rounded = references.rounded(self._config, self._source, self._runner, say)
+
     def verify(self, path: Path, expected: Expected, say: Say = lambda _: None) -> Report:
         """Checks the artifact in ``path``; failures are collected in the report, a crash of its process is one of them.
 
@@ -91,6 +100,8 @@ class Verifier:
             NasexportError: as `prepare` does.
         """
         prepared = self._prepared(say)
+        if expected.options.precision == "float16":
+            self._round(prepared.reference, say)
         try:
             probed = self._prober.probe(path, expected, say)
         except (ArtifactError, WorkerError) as error:

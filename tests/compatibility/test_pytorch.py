@@ -17,7 +17,7 @@ from exporter.reference.result import statistics
 from tests.reference.test_numpy_network import made_up_weights, recorded_weights
 from tests.support import environments, networks, reading
 from tests.support.command import CHECKOUT
-from tests.support.fixtures import TINY, TINY_IMAGENET, TINY_PNASNET
+from tests.support.fixtures import REDUCING, REDUCING_PNASNET, TINY_IMAGENET
 from tests.support.networks import MODELS, TOLERANCE, difference
 from tests.support.reading import Reading
 
@@ -48,7 +48,7 @@ def _read(
 
 
 @pytest.mark.parametrize(
-    ("fields", "image_size"), [(TINY, 64), (TINY, 75), (TINY_PNASNET, 66)], ids=["even", "odd", "pnasnet"]
+    ("fields", "image_size"), [(REDUCING, 64), (REDUCING, 75), (REDUCING_PNASNET, 66)], ids=["even", "odd", "pnasnet"]
 )
 def test_any_network_is_the_one_in_numpy(fields: Any, image_size: int, tmp_path: Path) -> None:
     config = ModelConfig.from_dict({**fields, "image_size": image_size})
@@ -90,7 +90,7 @@ def test_holds_the_values_of_the_checkpoint_and_is_the_same_each_time(tmp_path: 
 
 
 def test_features_alone(tmp_path: Path) -> None:
-    config = ModelConfig.from_dict(TINY)
+    config = ModelConfig.from_dict(REDUCING)
     weights = made_up_weights(config)
     found = _read(config, weights, tmp_path, "feature_vector")
     expected = numpy_network.outputs(config, weights, VERIFICATION_IMAGES.at(config.image_size), np.float64)

@@ -73,7 +73,7 @@ def test_a_format_has_modules_of_one_name(name: str) -> None:
 
 def test_what_can_be_written_was_published_or_has_no_numbers_and_what_is_only_read_is_in_no_configuration() -> None:
     assert [name for name in written() if FORMATS[name].numbered] == ["hub", "saved_model_2"]
-    assert [name for name in written() if not FORMATS[name].numbered] == ["onnx", "keras", "timm"]
+    assert [name for name in written() if not FORMATS[name].numbered] == ["onnx", "keras", "timm", "litert"]
     assert set(FORMATS) - set(written()) == {"saved_model_1"} and SAVED_MODEL_1.versions == ()
     with pytest.raises(ConfigError, match=r"versions\[1\] is .saved_model_1., expected .hub. or .saved_model_2."):
         ModelConfig.from_dict({**TINY, "versions": {1: "saved_model_1"}})
@@ -83,7 +83,7 @@ def test_what_can_be_written_was_published_or_has_no_numbers_and_what_is_only_re
     ("fields", "problem"),
     [
         ({"versions": {4: "onnx"}}, r"versions\[4\] is 'onnx', expected 'hub' or 'saved_model_2'"),
-        ({"formats": ["hub"]}, r"formats\[0\] is 'hub', expected 'onnx' or 'keras' or 'timm'"),
+        ({"formats": ["hub"]}, r"formats\[0\] is 'hub', expected 'onnx' or 'keras' or 'timm' or 'litert'"),
         ({"formats": ["onnx", "onnx"]}, "expected each once"),
     ],
 )
@@ -94,7 +94,7 @@ def test_a_format_stands_where_its_versions_say(fields: dict[str, Any], problem:
 
 def test_a_format_without_numbers_is_its_own_version() -> None:
     config = ModelConfig.from_dict(TINY)
-    assert list(config.all_versions) == [1, 3, 4, 5, "onnx", "keras"]
+    assert list(config.all_versions) == [1, 3, 4, 5, "onnx", "keras", "litert"]
     assert resolve_version(config, "onnx", None) == ("onnx", "onnx")
     assert handle(config, "classification", "onnx") == "google/imagenet/tiny_nasnet/classification/onnx"
     with pytest.raises(ConfigError, match="onnx has no version numbers: leave out --version"):
@@ -152,9 +152,9 @@ def config(tmp_path: Path) -> Path:
 
 def test_a_new_format_is_offered(own_cli: Command, extended: Command) -> None:
     usual, more = (" ".join(succeeded(cli("build", "--help")).stdout.split()) for cli in (own_cli, extended))
-    assert "[hub|saved_model_2|onnx|keras|timm] Artifact format. [default: saved_model_2]" in usual
+    assert "[hub|saved_model_2|onnx|keras|timm|litert] Artifact format. [default: saved_model_2]" in usual
     assert "[default: 4 for saved_model_2, 3 for hub]" in usual
-    assert "[hub|saved_model_2|onnx|keras|timm|numpy_arrays] Artifact format. [default: saved_model_2]" in more
+    assert "[hub|saved_model_2|onnx|keras|timm|litert|numpy_arrays] Artifact format. [default: saved_model_2]" in more
     assert "[default: 4 for saved_model_2, 3 for hub, 7 for numpy_arrays]" in more
 
 
@@ -192,4 +192,5 @@ def test_a_row_is_all_that_a_format_needs(
     assert failed == {"variables with other values": "differs first in conv0/weights"}
 
     message = refusal(extended("inspect", tmp_path))
-    assert "holds no saved_model.pb or model.onnx or model.keras or model.safetensors or model.npz" in message
+    files = ("saved_model.pb", "model.onnx", "model.keras", "model.safetensors", "model.tflite", "model.npz")
+    assert f"holds no {' or '.join(files)}" in message

@@ -29,7 +29,7 @@ TINY = {
     "dropout_keep_prob": 0.5,
     "weight_decay": 5.0e-5,
     "versions": {1: "hub", 3: "hub", 4: "saved_model_2", 5: "saved_model_2"},
-    "formats": ["onnx", "keras"],
+    "formats": ["onnx", "keras", "litert"],
 }
 #: The other family, without drop path.
 TINY_PNASNET = {
