@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from exporter.artifact.options import ArtifactOptions
+from exporter.artifact.pytorch_file import USAGE_FILE
 from exporter.artifact.torch_axes import axes
 from exporter.models import architecture
 from exporter.models.architecture import EPSILON, FeatureMap, Padding, same_padding
@@ -30,9 +31,6 @@ from exporter.models.config import ModelConfig, Task
 from exporter.models.formats import PYTORCH_FILE
 from exporter.models.preprocessing import usage
 from exporter.models.variables import STATISTICS, main_end_point, variables
-
-#: The file within it that says how it is used.
-USAGE_FILE = "usage.json"
 
 
 class Writer:
@@ -66,6 +64,8 @@ def build(config: ModelConfig, task: Task, values: Mapping[str, Any]) -> bytes:
     program = torch.export.export(network, (images,), dynamic_shapes=({0: batch},), strict=False)
     described = {**usage(config, task), "end_points": _end_points(program, network.walked)}
     _forget_sources(program)
+    # Nobody needs the zeros that it was traced with, and they would be a pickle in the file.
+    program.example_inputs = None
     content = io.BytesIO()
     torch.export.save(program, content, extra_files={USAGE_FILE: json.dumps(described)})
     return content.getvalue()
@@ -213,8 +213,8 @@ def _end_points(program: Any, walked: Walked) -> dict[str, str]:
     joined = [node.name for node in nodes if node.target is torch.ops.aten.cat.default]
     names = {id(tensor): name for tensor, name in zip(walked.concatenated, joined, strict=True)}
     found = {name: names[id(tensor)] for name, tensor in walked.end_points.items() if id(tensor) in names}
-    (mean,) = (node.name for node in nodes if node.target is torch.ops.aten.mean.dim)
-    return {**found, "global_pool": mean}
+    heads = {torch.ops.aten.mean.dim: "global_pool", torch.ops.aten.linear.default: "Logits"}
+    return found | {heads[node.target]: node.name for node in nodes if node.target in heads}
 
 
 def _forget_sources(program: Any) -> None:

@@ -402,9 +402,45 @@ LITERT = FormatSpec(
     choices=("precision",),
 )
 
+PYTORCH = FormatSpec(
+    name="pytorch",
+    title="PyTorch program",
+    versions=(
+        VersionSpec(
+            0,
+            momentum_settable=False,
+            momentum=None,
+            serving=False,
+            readers="PyTorch 2.13 or newer: `torch.export.load`",
+            changes=("The network in inference, as a program of `torch.export`; batch norms are kept.",),
+        ),
+    ),
+    default_version=None,
+    files=(PYTORCH_FILE,),
+    more_files=(),
+    folders=(),
+    writes=(PYTORCH_FILE,),
+    has_objects=None,
+    inspect="exporter.artifact.pytorch_file:describe",
+    stored="exporter.artifact.pytorch_file:StoredVariables",
+    writer="exporter.artifact.pytorch:Writer",
+    probe="exporter.probe.pytorch:probe",
+    compare="exporter.verification.pytorch:compare",
+    guess_version="exporter.verification.pytorch:guess_version",
+    load="exporter.evaluation.pytorch:load",
+    page="model_pytorch.md",
+    example="index_pytorch.html",
+    refused="exporter.artifact.pytorch_file:refused",
+    writes_with_tensorflow=False,
+    runs_with_tensorflow=False,
+    extra="pytorch",
+    packages=("torch",),
+    runtime=(("PyTorch", "torch"),),
+)
+
 #: All formats by name. One whose files are those of another and more comes before that.
 FORMATS: dict[Format, FormatSpec] = {
-    spec.name: spec for spec in (HUB, SAVED_MODEL_2, SAVED_MODEL_1, ONNX, KERAS, TIMM, LITERT)
+    spec.name: spec for spec in (HUB, SAVED_MODEL_2, SAVED_MODEL_1, ONNX, KERAS, TIMM, LITERT, PYTORCH)
 }
 
 #: The format that is meant where nothing says which.

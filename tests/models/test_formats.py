@@ -73,7 +73,7 @@ def test_a_format_has_modules_of_one_name(name: str) -> None:
 
 def test_what_can_be_written_was_published_or_has_no_numbers_and_what_is_only_read_is_in_no_configuration() -> None:
     assert [name for name in written() if FORMATS[name].numbered] == ["hub", "saved_model_2"]
-    assert [name for name in written() if not FORMATS[name].numbered] == ["onnx", "keras", "timm", "litert"]
+    assert [name for name in written() if not FORMATS[name].numbered] == ["onnx", "keras", "timm", "litert", "pytorch"]
     assert set(FORMATS) - set(written()) == {"saved_model_1"} and SAVED_MODEL_1.versions == ()
     with pytest.raises(ConfigError, match=r"versions\[1\] is .saved_model_1., expected .hub. or .saved_model_2."):
         ModelConfig.from_dict({**TINY, "versions": {1: "saved_model_1"}})
@@ -83,7 +83,7 @@ def test_what_can_be_written_was_published_or_has_no_numbers_and_what_is_only_re
     ("fields", "problem"),
     [
         ({"versions": {4: "onnx"}}, r"versions\[4\] is 'onnx', expected 'hub' or 'saved_model_2'"),
-        ({"formats": ["hub"]}, r"formats\[0\] is 'hub', expected 'onnx' or 'keras' or 'timm' or 'litert'"),
+        ({"formats": ["hub"]}, r"'hub', expected 'onnx' or 'keras' or 'timm' or 'litert' or 'pytorch'"),
         ({"formats": ["onnx", "onnx"]}, "expected each once"),
     ],
 )
@@ -152,9 +152,9 @@ def config(tmp_path: Path) -> Path:
 
 def test_a_new_format_is_offered(own_cli: Command, extended: Command) -> None:
     usual, more = (" ".join(succeeded(cli("build", "--help")).stdout.split()) for cli in (own_cli, extended))
-    assert "[hub|saved_model_2|onnx|keras|timm|litert] Artifact format. [default: saved_model_2]" in usual
+    assert "[hub|saved_model_2|onnx|keras|timm|litert|pytorch] Artifact format. [default: saved_model_2]" in usual
     assert "[default: 4 for saved_model_2, 3 for hub]" in usual
-    assert "[hub|saved_model_2|onnx|keras|timm|litert|numpy_arrays] Artifact format. [default: saved_model_2]" in more
+    assert "[hub|saved_model_2|onnx|keras|timm|litert|pytorch|numpy_arrays] Artifact format. [default: saved" in more
     assert "[default: 4 for saved_model_2, 3 for hub, 7 for numpy_arrays]" in more
 
 
@@ -192,5 +192,13 @@ def test_a_row_is_all_that_a_format_needs(
     assert failed == {"variables with other values": "differs first in conv0/weights"}
 
     message = refusal(extended("inspect", tmp_path))
-    files = ("saved_model.pb", "model.onnx", "model.keras", "model.safetensors", "model.tflite", "model.npz")
+    files = (
+        "saved_model.pb",
+        "model.onnx",
+        "model.keras",
+        "model.safetensors",
+        "model.tflite",
+        "model.pt2",
+        "model.npz",
+    )
     assert f"holds no {' or '.join(files)}" in message
