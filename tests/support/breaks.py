@@ -28,7 +28,7 @@ from exporter.graph import batch_norm
 from exporter.models.config import ModelConfig, Task
 from exporter.models.formats import DEFAULT_MOMENTUM, KERAS_FILE, ONNX_FILE, SAVED_MODEL_2, Version
 from exporter.models.variables import variables
-from tests.support import bundles, faults, keras_breaks, keras_faults, onnx_breaks
+from tests.support import bundles, faults, keras_breaks, keras_faults, litert_breaks, onnx_breaks
 from tests.support.broken import Break
 from tests.support.faults import Held, Patch
 
@@ -49,7 +49,7 @@ CONFIG = {
     "dropout_keep_prob": 0.5,
     "weight_decay": 5.0e-5,
     "versions": {3: "hub", 4: "saved_model_2", 5: "saved_model_2"},
-    "formats": ["onnx", "keras"],
+    "formats": ["onnx", "keras", "litert"],
 }
 
 
@@ -521,7 +521,7 @@ _OF_TENSORFLOW: tuple[Break, ...] = (
 
 
 #: In the order of the page that shows them.
-BREAKS: tuple[Break, ...] = (*_OF_TENSORFLOW, *onnx_breaks.BREAKS, *keras_breaks.BREAKS)
+BREAKS: tuple[Break, ...] = (*_OF_TENSORFLOW, *onnx_breaks.BREAKS, *keras_breaks.BREAKS, *litert_breaks.BREAKS)
 
 #: What is written: the breaks of each artifact.
 ARTIFACTS: tuple[tuple[Break, ...], ...] = tuple(
@@ -575,6 +575,8 @@ def _write(good: Path, prefix: Path, output: Path, numbers: list[int]) -> None:
                 bundles.change(folder, wrong.values)
             if wrong.edit:
                 _CHANGE[config.format_spec(version).name](folder, wrong.edit)
+            if wrong.change:
+                wrong.change(folder)
         spec, options = config.format_spec(version), metadata.options
         own = msgspec.structs.replace(
             metadata,

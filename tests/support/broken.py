@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from exporter.models.config import Task
@@ -25,6 +26,7 @@ class Break:
         along: the break, if any, whose artifact has this one, too. They must have nothing to do with each other.
         averages: whether the checkpoint's averages are taken, as they should be.
         edit: changes an artifact that was written right, in the way of its format: an ONNX model, the file of Keras.
+        change: changes the folder of an artifact that was written right.
     """
 
     what: str
@@ -39,6 +41,7 @@ class Break:
     averages: bool = True
     along: str = ""
     edit: Callable[[Any], None] | None = None
+    change: Callable[[Path], None] | None = None
 
 
 def kind(check: str) -> str:
