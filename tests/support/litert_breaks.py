@@ -6,7 +6,8 @@ from unittest import mock
 import tensorflow as tf
 
 from exporter.artifact import litert
-from exporter.models.formats import LITERT_FILE, LITERT_MORE_FILES
+from exporter.models.config import Task
+from exporter.models.formats import LITERT_FILE, LITERT_MORE_FILES, Version
 from tests.support import faults
 from tests.support.broken import Break
 from tests.support.faults import Held, Patch
@@ -16,7 +17,7 @@ _INTERFACE = "inputs and outputs that differ"
 _TYPES = "types of weights that differ"
 _BESIDE = "files beside the model that differ"
 _RUNS = "loads and runs"
-_ARTIFACT = ("classification", "litert")
+_ARTIFACT: tuple[Task, Version] = ("classification", "litert")
 
 
 def _graph(what: str, patch: Patch) -> Break:
@@ -37,7 +38,7 @@ def _built(**options: object) -> Patch:
     """A model that is built with other options."""
     right = litert.build
 
-    def build(config, task, values, precision):  # type: ignore[no-untyped-def]
+    def build(config, task, values, precision):
         return right(config, task, values, **{"precision": precision, **options})
 
     return faults.replace(litert, "build", build)
