@@ -468,8 +468,8 @@ def model_files() -> str:
 
 
 def of_one_file() -> tuple[FormatSpec, ...]:
-    """The formats whose artifacts are one file and no more."""
-    return tuple(spec for spec in FORMATS.values() if len(spec.files) == 1 and not spec.folders and not spec.more_files)
+    """The formats whose artifacts need one file and no more."""
+    return tuple(spec for spec in FORMATS.values() if len(spec.files) == 1 and not spec.folders)
 
 
 def file_names() -> frozenset[str]:
