@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,13 @@ from exporter.artifact import keras_archive
 from exporter.artifact.jobs import TensorFacts
 from exporter.artifact.keras import end_point_of, scope_of
 from exporter.artifact.keras_archive import KerasFile
-from exporter.artifact.keras_weights import LEAVES, Weights
+from exporter.artifact.keras_weights import Weights
 from exporter.errors import ArtifactError, reason
 from exporter.files.arrays import digest
 from exporter.models.formats import TRAINING_MOMENTUM
 from exporter.probe.jobs import DRAWS
-from exporter.probe.observations import Gradients, ProbedFile, RandomDecision, Variables
+from exporter.probe.keras_gradients import gradients, keep_all, names_of, penalize
+from exporter.probe.observations import ProbedFile, RandomDecision, Variables
 from exporter.probe.writer import ProbeWriter
 from exporter.progress import Say
 
@@ -43,7 +44,7 @@ def probe(
     file = keras_archive.read(path)
     loaded = load(file)
     try:
-        names = _names(loaded)
+        names = names_of(loaded)
         digests = _digests(loaded)
         _describe(file, loaded, names, found)
         found.variables(list(names.values()), digests)
@@ -51,14 +52,14 @@ def probe(
         _infer(loaded, images, found)
         found.digests_after_inference(_digests(loaded))
         say("training the artifact")
-        _penalize(loaded, names, found)
+        penalize(loaded, names, found)
         dropping = [layer for layer in loaded.layers if isinstance(layer, keras.layers.Dropout) and layer.rate]
         acting = sum(not np.array_equal(_ones(layer), layer(_ones(layer), training=False)) for layer in dropping)
         found.random_decisions([*_decisions(dropping), *_unknown_decisions(loaded, dropping)], acting)
-        _keep_all(dropping)
+        keep_all(loaded)
         after = _train(loaded, names, images, found)
         found.training_variables(Variables(list(names.values()), digests, after))
-        found.gradients(_gradients(loaded, names, images[:1]))
+        found.gradients(gradients(file, loaded, images.shape[1]))
     except (AttributeError, TypeError, ValueError, tf.errors.OpError) as error:
         raise ArtifactError(f"{file.path} cannot be used as a network of Keras: {reason(error)}") from error
     return ProbedFile(tuple(_problems(file)), None)
@@ -76,17 +77,6 @@ def load(file: KerasFile) -> Any:
         return keras.saving.load_model(file.path, compile=False)
     except Exception as error:  # whatever its layers raise
         raise ArtifactError(f"{file.path} does not load with keras.saving.load_model: {reason(error)}") from error
-
-
-def _names(loaded: Any) -> dict[str, str]:
-    """The name in the checkpoint of each weight, by the weight's path."""
-    names = {}
-    for layer in loaded.layers:
-        leaves = {"kernel": LEAVES.get(type(layer).__name__, ("kernel",))[0], "bias": "biases"}
-        own = {"depthwise_kernel": "depthwise_weights", "pointwise_kernel": "pointwise_weights", **leaves}
-        for weight in layer.weights:
-            names[weight.path] = f"{scope_of(layer.name)}/{own.get(weight.name, weight.name)}"
-    return names
 
 
 def _digests(loaded: Any) -> list[str]:
@@ -141,31 +131,6 @@ def _call(loaded: Any, images: np.ndarray, training: bool) -> Any:
     return next(iter(tf.nest.flatten(outputs)))
 
 
-def _penalize(loaded: Any, names: Mapping[str, str], found: ProbeWriter) -> None:
-    """The L2 losses, and what each weighs the variable with that it is of."""
-    values = {names[weight.path]: weight.value for weight in loaded.weights}
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(list(values.values()))
-        losses = loaded.losses
-        total = tf.add_n([tf.zeros([]), *losses])
-    found.regularization_losses(np.array([loss.numpy() for loss in losses], np.float32))
-    gradients = tape.gradient(total, values)
-    found.l2_weights(
-        {
-            name: _weight(values[name].numpy(), gradient.numpy())
-            for name, gradient in gradients.items()
-            if gradient is not None
-        }
-    )
-
-
-def _weight(value: np.ndarray, gradient: np.ndarray) -> float:
-    """The factor between a variable and its gradient, by least squares; 0 if the variable is zero."""
-    value = value.astype(np.float64)
-    squares = float(np.vdot(value, value))
-    return float(np.vdot(value, gradient)) / squares if squares else 0.0
-
-
 def _unknown_decisions(loaded: Any, known: Sequence[Any]) -> Iterator[RandomDecision]:
     """What other layers draw in training."""
     import keras
@@ -209,16 +174,6 @@ def _kept(layer: Any, ones: np.ndarray) -> np.ndarray:
     return np.asarray(layer(ones, training=True)) != 0
 
 
-def _keep_all(layers: Iterable[Any]) -> None:
-    """Makes drop path and dropout keep everything, rescaled, as where the reference was computed."""
-
-    def keeping(rate: float) -> Callable[..., Any]:
-        return lambda inputs, training=False: inputs / (1 - rate) if training else inputs
-
-    for layer in layers:
-        layer.call = keeping(layer.rate)
-
-
 def _train(loaded: Any, names: Mapping[str, str], images: np.ndarray, found: ProbeWriter) -> list[str]:
     """Trains two steps; returns the digests after them."""
     found.moving_statistics("before", _statistics(loaded, names))
@@ -237,16 +192,6 @@ def _train(loaded: Any, names: Mapping[str, str], images: np.ndarray, found: Pro
 def _statistics(loaded: Any, names: Mapping[str, str]) -> dict[str, np.ndarray]:
     weights = {names[weight.path]: weight for weight in loaded.weights}
     return {name: weight.value.numpy() for name, weight in weights.items() if "/moving_" in name}
-
-
-def _gradients(loaded: Any, names: Mapping[str, str], images: np.ndarray) -> Gradients:
-    """Which variables the gradient of a loss of the output reaches, among those that say they are trained."""
-    trained = {names[weight.path]: weight.value for weight in loaded.trainable_weights}
-    with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(tf.square(_call(loaded, images, training=True)))
-    gradients = {name: value for name, value in tape.gradient(loss, trained).items() if value is not None}
-    not_finite = [name for name, value in gradients.items() if not np.isfinite(value.numpy()).all()]
-    return Gradients(list(gradients), not_finite)
 
 
 def _problems(file: KerasFile) -> list[str]:

@@ -36,11 +36,8 @@ def _read(config: ModelConfig, weights: Any, reader: str, backend: str, folder: 
 
 
 @pytest.mark.parametrize(("reader", "backend"), BACKENDS)
-@pytest.mark.parametrize("family", ["nasnet", "pnasnet"])
-def test_runs_trains_and_is_saved_again_on_every_backend(
-    family: str, reader: str, backend: str, tmp_path: Path
-) -> None:
-    config = ModelConfig.from_dict({**FIELDS, "family": family})
+def test_runs_trains_and_is_saved_again_on_every_backend(reader: str, backend: str, tmp_path: Path) -> None:
+    config = ModelConfig.from_dict(FIELDS)
     weights = made_up_weights(config)
     expected = numpy_network.outputs(config, weights, VERIFICATION_IMAGES.at(62), np.float64)["Logits"]
     found = _read(config, weights, reader, backend, tmp_path)
