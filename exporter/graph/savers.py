@@ -9,7 +9,7 @@ if the operations that run to restore variables write no file and read only the 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,8 +39,12 @@ class Savers:
     functions: frozenset[str] = field(default=frozenset())
 
 
-def of(meta_graph: Any) -> Savers:
-    """The nodes and functions with file operations that only the saver of a MetaGraph can run."""
+def of(meta_graph: Any, called: Collection[str]) -> Savers:
+    """The nodes and functions with file operations that only the saver of a MetaGraph can run.
+
+    Args:
+        called: what the nodes of all its functions call; see `calls`.
+    """
     library = meta_graph.graph_def.library
     functions = {
         function.signature.name
@@ -51,7 +55,7 @@ def of(meta_graph: Any) -> Savers:
     using = {node.name for node in nodes if node.op in OPERATIONS or functions.intersection(calls(node))}
     if not using or max(Counter(node.name for node in nodes).values()) > 1:
         return Savers()
-    own = functions - set(_called_elsewhere(meta_graph))
+    own = functions - set(called) - set(_called_elsewhere(meta_graph))
     graph = _Graph(nodes)
     computing = [node.name for node in nodes if node.op not in _FOLLOW and node.name not in using]
     alone = using - graph.needed_for({*computing, *_run(meta_graph)})
@@ -160,11 +164,9 @@ def _only_reads_arguments(function: Any) -> bool:
 
 
 def _called_elsewhere(meta_graph: Any) -> Iterator[str]:
-    """The functions that are called from other functions, by objects, or for a gradient."""
+    """The functions that attributes of other functions name, or that are called by objects, or for a gradient."""
     library, objects = meta_graph.graph_def.library, meta_graph.object_graph_def
     for function in library.function:
-        for node in function.node_def:
-            yield from calls(node)
         for value in function.attr.values():
             yield value.s.decode(errors="replace")
         if _STANDS_IN in function.attr:

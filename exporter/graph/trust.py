@@ -5,7 +5,7 @@ one exception are the operations of TensorFlow's own saver, which read and write
 if nothing but the saver can run them (`exporter.graph.savers`).
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -25,26 +25,27 @@ def refusals(saved_model: saved_model_pb2.SavedModel) -> Iterator[Refusal]:
         tags = tuple(sorted(meta_graph.meta_info_def.tags))
         library = meta_graph.graph_def.library.function
         functions = {function.signature.name for function in library}
-        own = savers.of(meta_graph)
+        called = [[tuple(savers.calls(node)) for node in function.node_def] for function in library]
+        own = savers.of(meta_graph, {name for function in called for names in function for name in names})
         for node in meta_graph.graph_def.node:
-            for operation, does in _can_do(node, functions, node.name in own.nodes):
+            for operation, does in _can_do(node, savers.calls(node), functions, node.name in own.nodes):
                 yield Refusal(tags, "", node.name, operation, does)
-        for function in library:
+        for function, names_of_nodes in zip(library, called, strict=True):
             name = function.signature.name
-            for node in function.node_def:
-                for operation, does in _can_do(node, functions, name in own.functions):
+            for node, names in zip(function.node_def, names_of_nodes, strict=True):
+                for operation, does in _can_do(node, names, functions, name in own.functions):
                     yield Refusal(tags, name, node.name, operation, does)
         for asset in _assets(meta_graph):
             if _leads_outside(asset):
                 yield Refusal(tags, "", asset, "", "is an asset that lies outside of the artifact")
 
 
-def _can_do(node: Any, functions: Collection[str], of_saver: bool) -> Iterator[tuple[str, str]]:
+def _can_do(node: Any, called: Iterable[str], functions: Collection[str], of_saver: bool) -> Iterator[tuple[str, str]]:
     """The operations that a node runs and that can do more than compute, each with what it can do.
 
     They are its own operation, and those that its attributes name in the place of a function to call.
     """
-    for name in savers.calls(node):
+    for name in called:
         # The attribute of a function may be left empty.
         if name and not (of_saver and name in savers.OPERATIONS) and (does := can_do(name, functions)):
             yield name, does
