@@ -200,6 +200,24 @@ def test_a_polite_end_leaves_nothing_behind(
     assert files_below(own_cli.temporary) == []
 
 
+#: Python that makes one artifact take long to be written.
+SLOW_WRITER = """
+import sys, time
+
+if sys.argv[-1].endswith(":EXPORT") or "serve_forks" in "".join(sys.orig_argv):
+    import exporter.artifact.saved_model as module
+
+    write = module.Writer.write
+
+    def slow(self, version, *args):
+        if (self._task, version) == ("classification", 5):
+            time.sleep(600)
+        write(self, version, *args)
+
+    module.Writer.write = slow
+"""
+
+
 @pytest.mark.stops
 def test_one_that_fails_does_not_stop_the_others(
     own_cli: Command, inputs_of_one: list[object], released_of_one: Path, tmp_path: Path
@@ -207,8 +225,9 @@ def test_one_that_fails_does_not_stop_the_others(
     """The process that exports is killed while it writes one artifact."""
     release = tmp_path / "release"
     victim = release / ".partial" / "small_nasnet" / "classification-5"
+    slow = own_cli.with_program_first(SLOW_WRITER, tmp_path)
     begun = _begun(
-        own_cli, lambda line: "small_nasnet: writing classification version 5" in line, "release", *inputs_of_one,
+        slow, lambda line: "small_nasnet: writing classification version 5" in line, "release", *inputs_of_one,
         "--output", release, "--jobs", 1,
     )  # fmt: skip
     with begun as process:
