@@ -62,6 +62,7 @@ def build(config: ModelConfig, task: Task, values: Mapping[str, Any]) -> bytes:
     images = torch.zeros(2, config.image_size, config.image_size, 3)
     batch = torch.export.Dim("batch", min=1)
     program = torch.export.export(network, (images,), dynamic_shapes=({0: batch},), strict=False)
+    program.graph.eliminate_dead_code()  # the probabilities, which are no output
     described = {**usage(config, task), "end_points": _end_points(program, network.walked)}
     _forget_sources(program)
     # Nobody needs the zeros that it was traced with, and they would be a pickle in the file.

@@ -70,7 +70,7 @@ class TimmFolder:
 
     def counted_batches(self) -> int:
         """The largest count of batches that a batch norm says it was trained with."""
-        return self._opened(lambda file: max((int(file.get_tensor(name)) for name in self._counters), default=0))
+        return self._opened(lambda file: max((int(file.get_tensor(name).max()) for name in self._counters), default=0))
 
     def _opened(self, function: Callable[[Any], Any]) -> Any:
         try:

@@ -17,6 +17,8 @@ from exporter.models.variables import features
 
 #: What timm gives besides the main output: with its pools as they are, and with its usual classes.
 SHIPPED, USUAL = "as timm ships it", "timm.create_model"
+#: The modules of timm's network that it is corrected in.
+CORRECTED = "corrected average pools"
 
 #: The module of the classifier.
 CLASSIFIER = "last_linear"

@@ -12,12 +12,13 @@ import numpy as np
 import torch
 
 from exporter.artifact.timm_file import TimmFolder
-from exporter.artifact.timm_names import SHIPPED, USUAL
+from exporter.artifact.timm_names import CORRECTED, SHIPPED, USUAL
 from exporter.errors import ArtifactError, reason
 from exporter.files.arrays import digest
 from exporter.probe.observations import ProbedFile
 from exporter.probe.writer import ProbeWriter
 from exporter.progress import Say
+from exporter.reference.result import statistics
 from exporter.resources import resource
 
 
@@ -42,14 +43,18 @@ def probe(
     del values
     found.unread(folder.others)
     said = {name: json.dumps(value) for name, value in folder.described.items()}
-    found.properties(said | {"num_batches_tracked": str(folder.counted_batches())})
+    said["num_batches_tracked"] = str(folder.counted_batches())
     library()  # before what it raises could be taken for the fault of the artifact
     say("running the artifact")
     try:
         model = created(path)
-        shipped = run(model, images)
-        correct_average_pools(model)
-        found.signatures({f"{SHIPPED}/output": shipped, f"{USUAL}/output": run(model, images)})
+        # Of feature maps, what a recorded reference has is enough.
+        shipped = {name: statistics(value) for name, value in _end_points(model, images).items()}
+        outputs = {f"{SHIPPED}/{name}": value for name, value in shipped.items()}
+        outputs[f"{SHIPPED}/output"] = run(model, images)
+        corrected = correct_average_pools(model)
+        found.signatures(outputs | {f"{USUAL}/output": run(model, images)})
+        found.properties(said | {CORRECTED: ", ".join(corrected)})
         whole = whole_model(path, folder) if model.num_classes else model
         found.output(run(whole, images))
         found.single_output(run(whole, images[:1]))

@@ -7,15 +7,15 @@ from collections.abc import Collection, Iterator
 import numpy as np
 
 from exporter.artifact.timm import describe
-from exporter.artifact.timm_names import SHIPPED, USUAL, network_for
+from exporter.artifact.timm_names import CORRECTED, SHIPPED, USUAL, network_for
 from exporter.models.classes import first_class
 from exporter.models.formats import TIMM, Version
 from exporter.models.variables import variables
 from exporter.probe.result import ProbeResult
-from exporter.reference.result import Reference
+from exporter.reference.result import Reference, statistics
 from exporter.verification.checks import end_points_check, names_check, output_checks, values_check
-from exporter.verification.differences import relative_difference
-from exporter.verification.results import Check, Expected, count
+from exporter.verification.differences import EndPointDifferences, relative_difference
+from exporter.verification.results import TOLERANCE, Check, Expected, count
 
 
 def compare(expected: Expected, reference: Reference, found: ProbeResult, problems: list[str]) -> list[Check]:
@@ -33,7 +33,8 @@ def compare(expected: Expected, reference: Reference, found: ProbeResult, proble
     checks.append(values_check(specs, reference.digests, found.variables))
     checks += _unread(expected, found)
     checks += _described(expected, found)
-    checks += _with_shipped(output_checks("output", expected.task, output, found.output), found, output[:, first:])
+    shipped = _shipped(expected, reference, found, output[:, first:])
+    checks += _with_detail(output_checks("output", expected.task, output, found.output), shipped)
     checks += output_checks("output for one image", expected.task, output[:1], found.single_output)
     usual = _output(found, USUAL)
     checks += output_checks(f"output of {USUAL}", expected.task, output[:, first:], usual)
@@ -57,14 +58,27 @@ def _unread(expected: Expected, found: ProbeResult) -> Iterator[Check]:
         yield count("values stored that nothing reads", len(names), f"first: {names[0]}" if names else "")
 
 
-def _with_shipped(checks: Iterator[Check], found: ProbeResult, usual: np.ndarray) -> Iterator[Check]:
-    """The checks of the output; the first tells what timm's network gives whose pools nobody corrected."""
-    shipped = _output(found, SHIPPED)
+def _with_detail(checks: Iterator[Check], text: str) -> Iterator[Check]:
+    """The checks, of which the first says more."""
     for index, check in enumerate(checks):
-        if index == 0 and shipped is not None:
-            off = f"with corrected average pools; {relative_difference(usual, shipped):.3g} {SHIPPED}"
-            check = dataclasses.replace(check, detail=f"{check.detail}; {off}")
-        yield check
+        yield dataclasses.replace(check, detail=f"{check.detail}; {text}") if index == 0 else check
+
+
+def _shipped(expected: Expected, reference: Reference, found: ProbeResult, usual: np.ndarray) -> str:
+    """How far timm's network is off whose pools nobody corrected, where that begins, and which pools they are."""
+    shipped = dict(found.signatures[SHIPPED]) if SHIPPED in found.signatures else {}
+    corrected = found.properties.get(CORRECTED)
+    off = f"{relative_difference(usual, shipped.get('output')):.3g} {SHIPPED}"
+    if not corrected:
+        return off
+    known, own = reference.end_points, {name: value for name, value in shipped.items() if name != "output"}
+    differences = {}
+    for name in known.names(expected.config):
+        if name in own:
+            right = known.statistics[name] if name in known.statistics else statistics(known.values[name])
+            differences[name] = float(np.abs(own[name] - right).max() / right[2])
+    begins = EndPointDifferences(differences, TOLERANCE).first_divergent
+    return f"with the pools {corrected} corrected; {off}, first divergent end point there: {begins}"
 
 
 def _described(expected: Expected, found: ProbeResult) -> Iterator[Check]:
@@ -73,7 +87,7 @@ def _described(expected: Expected, found: ProbeResult) -> Iterator[Check]:
         return
     wanted = {name: json.dumps(value) for name, value in describe(expected.config, expected.task).items()}
     wanted["num_batches_tracked"] = "0"
-    own = found.properties
+    own = {name: text for name, text in found.properties.items() if name != CORRECTED}
     wrong = sorted(name for name in own.keys() | wanted.keys() if own.get(name) != wanted.get(name))
     detail = f"for timm's {network_for(expected.config).architecture}" + (f", first: {wrong[0]}" if wrong else "")
     yield count("properties that differ", len(wrong), detail)

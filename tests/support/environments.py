@@ -156,6 +156,18 @@ def openvino() -> Path:
     return reader(OPENVINO)
 
 
+def beside(python: Path) -> str:
+    """A program that gives the current interpreter the packages of a reader, after its own.
+
+    So a command has PyTorch that is installed for tests alone. Another Python than the reader's cannot use them: the
+    test that asks is skipped.
+    """
+    found = next((python.parents[1] / "lib").glob("python3.*"))
+    if found.name != f"python{sys.version_info.major}.{sys.version_info.minor}":
+        pytest.skip(f"NOT TESTED: the packages are for {found.name}")
+    return f"import sys\nsys.path.append({str(found / 'site-packages')!r})\n"
+
+
 @functools.cache
 def reader(wanted: Interpreter) -> Path:
     """The reader's interpreter, made where it is not there yet, in the cache folder of all runs.
