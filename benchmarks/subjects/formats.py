@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Mapping
 
 from benchmarks.measuring import Contestant, megabytes, seconds
+from benchmarks.peers.keras_network import NAMES
 from benchmarks.results import Figure, Goal
 from benchmarks.workspace import HERE, MODELS, Workspace, nasexport, peer
 from exporter.models.config import ModelConfig
 from exporter.models.formats import Format
 
 ONNX, SAVED_MODEL = "nasexport onnx", "nasexport version 4"
+KERAS, APPLICATIONS = "nasexport keras", "Keras Applications, built and saved"
 TENSORFLOW, ONNX_RUNTIME = "TensorFlow, version 5", "ONNX Runtime"
 BATCHES, THREADS = (1, 8), (1, 2)
 #: Seconds for which each batch size is run at least, after warming up.
@@ -21,6 +23,7 @@ def measure(workspace: Workspace) -> list[Figure]:
     """Figures of each model that was chosen; writing starts from an unpacked checkpoint."""
     configs = workspace.chosen(MODELS)
     written = [figure for config in configs for figure in _written(workspace, config)]
+    written += [figure for config in configs if config.name in NAMES for figure in _saved(workspace, config)]
     return written + [figure for config in configs for figure in _run(workspace, config)]
 
 
@@ -37,6 +40,23 @@ def _written(workspace: Workspace, config: ModelConfig) -> Iterable[Figure]:
     goal = Goal("ratio", 0.25) if config.name == "nasnet_large" else None
     yield Figure(f"{key}/time", title, "s", seconds(runs), ONNX, SAVED_MODEL, goal)
     yield Figure(f"{key}/memory", f"{title}, memory of all processes", "MB", megabytes(runs), ONNX, SAVED_MODEL)
+
+
+def _saved(workspace: Workspace, config: ModelConfig) -> Iterable[Figure]:
+    """A file of Keras, beside what Keras Applications takes to build its network and to save it."""
+    output, folder = workspace.scratch("formats-keras"), workspace.scratch("formats-applications")
+    options = ("--format", "keras", "--task", "classification", "--no-verify", "--output", output)
+    ours = nasexport("build", config.name, *options, "--checkpoint", workspace.checkpoint(config))
+    theirs = peer("keras_save", workspace.network(config), folder)
+    contestants = [
+        Contestant(KERAS, ours, HERE, workspace.fresh(output)),
+        Contestant(APPLICATIONS, theirs, HERE, workspace.fresh(folder)),
+    ]
+    runs = workspace.take_turns("formats", contestants)
+    key, title = f"formats/{config.name}/keras", f"write {config.name} for Keras"
+    goal = Goal("ratio", 0.5) if config.name == "nasnet_large" else None
+    yield Figure(f"{key}/time", title, "s", seconds(runs), KERAS, APPLICATIONS, goal)
+    yield Figure(f"{key}/memory", f"{title}, memory of all processes", "MB", megabytes(runs), KERAS, APPLICATIONS)
 
 
 def _run(workspace: Workspace, config: ModelConfig) -> Iterable[Figure]:
