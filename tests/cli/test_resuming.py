@@ -50,7 +50,7 @@ def quick(cli: Command, tiny: Path, tiny_checkpoint: Path, kept: Store) -> Path:
 def test_a_build_that_is_killed_between_its_tasks_goes_on(
     own_cli: Command, tiny: Path, tiny_checkpoint: Path, tiny_artifacts: Path
 ) -> None:
-    args = ("build", tiny, "--checkpoint", tiny_checkpoint, "--output", "out", "--report", "page.html")
+    args = ("build", tiny, "--checkpoint", tiny_checkpoint, "--output", "out", "--jobs", 1, "--report", "page.html")
     process = own_cli.start(*args, start_new_session=True)
     first, second = (
         artifact_folder(own_cli.cwd / "out", NAME, task, 4) for task in ("classification", "feature_vector")
