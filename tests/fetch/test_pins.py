@@ -22,6 +22,7 @@ from tests.support.fetching import (
     ARCHIVE,
     FILE,
     OTHER,
+    README,
     altered,
     fetch,
     locked,
@@ -72,7 +73,7 @@ def test_lock_pins_what_was_fetched_and_checked(
     lock = cli.folder / "checkpoints.lock"
     rows = json.loads(succeeded(cli("lock", cli.folder / "tiny_nasnet.yaml", "--allow-synthetic", "--json")).stdout)
     files = {file.name: sha256(file.read_bytes()) for file in tiny_checkpoint.parent.iterdir()}
-    files["README"] = sha256(b"facts")
+    files["README"] = sha256(README)
     assert [(row["size"], row["sha256"], row["files"]) for row in rows] == [(len(content), sha256(content), files)]
     assert [(row["lock_file"], row["synthetic"]) for row in rows] == [(str(lock), True)]
     text = lock.read_text(encoding="utf-8")

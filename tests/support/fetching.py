@@ -37,16 +37,18 @@ def altered(content: bytes) -> bytes:
     return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
 
 
+#: What the archive has beside the network, which alone would be over before anything could happen to its transfer.
+README = random.Random(0).randbytes(250_000)
+
+
 def packed(files: list[Path], folder: Path) -> bytes:
     path = folder / FILE
     with tarfile.open(path, "w:gz") as tar:
         for file in files:
             tar.add(file, arcname=file.name)
         readme = tarfile.TarInfo("README")
-        # The network alone would be over before anything could happen to its transfer.
-        facts = random.Random(0).randbytes(250_000)
-        readme.size = len(facts)
-        tar.addfile(readme, io.BytesIO(facts))
+        readme.size = len(README)
+        tar.addfile(readme, io.BytesIO(README))
     return path.read_bytes()
 
 
