@@ -285,14 +285,25 @@ def serve() -> None:
             for found in pkgutil.walk_packages(module.__path__, f"{name}."):
                 # What cannot be imported is left for the command to stumble over.
                 with contextlib.suppress(Exception):
-                    if not found.name.endswith("__main__"):
+                    if not found.name.endswith("__main__") and found.name not in _run_alone():
                         importlib.import_module(found.name)
+    if "tensorflow" in sys.argv:
+        # A fork has one thread, and waits for ever for what another one holds.
+        assert sum(1 for _ in Path("/proc/self/task").iterdir()) == 1, "what was imported has started a thread"
     # The collector's marks would make a copy of every page for each fork.
     gc.collect()
     gc.freeze()
     message, descriptors = _next(listener)
     _become(message, descriptors)
     exec(compile(message["program"], "<string>", "exec"), {"__name__": "__main__"})
+
+
+def _run_alone() -> set[str]:
+    """The modules that run artifacts with other libraries than TensorFlow, some of which start threads at once."""
+    from exporter.models.formats import FORMATS
+
+    rows = [spec for spec in FORMATS.values() if not spec.runs_with_tensorflow]
+    return {reference.partition(":")[0] for spec in rows for reference in (spec.probe, spec.load)}
 
 
 def _next(listener: socket.socket) -> tuple[dict[str, Any], list[int]]:

@@ -238,7 +238,8 @@ def test_a_build_that_fails_its_verification_writes_nothing(
     own_cli: Command, tiny: Path, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
     # The one thing that cannot be had from outside is a wrong exporter, so one is put in its place.
-    cli = own_cli.with_program_first(WRONG_EXPORTER, tmp_path)
+    program = WRONG_EXPORTER.replace("BEGUN", repr(str(tmp_path / "begun")))
+    cli = own_cli.with_program_first(program, tmp_path)
     args = ("build", tiny, "--task", "feature_vector", "--checkpoint", tiny_checkpoint, "--output", "out")
     result = cli(*args, "--jobs", 2)
     assert result.returncode == 1
@@ -259,7 +260,7 @@ if sys.argv[-1].endswith((":EXPORT", ":REFERENCE")) or "serve_forks" in "".join(
     import exporter.artifact.saved_model as module
     from exporter.reference import computed
 
-    begun = Path(__file__).with_name("begun")
+    begun = Path(BEGUN)
     make, compute = module.Writer.__init__, computed.reference
 
     def wrong(self, config, task, values):
