@@ -102,7 +102,9 @@ def test_the_end_point_in_which_a_break_begins_is_named(number: int, verified: l
 
 
 def test_every_check_passes_where_nothing_is_wrong_with_it(verified: list[Checks]) -> None:
-    names = {name for checks in verified for name in checks} - {"loads and runs"}
+    # These are there only where they fail.
+    failures = ("loads and runs", ", shape and type")
+    names = {name for checks in verified for name in checks if not name.endswith(failures)}
     # Inference is wrong in all that have this signature; other tests have right ones.
     names = {name for name in names if not name.startswith("signature/")}
     passed = {name for checks in verified for name, check in checks.items() if check["passed"]}
