@@ -96,7 +96,11 @@ LAST_WITH_HUB_MODULE = Reader("3.11", "2.15.1", "0.15.0", ("setuptools<81",))
 OLDEST_WRITER = Reader("3.11", "2.16.2", "0.16.1", ("tf-keras==2.16.0", *_own_requirements()))
 #: PyTorch, timm, whose own networks are among these, and what the writer of PyTorch programs needs.
 TORCH = Libraries(
-    "3.11", ("torch==2.13.0", "timm==1.0.31", "safetensors==0.8.0", "numpy==2.4.6", "msgspec==0.22.0", "pyyaml==6.0.3")
+    "3.11",
+    (
+        *("torch==2.13.0", "timm==1.0.31", "safetensors==0.8.0", "numpy==2.4.6"),
+        *("isal==1.9.1", "msgspec==0.22.0", "pyyaml==6.0.3"),
+    ),
 )
 #: Keras with the backends that nasexport itself does not have, and the oldest Keras that is promised.
 KERAS = Libraries("3.11", ("keras==3.15.1", "torch==2.13.0", "jax==0.10.2", "jaxlib==0.10.2", "numpy==2.4.6"))
