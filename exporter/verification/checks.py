@@ -63,6 +63,12 @@ def values_check(specs: list[VariableSpec], digests: Mapping[str, str], found: V
     return count("variables with other values", len(wrong), detail)
 
 
+def unread_check(found: ProbeResult) -> Check:
+    """Whether a file has values that the network does not use: nobody would see, but all would carry them."""
+    names = found.unread
+    return count("values stored that nothing reads", len(names), f"first: {names[0]}" if names else "")
+
+
 def end_points_check(expected: Expected, reference: EndPoints, found: Arrays, *, by_record: bool = False) -> Check:
     """Every end point that the artifact shows, and the first divergent one; what nasexport wrote shows all.
 

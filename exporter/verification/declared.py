@@ -8,14 +8,20 @@ from exporter.probe.result import ProbeResult
 from exporter.verification.results import Check, Expected, count
 
 
+def tensors(expected: Expected) -> tuple[TensorFacts, TensorFacts]:
+    """Type and shape of the images that an artifact takes, and of its output, with a free batch."""
+    config = expected.config
+    size = {"classification": config.num_classes, "feature_vector": features(config)}[expected.task]
+    images = (None, config.image_size, config.image_size, 3)
+    return TensorFacts("float32", images), TensorFacts("float32", (None, size))
+
+
 def interface_check(expected: Expected, found: ProbeResult) -> Check:
     """Inputs and outputs, with a free batch; end points may be outputs, too, after the main one."""
-    config, task = expected.config, expected.task
-    size = {"classification": config.num_classes, "feature_vector": features(config)}[task]
-    images = TensorFacts("float32", (None, config.image_size, config.image_size, 3))
+    images, output = tensors(expected)
     wanted = [
         f"input {SERVING_INPUT} {images}",
-        f"output {SERVING_OUTPUTS[task]} {TensorFacts('float32', (None, size))}",
+        f"output {SERVING_OUTPUTS[expected.task]} {output}",
     ]
     own = found.interface
     wrong = [line for line in wanted if line not in own]

@@ -7,14 +7,13 @@ model gives is what counts. One with weights of 16 bits must give what the float
 import dataclasses
 from collections.abc import Collection, Iterator
 
-from exporter.artifact.jobs import TensorFacts
 from exporter.artifact.litert_texts import texts
 from exporter.models.formats import LITERT, Version
 from exporter.models.signatures import SERVING_INPUT, SERVING_OUTPUTS
-from exporter.models.variables import features
 from exporter.probe.result import ProbeResult
 from exporter.reference.result import Reference
 from exporter.verification.checks import output_checks
+from exporter.verification.declared import tensors
 from exporter.verification.differences import relative_difference
 from exporter.verification.results import HALF_TOLERANCE, Check, Expected, count
 
@@ -57,12 +56,10 @@ def _interface(expected: Expected, found: ProbeResult) -> Iterator[Check]:
     """Inputs and outputs of the signature, with a free batch."""
     if not expected.ordered:
         return
-    config, task = expected.config, expected.task
-    size = {"classification": config.num_classes, "feature_vector": features(config)}[task]
-    images = TensorFacts("float32", (None, config.image_size, config.image_size, 3))
+    images, output = tensors(expected)
     wanted = [
         f"input {SERVING_INPUT} {images} of {SIGNATURE}",
-        f"output {SERVING_OUTPUTS[task]} {TensorFacts('float32', (None, size))} of {SIGNATURE}",
+        f"output {SERVING_OUTPUTS[expected.task]} {output} of {SIGNATURE}",
     ]
     wrong = sorted(set(wanted) ^ set(found.interface))
     detail = "; ".join(found.interface[:2]) + (f"; first: {wrong[0]}" if wrong else "")

@@ -1,12 +1,12 @@
 """The checks of an ONNX model."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 from exporter.models.formats import ONNX, Version
 from exporter.models.variables import variables
 from exporter.probe.result import ProbeResult
 from exporter.reference.result import Reference
-from exporter.verification.checks import end_points_check, names_check, output_checks, values_check
+from exporter.verification.checks import end_points_check, names_check, output_checks, unread_check, values_check
 from exporter.verification.declared import interface_check, properties_check
 from exporter.verification.recognition import recognized
 from exporter.verification.results import Check, Expected, count
@@ -27,7 +27,7 @@ def compare(expected: Expected, reference: Reference, found: ProbeResult, proble
         checks.append(count("problems for runtimes of opset 17", len(problems), "; ".join(problems[:1])))
         checks.append(names_check(specs, found.variables, ordered=False))
         checks.append(values_check(specs, reference.digests, found.variables))
-        checks += _unread(found)
+        checks.append(unread_check(found))
         checks.append(interface_check(expected, found))
         checks.append(properties_check(expected, found))
     checks += output_checks("output", expected.task, output, found.output)
@@ -40,9 +40,3 @@ def compare(expected: Expected, reference: Reference, found: ProbeResult, proble
 def guess_version(signatures: Collection[str]) -> Version:
     """The format has one version."""
     return ONNX.name
-
-
-def _unread(found: ProbeResult) -> Iterator[Check]:
-    """Whether the file has values that the network does not use: nobody would see, but all would carry them."""
-    names = found.unread
-    yield count("values stored that nothing reads", len(names), f"first: {names[0]}" if names else "")

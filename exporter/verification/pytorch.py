@@ -2,10 +2,9 @@
 
 from collections.abc import Collection, Iterator
 
-from exporter.artifact.jobs import TensorFacts
 from exporter.models.formats import PYTORCH, Version
 from exporter.models.preprocessing import usage_texts
-from exporter.models.variables import features, variables
+from exporter.models.variables import variables
 from exporter.probe.result import ProbeResult
 from exporter.reference.result import Reference
 from exporter.verification.checks import (
@@ -15,6 +14,7 @@ from exporter.verification.checks import (
     stored_check,
     variables_checks,
 )
+from exporter.verification.declared import tensors
 from exporter.verification.results import Check, Expected, count
 
 
@@ -46,10 +46,8 @@ def _interface(expected: Expected, found: ProbeResult) -> Iterator[Check]:
     """Inputs and outputs, with a free batch; PyTorch has no names for outputs."""
     if not expected.ordered:
         return
-    config, task = expected.config, expected.task
-    size = {"classification": config.num_classes, "feature_vector": features(config)}[task]
-    images = TensorFacts("float32", (None, config.image_size, config.image_size, 3))
-    wanted = [f"input images {images}", f"output {TensorFacts('float32', (None, size))}"]
+    images, output = tensors(expected)
+    wanted = [f"input images {images}", f"output {output}"]
     wrong = sorted(set(wanted) ^ set(found.interface))
     detail = "; ".join(found.interface[:2]) + (f"; first: {wrong[0]}" if wrong else "")
     yield count("inputs and outputs that differ", len(wrong), detail)

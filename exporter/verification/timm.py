@@ -13,7 +13,7 @@ from exporter.models.formats import TIMM, Version
 from exporter.models.variables import variables
 from exporter.probe.result import ProbeResult
 from exporter.reference.result import Reference, statistics
-from exporter.verification.checks import end_points_check, names_check, output_checks, values_check
+from exporter.verification.checks import end_points_check, names_check, output_checks, unread_check, values_check
 from exporter.verification.differences import EndPointDifferences, relative_difference
 from exporter.verification.results import TOLERANCE, Check, Expected, count
 
@@ -31,7 +31,8 @@ def compare(expected: Expected, reference: Reference, found: ProbeResult, proble
     specs = variables(expected.config, expected.task)
     checks = [names_check(specs, found.variables, ordered=False)]
     checks.append(values_check(specs, reference.digests, found.variables))
-    checks += _unread(expected, found)
+    if expected.ordered:
+        checks.append(unread_check(found))
     checks += _described(expected, found)
     shipped = _shipped(expected, reference, found, output[:, first:])
     checks += _with_detail(output_checks("output", expected.task, output, found.output), shipped)
@@ -49,13 +50,6 @@ def guess_version(signatures: Collection[str]) -> Version:
 
 def _output(found: ProbeResult, signature: str) -> np.ndarray | None:
     return found.signatures[signature]["output"] if signature in found.signatures else None
-
-
-def _unread(expected: Expected, found: ProbeResult) -> Iterator[Check]:
-    """Whether the file has values that the network does not use: nobody would see, but all would carry them."""
-    if expected.ordered:
-        names = found.unread
-        yield count("values stored that nothing reads", len(names), f"first: {names[0]}" if names else "")
 
 
 def _with_detail(checks: Iterator[Check], text: str) -> Iterator[Check]:
