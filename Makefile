@@ -70,6 +70,7 @@ lock: ## Pin the newest versions that pyproject.toml allows, for every Python, i
 	build/lock/bin/python -m pip install --quiet 'uv>=0.5,<1'
 	build/lock/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 --upgrade \
 	  --no-header --no-annotate --no-emit-index-url --quiet --output-file requirements.lock
+	build/lock/bin/python -m pip install --quiet --dry-run --constraint requirements.lock '.[dev]'
 	rm -rf build/lock
 
 clean: ## Remove what the other targets made here; what tests share is in the cache folder
