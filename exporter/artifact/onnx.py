@@ -24,7 +24,7 @@ from exporter.models.architecture import EPSILON, FeatureMap, Padding, same_padd
 from exporter.models.config import ModelConfig, Task
 from exporter.models.formats import ONNX_FILE
 from exporter.models.preprocessing import usage_texts
-from exporter.models.signatures import SERVING_INPUT, SERVING_OUTPUTS
+from exporter.models.signatures import END_POINTS_PROPERTY, SERVING_INPUT, SERVING_OUTPUTS
 from exporter.models.variables import main_end_point
 
 #: Opset 17 came with onnx 1.12 in 2022. A runtime refuses a model whose IR version is newer than it knows; opset 17's
@@ -34,11 +34,6 @@ OPSET, IR_VERSION = 17, 8
 #: From the checkpoint's axes to ONNX's: a kernel's [height, width, channels, filters] to [filters, channels, height,
 #: width], and a depthwise one's [height, width, channels, 1] to [channels, 1, height, width].
 KERNEL_AXES, DEPTHWISE_AXES = (3, 2, 0, 1), (2, 3, 0, 1)
-
-
-#: The property that has the tensor in the graph of each end point, by its name; feature maps are [batch, channels,
-#: height, width] there.
-END_POINTS_PROPERTY = "end_points"
 
 
 class Writer:

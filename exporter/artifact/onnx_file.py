@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto, external_data_helper, helper, numpy_helper
 
 from exporter.artifact.jobs import Inspection, SignatureFacts, TensorFacts, VariableFacts, VariablesFacts
-from exporter.artifact.onnx import DEPTHWISE_AXES, END_POINTS_PROPERTY, KERNEL_AXES
+from exporter.artifact.onnx import DEPTHWISE_AXES, KERNEL_AXES
 from exporter.errors import ArtifactError
 from exporter.files.arrays import digest
 from exporter.models.formats import ONNX, ONNX_FILE
+from exporter.models.signatures import END_POINTS_PROPERTY
 
 #: The places of the values of variables among the inputs of each operator that has any.
 _PLACES = {"Conv": (1, 2), "BatchNormalization": (1, 2, 3, 4), "Gemm": (1, 2), "MatMul": (1,)}

@@ -1,6 +1,7 @@
 """An artifact as a folder, also where it is a ``.tar.gz`` as the hub served them, or the one file of its model."""
 
 import contextlib
+import pkgutil
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -26,9 +27,12 @@ def opened(path: Path) -> Iterator[Path]:
     if not path.is_file():
         yield path
         return
-    for name in lone_file(path):
+    for spec in _formats_of(path):
+        name = spec.files[0]
         with temporary.folder() as folder, _told_by(path, folder), _told_by(path, folder / name):
             (folder / name).symlink_to(path.absolute())
+            if spec.completed:
+                pkgutil.resolve_name(spec.completed)(path, folder)
             yield folder
         return
     _require_archive(path)
@@ -41,9 +45,11 @@ def opened(path: Path) -> Iterator[Path]:
 
 def lone_file(path: Path) -> tuple[str, ...]:
     """What the file of a model is called in the folder of an artifact, where ``path`` is one alone; else nothing."""
-    if not path.is_file():
-        return ()
-    return tuple(spec.files[0] for spec in formats.of_one_file() if path.suffix == Path(spec.files[0]).suffix)
+    return tuple(spec.files[0] for spec in _formats_of(path)) if path.is_file() else ()
+
+
+def _formats_of(path: Path) -> tuple[formats.FormatSpec, ...]:
+    return tuple(spec for spec in formats.of_one_file() if path.suffix == Path(spec.files[0]).suffix)
 
 
 @contextlib.contextmanager

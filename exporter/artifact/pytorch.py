@@ -30,6 +30,7 @@ from exporter.models.architecture import EPSILON, FeatureMap, Padding, same_padd
 from exporter.models.config import ModelConfig, Task
 from exporter.models.formats import PYTORCH_FILE
 from exporter.models.preprocessing import usage
+from exporter.models.signatures import END_POINTS_PROPERTY
 from exporter.models.variables import STATISTICS, main_end_point, variables
 
 
@@ -63,7 +64,7 @@ def build(config: ModelConfig, task: Task, values: Mapping[str, Any]) -> bytes:
     batch = torch.export.Dim("batch", min=1)
     program = torch.export.export(network, (images,), dynamic_shapes=({0: batch},), strict=False)
     program.graph.eliminate_dead_code()  # the probabilities, which are no output
-    described = {**usage(config, task), "end_points": _end_points(program, network.walked)}
+    described = {**usage(config, task), END_POINTS_PROPERTY: _end_points(program, network.walked)}
     _forget_sources(program)
     # Nobody needs the zeros that it was traced with, and they would be a pickle in the file.
     program.example_inputs = None

@@ -1,20 +1,24 @@
 """Reads the folder of weights for timm without running it: the variables in it, what it says of itself."""
 
 import functools
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from math import prod
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
+from exporter.artifact import timm
 from exporter.artifact.jobs import Inspection, SignatureFacts, TensorFacts, VariableFacts, VariablesFacts
-from exporter.artifact.timm_names import NETWORKS, parameter_name
+from exporter.artifact.timm_names import CLASSIFIER, NETWORKS, parameter_name
 from exporter.artifact.torch_axes import axes
 from exporter.errors import ArtifactError
-from exporter.models.config import models
+from exporter.models.cells import FamilyName
+from exporter.models.config import ModelConfig, models
 from exporter.models.formats import TIMM, TIMM_FILES
 from exporter.models.variables import variables
 from exporter.validation import MOST_JSON, parse_json, read
@@ -73,13 +77,17 @@ class TimmFolder:
         return self._opened(lambda file: max((int(file.get_tensor(name).max()) for name in self._counters), default=0))
 
     def _opened(self, function: Callable[[Any], Any]) -> Any:
-        try:
-            with safe_open(self.path, framework="numpy") as file:
-                return function(file)
-        except OSError as error:
-            raise ArtifactError(f"cannot read {self.path}: {error.strerror or error}") from error
-        except (SafetensorError, TypeError, ValueError) as error:
-            raise ArtifactError(f"{self.path} is damaged: {error}") from error
+        return _opened(self.path, function)
+
+
+def _opened(path: Path, function: Callable[[Any], Any]) -> Any:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return function(file)
+    except OSError as error:
+        raise ArtifactError(f"cannot read {path}: {error.strerror or error}") from error
+    except (SafetensorError, TypeError, ValueError) as error:
+        raise ArtifactError(f"{path} is damaged: {error}") from error
 
 
 @functools.cache
@@ -88,10 +96,15 @@ def known_names(architecture: str | None) -> dict[str, str] | None:
     for family, network in NETWORKS.items():
         if network.architecture == architecture:
             # Names depend on the number of cells alone, which is always the same.
-            config = next(each for each in models().values() if each.family == family and _fits(each, network.fixed))
-            specs = variables(config, "classification")
+            specs = variables(_like(family), "classification")
             return {parameter_name(spec.name, network): spec.name for spec in specs}
     return None
+
+
+def _like(family: FamilyName) -> ModelConfig:
+    """A network of a family that timm has."""
+    fixed = NETWORKS[family].fixed
+    return next(each for each in models().values() if each.family == family and _fits(each, fixed))
 
 
 class StoredVariables:
@@ -114,6 +127,42 @@ class StoredVariables:
     def kind(self, name: str) -> str:
         dtype, shape = self._folder.kind(name)
         return f"{dtype} {list(shape)}"
+
+
+def complete(weights: Path, folder: Path) -> None:
+    """Writes the ``config.json`` of a lone file of weights: the one that lies beside it, or else what its weights say.
+
+    Raises:
+        ArtifactError: it is damaged, or has the weights of none of these networks.
+    """
+    name = TIMM_FILES[1]
+    beside = weights.parent / name
+    if beside.is_file():
+        (folder / name).symlink_to(beside.absolute())
+        return
+    kinds = _opened(weights, _kinds)
+    family = next((name for name, each in NETWORKS.items() if f"{each.stem}.conv.weight" in kinds), None)
+    if family is None:
+        expected = " or ".join(each.architecture for each in NETWORKS.values())
+        raise ArtifactError(f"{weights} has the weights of another network: expected those of timm's {expected}")
+    (folder / name).write_text(json.dumps(_told_by_weights(weights, family, kinds)), encoding="utf-8")
+
+
+def _told_by_weights(weights: Path, family: FamilyName, kinds: Mapping[str, Any]) -> dict[str, Any]:
+    """What `exporter.artifact.timm.describe` says of the published network that has these weights, or of one like it
+    with other numbers of filters and classes.
+    """
+    config, stem = _like(family), f"{NETWORKS[family].stem}.conv.weight"
+    widest = f"cell_{config.num_cells - 1}.conv_1x1.conv.weight"
+    for name in (stem, widest):
+        if name not in kinds:
+            architecture = NETWORKS[family].architecture
+            raise ArtifactError(f"{weights} lacks {name}: expected the weights of timm's {architecture}")
+    filters = kinds[widest][1][0] // 2 ** len(config.reductions)
+    own = msgspec.structs.replace(config, stem_filters=kinds[stem][1][0], num_conv_filters=filters)
+    if f"{CLASSIFIER}.bias" not in kinds:
+        return timm.describe(own, "feature_vector")
+    return timm.describe(msgspec.structs.replace(own, num_classes=kinds[f"{CLASSIFIER}.bias"][1][0]), "classification")
 
 
 def describe(folder: Path) -> Inspection:

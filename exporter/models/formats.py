@@ -39,6 +39,7 @@ LITERT_FILE, LITERT_MORE_FILES = "model.tflite", ("preprocessing.json", "labels.
 PYTORCH_FILE = "model.pt2"
 #: What a SavedModel has beside its graph.
 _VALUES = ("assets/", "variables/variables.data-00000-of-00001", "variables/variables.index")
+_TENSORFLOW = (("TensorFlow", "tensorflow"),)
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,9 @@ class FormatSpec:
         load: loads a folder for predictions, as `exporter.evaluation.saved_model.load` does.
         refused: lists what in a folder could do more than compute, as `exporter.artifact.saved_model_trust.refused`
             does; None for a format that can do no more.
+        completed: writes what the folder of an artifact has beside the file of the model, for one that came without
+            it; None for a format that needs no other file, or that cannot do without. Called with the file where it
+            lies and the folder.
         page: the template of what is the format's own on a model page; None for a format that cannot be written.
         example: the template of the program on the index page that loads an artifact; None as above.
         writes_with_tensorflow: whether ``writer`` is imported before processes are forked that need it. What starts
@@ -116,13 +120,14 @@ class FormatSpec:
     page: str | None
     example: str | None
     refused: str | None = None
+    completed: str | None = None
     writes_with_tensorflow: bool = True
     runs_with_tensorflow: bool = True
     extra: str | None = None
     packages: tuple[str, ...] = ()
     running_packages: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
-    runtime: tuple[tuple[str, str], ...] = (("TensorFlow", "tensorflow"),)
+    runtime: tuple[tuple[str, str], ...] = _TENSORFLOW
     shares_between_tasks: bool = False
 
     @property
@@ -137,6 +142,15 @@ class FormatSpec:
             version_of: gives the version of a package by its name.
         """
         return ", ".join(f"{title} {version_of(package)}" for title, package in self.runtime)
+
+    @property
+    def runs_on_original(self) -> bool:
+        """Whether TensorFlow's own operations compute an artifact, as they did the original network.
+
+        The rounding of another library differs from it by more than `exporter.verification.results.TOLERANCE` in the
+        last cells of the large networks.
+        """
+        return self.runtime == _TENSORFLOW
 
     @property
     def numbered(self) -> bool:
@@ -357,6 +371,7 @@ TIMM = FormatSpec(
     compare="exporter.verification.timm:compare",
     guess_version="exporter.verification.timm:guess_version",
     load="exporter.evaluation.timm:load",
+    completed="exporter.artifact.timm_file:complete",
     page="model_timm.md",
     example="index_timm.html",
     writes_with_tensorflow=False,
@@ -468,8 +483,8 @@ def model_files() -> str:
 
 
 def of_one_file() -> tuple[FormatSpec, ...]:
-    """The formats whose artifacts need one file and no more."""
-    return tuple(spec for spec in FORMATS.values() if len(spec.files) == 1 and not spec.folders)
+    """The formats of which the file of the model is enough."""
+    return tuple(spec for spec in FORMATS.values() if spec.completed or (len(spec.files) == 1 and not spec.folders))
 
 
 def file_names() -> frozenset[str]:

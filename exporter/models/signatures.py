@@ -9,6 +9,10 @@ from exporter.models.formats import HUB
 SERVING_INPUT = "inputs"
 SERVING_OUTPUTS: dict[Task, str] = {"classification": "logits", "feature_vector": "feature_vector"}
 
+#: The property that has the tensor in the graph of each end point, by its name, in ONNX models and PyTorch programs;
+#: feature maps are [batch, channels, height, width] there.
+END_POINTS_PROPERTY = "end_points"
+
 #: Inputs of a TF1 Hub module's signatures.
 IMAGE_INPUT = "images"
 MOMENTUM_INPUT = "batch_norm_momentum"

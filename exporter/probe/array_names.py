@@ -5,7 +5,7 @@ that ends with a slash is a prefix of further names.
 """
 
 STORED_VALUES, GRADIENT_STOPS = "file/stored_values", "file/gradient_stops"
-CONCATENATIONS = "concatenations/"
+CONCATENATIONS, POOLINGS = "concatenations/", "poolings/"
 UNREAD, PROPERTIES, INTERFACE = "file/unread", "file/properties/", "file/interface"
 TAG_SETS, COLLECTIONS, IMAGE_SIZES = "file/tag_sets", "file/collections", "file/image_sizes"
 UPDATE_OPERATIONS, INFERENCE_UPDATE_OPERATIONS = "file/update_operations", "file/inference_update_operations"

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
@@ -17,13 +17,16 @@ from exporter.artifact.keras_weights import Weights
 from exporter.errors import ArtifactError, reason
 from exporter.files.arrays import digest
 from exporter.models.formats import TRAINING_MOMENTUM
+from exporter.probe import poolings
 from exporter.probe.jobs import DRAWS
 from exporter.probe.keras_gradients import gradients, keep_all, names_of, penalize
 from exporter.probe.observations import ProbedFile, RandomDecision, Variables
+from exporter.probe.poolings import Pooling
 from exporter.probe.writer import ProbeWriter
 from exporter.progress import Say
 
 _DROP_PATH = "/drop_path"
+_CROPS_OR_SCALES = ("Cropping2D", "Rescaling")
 
 
 def probe(
@@ -124,6 +127,33 @@ def _infer(loaded: Any, images: np.ndarray, found: ProbeWriter) -> None:
     found.end_points(dict(zip(shown, values[: len(shown)], strict=True)))
     found.concatenations(values[len(shown) :])
     found.single_output(_call(loaded, images[:1], training=False).numpy())
+    if not shown:
+        found.poolings(poolings.differences(_poolings(loaded, images[:1])))
+
+
+def _poolings(loaded: Any, images: np.ndarray) -> Iterator[Pooling]:
+    """Its poolings, with what they pool and give; of windows as high as wide."""
+    import keras
+
+    kinds: dict[Any, Literal["average", "max"]] = {
+        keras.layers.AveragePooling2D: "average",
+        keras.layers.MaxPooling2D: "max",
+    }
+    own = [layer for layer in loaded.layers if type(layer) in kinds]
+    own = [layer for layer in own if len({*layer.pool_size}) == len({*layer.strides}) == 1]
+    own = [layer for layer in own if layer.data_format == "channels_last"]
+    padding = {id(layer.output): layer.input for layer in loaded.layers if type(layer) is keras.layers.ZeroPadding2D}
+    after = {id(layer.input): layer.output for layer in loaded.layers if type(layer).__name__ in _CROPS_OR_SCALES}
+    wanted = []
+    for layer in own:
+        pooled = [layer.output]
+        while id(pooled[-1]) in after:
+            pooled.append(after[id(pooled[-1])])
+        wanted.append([padding.get(id(layer.input), layer.input), *pooled])
+    model = keras.Model(loaded.input, wanted)
+    for layer, values in zip(own, model(tf.constant(images), training=False), strict=True):
+        image, *results = (value.numpy() for value in values)
+        yield Pooling(layer.name, kinds[type(layer)], layer.pool_size[0], layer.strides[0], image, results)
 
 
 def _call(loaded: Any, images: np.ndarray, training: bool) -> Any:

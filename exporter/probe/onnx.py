@@ -1,7 +1,8 @@
 """Runs an ONNX model with ONNX Runtime, as its users do, and records the results."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnx
@@ -13,9 +14,14 @@ from exporter.artifact.onnx import IR_VERSION, OPSET
 from exporter.errors import ArtifactError, reason
 from exporter.models.formats import ONNX_FILE
 from exporter.models.signatures import SERVING_INPUT, SERVING_OUTPUTS
+from exporter.probe import poolings
 from exporter.probe.observations import ProbedFile
+from exporter.probe.poolings import Pooling
 from exporter.probe.writer import ProbeWriter
 from exporter.progress import Say
+
+_CROPS_OR_SCALES = ("Slice", "Mul", "Div")
+_POOLS: dict[str, Literal["average", "max"]] = {"AveragePool": "average", "MaxPool": "max"}
 
 
 def session(model: Path | bytes) -> onnxruntime.InferenceSession:
@@ -64,6 +70,7 @@ def probe(
             found.end_points(_channels_last(_shown(model, tensors, images)))
         else:
             found.concatenations(_shown(model, _concatenations(model), images).values())
+            found.poolings(poolings.differences(_poolings(model, images[:1])))
     except ArtifactError:
         raise
     except Exception as error:  # ONNX Runtime's have no class in common
@@ -99,6 +106,31 @@ def _concatenations(model: onnx.ModelProto) -> dict[str, str]:
     outputs = [name for node in model.graph.node if node.op_type == "Concat" for name in node.output]
     kinds = {name: (types[name].elem_type, len(types[name].shape.dim)) for name in outputs if name in types}
     return {name: name for name in outputs if kinds.get(name) == (onnx.TensorProto.FLOAT, 4)}
+
+
+def _poolings(model: onnx.ModelProto, images: np.ndarray) -> Iterator[Pooling]:
+    """Its poolings, with what they pool and give; of windows as high as wide, not dilated."""
+    producers = {name: node for node in model.graph.node for name in node.output}
+    consumers: dict[str, list[onnx.NodeProto]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            consumers.setdefault(name, []).append(node)
+    tensors: dict[str, str] = {}
+    known = []
+    for node in model.graph.node:
+        given = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+        kernel, strides = given.get("kernel_shape", [0]), given.get("strides", [1, 1])
+        if node.op_type in _POOLS and len({*kernel}) == len({*strides}) == 1 and {*given.get("dilations", [1])} == {1}:
+            image, pooled = node.input[0], [node.output[0]]
+            if image in producers and producers[image].op_type == "Pad":
+                image = producers[image].input[0]
+            while len(after := consumers.get(pooled[-1], [])) == 1 and after[0].op_type in _CROPS_OR_SCALES:
+                pooled.append(after[0].output[0])
+            tensors |= {name: name for name in (image, *pooled)}
+            known.append((node.name or node.output[0], _POOLS[node.op_type], kernel[0], strides[0], image, pooled))
+    values = _channels_last(_shown(model, tensors, images))
+    for name, kind, size, stride, image, pooled in known:
+        yield Pooling(name, kind, size, stride, values[image], [values[each] for each in pooled])
 
 
 def _channels_last(values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -12,6 +12,7 @@ from exporter.artifact.pytorch_file import PytorchProgram
 from exporter.errors import ArtifactError, reason
 from exporter.files.arrays import digest
 from exporter.models.formats import PYTORCH_FILE
+from exporter.models.signatures import END_POINTS_PROPERTY
 from exporter.probe.observations import Gradients, ProbedFile
 from exporter.probe.writer import ProbeWriter
 from exporter.progress import Say
@@ -44,7 +45,7 @@ def probe(
         found.output(run(module, images))
         found.single_output(run(module, images[:1]))
         say("running the artifact for its end points")
-        found.end_points(_end_points(module, images, program.usage.get("end_points") or {}))
+        found.end_points(_end_points(module, images, program.usage.get(END_POINTS_PROPERTY) or {}))
         found.gradients(_gradients(module, images[:1]))
     except Exception as error:  # PyTorch's are of many classes
         raise ArtifactError(f"{path} does not load or run with PyTorch: {reason(error)}") from error

@@ -90,6 +90,15 @@ class ProbeResult:
         return [self.store[name] for name in self.store if name.startswith(array_names.CONCATENATIONS)]
 
     @property
+    def poolings(self) -> dict[str, float]:
+        """How far each pooling of somebody else's network is from TensorFlow's, see `exporter.probe.poolings`."""
+        place = array_names.POOLINGS
+        if place + array_names.NAMES not in self.store:
+            return {}
+        values: list[float] = self.store[place + array_names.VALUES].tolist()
+        return dict(zip(self._list(place + array_names.NAMES), values, strict=True))
+
+    @property
     def unread(self) -> list[str]:
         """The names of stored values that nothing in the graph reads; of formats with a graph of their own."""
         return self._list(array_names.UNREAD)

@@ -27,6 +27,10 @@ class ProbeWriter:
     def concatenations(self, values: Iterable[Any]) -> None:
         self._write_below(array_names.CONCATENATIONS, {f"{index:04}": value for index, value in enumerate(values)})
 
+    def poolings(self, differences: Mapping[str, float]) -> None:
+        self._list(array_names.POOLINGS + array_names.NAMES, differences)
+        self._arrays.write(array_names.POOLINGS + array_names.VALUES, np.array(list(differences.values()), np.float64))
+
     def unread(self, names: Iterable[str]) -> None:
         self._list(array_names.UNREAD, names)
 

@@ -111,14 +111,20 @@ def outputs(
         network, count = _corrected(network)
         if count != POOLINGS:
             raise ValueError(f"Keras has {count} poolings to correct, not the {POOLINGS} that are known")
-    _set_weights(network, config, variables)
+    set_weights(network, config, variables)
     both = keras.Model(network.input, [network.get_layer("predictions").input, network.output])
     # Keras's networks take the values that the original makes of its images by itself.
     features, logits = both.predict_on_batch(2 * images - 1)
     return {"global_pool": features, "Logits": logits}
 
 
-def _set_weights(network: Any, config: ModelConfig, variables: Mapping[str, np.ndarray]) -> None:
+def set_weights(network: Any, config: ModelConfig, variables: Mapping[str, np.ndarray]) -> None:
+    """Gives Keras's network the values of a checkpoint.
+
+    Raises:
+        ValueError: one is left over, or has another shape there.
+        KeyError: one is missing.
+    """
     values = dict(variables)
     for layer, names in _names(network, config):
         layer.set_weights([values.pop(name) for name in names])  # refuses another shape

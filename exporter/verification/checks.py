@@ -69,15 +69,15 @@ def unread_check(found: ProbeResult) -> Check:
     return count("values stored that nothing reads", len(names), f"first: {names[0]}" if names else "")
 
 
-def end_points_check(expected: Expected, reference: EndPoints, found: Arrays, *, by_record: bool = False) -> Check:
+def end_points_check(expected: Expected, reference: EndPoints, found: Arrays) -> Check:
     """Every end point that the artifact shows, and the first divergent one; what nasexport wrote shows all.
 
-    Args:
-        by_record: whether an end point of which there are recorded statistics of the original network is held against
-            these alone, as that of another library than TensorFlow: value by value, the rounding of two libraries in
-            float32 comes to 2e-4 in the last cells of the large networks with synthetic weights, of which each is off
-            by more than 1e-4 from the same in float64.
+    Where another library than TensorFlow computes the artifact, an end point of which there are recorded statistics of
+    the original network is held against these alone: value by value, the rounding of two libraries in float32 comes to
+    2e-4 in the last cells of the large networks with synthetic weights, of which each is off by more than 1e-4 from the
+    same in float64.
     """
+    by_record = not expected.config.format_spec(expected.version).runs_on_original
     # The exported function ends before the probabilities, that of a feature vector before the classifier.
     beyond = {"classification": ("Predictions",), "feature_vector": ("Logits", "Predictions")}[expected.task]
     wanted = [name for name in reference.names(expected.config) if name not in beyond]

@@ -1,5 +1,7 @@
 """The checks of what a file says of itself: its inputs and outputs, and how it is used; formats without signatures."""
 
+from collections.abc import Collection, Mapping
+
 from exporter.artifact.jobs import TensorFacts
 from exporter.models.preprocessing import usage_texts
 from exporter.models.signatures import SERVING_INPUT, SERVING_OUTPUTS
@@ -35,10 +37,13 @@ def interface_check(expected: Expected, found: ProbeResult) -> Check:
     return count("inputs and outputs that differ", len(wrong), detail)
 
 
-def properties_check(expected: Expected, found: ProbeResult) -> Check:
-    """What the file says of itself: model, task, preprocessing, classes."""
-    wanted = usage_texts(expected.config, expected.task)
-    own = found.properties
-    wrong = [name for name, text in wanted.items() if own.get(name) != text]
-    detail = f"{len(own)} properties" + (f", first: {wrong[0]}" if wrong else "")
-    return count("properties that differ", len(wrong), detail)
+def properties_check(expected: Expected, found: ProbeResult, beside: Collection[str] = ()) -> Check:
+    """What the file says of itself: model, task, preprocessing, classes; not the names ``beside``, which say more."""
+    own = {name: text for name, text in found.properties.items() if name not in beside}
+    return texts_check(usage_texts(expected.config, expected.task), own, f"{len(own)} properties")
+
+
+def texts_check(wanted: Mapping[str, str], own: Mapping[str, str], detail: str) -> Check:
+    """Texts by name, which must be these and no others."""
+    wrong = sorted(name for name in wanted.keys() | own.keys() if wanted.get(name) != own.get(name))
+    return count("properties that differ", len(wrong), detail + (f", first: {wrong[0]}" if wrong else ""))

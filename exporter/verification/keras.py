@@ -22,7 +22,7 @@ from exporter.verification.checks import (
     variables_checks,
 )
 from exporter.verification.declared import interface_check, properties_check
-from exporter.verification.recognition import recognized
+from exporter.verification.recognition import poolings_check, recognized
 from exporter.verification.results import Check, Expected, count
 
 
@@ -43,11 +43,13 @@ def compare(expected: Expected, reference: Reference, found: ProbeResult, proble
         checks += variables_checks(specs, reference.digests, found.variables, found.trainable, ordered=False)
         checks += stored_check(expected, found)
         checks.append(interface_check(expected, found))
-        checks.append(properties_check(expected, found))
+        checks.append(properties_check(expected, found, beside=("keras_version", "date_saved")))
+    else:
+        checks += poolings_check(found)
     checks += output_checks("output", expected.task, output, found.output)
     checks += output_checks("output for one image", expected.task, output[:1], found.single_output)
     shown = found.end_points if expected.ordered else recognized(expected, found)
-    checks.append(end_points_check(expected, reference.end_points, shown, by_record=True))
+    checks.append(end_points_check(expected, reference.end_points, shown))
     if expected.ordered:
         loss = reference.regularization_losses[expected.task]
         checks.append(regularization_check(loss, found.regularization_losses))

@@ -1,11 +1,13 @@
-"""Finds the end points in networks of others, which have names of their own."""
+"""What is known of networks of others, which have names of their own: their end points, and their poolings."""
+
+from collections.abc import Iterator
 
 import numpy as np
 
 from exporter.files.arrays import Arrays
 from exporter.models.shapes import end_point_shapes
 from exporter.probe.result import ProbeResult
-from exporter.verification.results import Expected
+from exporter.verification.results import TOLERANCE, Check, Expected, count
 
 
 def recognized(expected: Expected, found: ProbeResult) -> Arrays:
@@ -24,3 +26,12 @@ def recognized(expected: Expected, found: ProbeResult) -> Arrays:
                 del waiting[: index + 1]
                 break
     return recognized
+
+
+def poolings_check(found: ProbeResult) -> Iterator[Check]:
+    """Whether each pooling gives what TensorFlow's does for the same feature map: where most ports depart."""
+    differences = found.poolings
+    if differences:
+        wrong = [name for name, difference in differences.items() if not difference <= TOLERANCE]
+        first = f", first: {wrong[0]}, off by {differences[wrong[0]]:.3g} of its largest value" if wrong else ""
+        yield count("poolings unlike TensorFlow's SAME", len(wrong), f"{len(differences)} of its poolings{first}")

@@ -14,8 +14,9 @@ from exporter.models.variables import variables
 from exporter.probe.result import ProbeResult
 from exporter.reference.result import Reference, statistics
 from exporter.verification.checks import end_points_check, names_check, output_checks, unread_check, values_check
+from exporter.verification.declared import texts_check
 from exporter.verification.differences import EndPointDifferences, relative_difference
-from exporter.verification.results import TOLERANCE, Check, Expected, count
+from exporter.verification.results import TOLERANCE, Check, Expected
 
 
 def compare(expected: Expected, reference: Reference, found: ProbeResult, problems: list[str]) -> list[Check]:
@@ -33,13 +34,13 @@ def compare(expected: Expected, reference: Reference, found: ProbeResult, proble
     checks.append(values_check(specs, reference.digests, found.variables))
     if expected.ordered:
         checks.append(unread_check(found))
-    checks += _described(expected, found)
+        checks.append(_described(expected, found))
     shipped = _shipped(expected, reference, found, output[:, first:])
     checks += _with_detail(output_checks("output", expected.task, output, found.output), shipped)
     checks += output_checks("output for one image", expected.task, output[:1], found.single_output)
     usual = _output(found, USUAL)
     checks += output_checks(f"output of {USUAL}", expected.task, output[:, first:], usual)
-    checks.append(end_points_check(expected, reference.end_points, found.end_points, by_record=True))
+    checks.append(end_points_check(expected, reference.end_points, found.end_points))
     return checks
 
 
@@ -75,13 +76,9 @@ def _shipped(expected: Expected, reference: Reference, found: ProbeResult, usual
     return f"with the pools {corrected} corrected; {off}, first divergent end point there: {begins}"
 
 
-def _described(expected: Expected, found: ProbeResult) -> Iterator[Check]:
+def _described(expected: Expected, found: ProbeResult) -> Check:
     """What ``config.json`` says: architecture, classes, preprocessing; and that no batch norm claims a training."""
-    if not expected.ordered:
-        return
     wanted = {name: json.dumps(value) for name, value in describe(expected.config, expected.task).items()}
     wanted["num_batches_tracked"] = "0"
     own = {name: text for name, text in found.properties.items() if name != CORRECTED}
-    wrong = sorted(name for name in own.keys() | wanted.keys() if own.get(name) != wanted.get(name))
-    detail = f"for timm's {network_for(expected.config).architecture}" + (f", first: {wrong[0]}" if wrong else "")
-    yield count("properties that differ", len(wrong), detail)
+    return texts_check(wanted, own, f"for timm's {network_for(expected.config).architecture}")

@@ -109,9 +109,11 @@ def test_a_lone_file_of_others_is_judged_by_what_it_computes(
     assert result.returncode == 1 and right["passed"] and right["path"] == str(files[0])
     details = {check["name"]: check["detail"] for check in right["checks"]}
     assert "found" in details["end points, relative difference"]
+    assert details["poolings unlike TensorFlow's SAME"].endswith("of its poolings")
     failed = {check["name"]: check["detail"] for check in wrong["checks"] if not check["passed"]}
     assert failed["end points, relative difference"].endswith("first divergent end point: Stem")
     assert "output, relative difference" in failed
+    assert re.search(r"first: layer_\d+, off by 0\.\d+ of", failed["poolings unlike TensorFlow's SAME"])
 
 
 @pytest.mark.parametrize(

@@ -199,9 +199,12 @@ def test_a_lone_file_of_others_is_judged_by_what_it_computes(
     assert result.returncode == 1 and right["passed"] and right["path"] == str(files[0])
     details = {check["name"]: check["detail"] for check in right["checks"]}
     assert details["end points, relative difference"].startswith("2 of 4 found")
+    assert details["poolings unlike TensorFlow's SAME"].endswith("of its poolings")
     for report, begins in zip(wrong, ("Stem", "global_pool"), strict=True):
         failed = {check["name"]: check["detail"] for check in report["checks"] if not check["passed"]}
         assert "output, relative difference" in failed
+        pooling = failed.get("poolings unlike TensorFlow's SAME", "")
+        assert re.search(r"first: n\d+, off by 0\.\d+ of" if begins == "Stem" else "^$", pooling)
         assert begins == "global_pool" or failed["end points, relative difference"].endswith(f"end point: {begins}")
     refused = own_cli("verify", files[0], "--checkpoint", tiny_checkpoint)
     assert "say with --model what it should be" in refusal(refused) and str(files[0]) in refused.stderr

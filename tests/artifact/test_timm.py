@@ -1,6 +1,7 @@
 """Weights for timm, without timm: names, values, what is said of them. `tests.compatibility.test_timm` loads them."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from exporter.artifact.options import ArtifactOptions
 from exporter.artifact.timm import Writer, describe, state_dict
@@ -16,9 +17,9 @@ from exporter.artifact.timm_names import network_for, parameter_name
 from exporter.errors import ConfigError
 from exporter.models.config import TASKS, ModelConfig, Task, model
 from exporter.models.formats import TIMM_FILES
-from exporter.models.variables import variables
+from exporter.models.variables import features, variables
 from tests.reference.test_numpy_network import made_up_weights
-from tests.support.command import CHECKOUT
+from tests.support.command import CHECKOUT, Command, refusal, succeeded
 from tests.support.fixtures import TINY, TINY_IMAGENET, TINY_PNASNET
 
 #: As many cells as timm's networks have, each of a few filters.
@@ -160,6 +161,31 @@ def test_refuses_values_that_lack_one() -> None:
     del weights["cell_9/prev_bn/beta"]
     with pytest.raises(KeyError, match="cell_9/prev_bn/beta"):
         state_dict(config, "classification", weights)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_lone_file_is_described_by_what_its_weights_are(own_cli: Command, task: Task) -> None:
+    config = ModelConfig.from_dict(TINY_LARGE)
+    folder, lone = own_cli.cwd / "timm", own_cli.cwd / "theirs.safetensors"
+    Writer(config, task, made_up_weights(config)).write("timm", folder, ArtifactOptions(None))
+    shutil.copy(folder / TIMM_FILES[0], lone)
+    whole, alone = (json.loads(succeeded(own_cli("inspect", path, "--json")).stdout) for path in (folder, lone))
+    assert alone["variables"] == whole["variables"] and alone["readers"] == whole["readers"]
+    output = f"[?, {alone['signatures']['']['forward']['outputs']['']['shape'][1]}]"
+    assert output == {"classification": "[?, 1000]", "feature_vector": f"[?, {features(config)}]"}[task]
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ({"conv1.weight": 1}, "has the weights of another network: expected those of timm's nasnetalarge or pnasnet5l"),
+        ({"conv0.conv.weight": 1}, "lacks cell_17.conv_1x1.conv.weight: expected the weights of timm's nasnetalarge"),
+    ],
+)
+def test_weights_of_another_network_are_told_from_these(own_cli: Command, weights: dict[str, int], said: str) -> None:
+    lone = own_cli.cwd / "theirs.safetensors"
+    save_file({name: np.zeros(size, np.float32) for name, size in weights.items()}, lone)
+    assert f"theirs.safetensors {said}" in refusal(own_cli("inspect", lone))
 
 
 def test_importing_it_brings_neither_torch_nor_tensorflow() -> None:

@@ -90,8 +90,14 @@ def test_is_built_described_and_predicts(
 
 
 def test_what_timm_ships_is_told_beside_the_output(torch: Command, make: Callable[[str], Made]) -> None:
+    """Of the artifact, and of its file of weights alone, as somebody else may have it under another name."""
     made = make("timm")
+    lone = Path(shutil.copy(made.artifact / "model.safetensors", torch.cwd / "weights.safetensors"))
+    of_others = ("verify", lone, "--model", made.config, "--checkpoint", made.checkpoint, "--json")
+    (theirs,) = json.loads(succeeded(torch(*of_others)).stdout)
     (report,) = json.loads(succeeded(torch("verify", made.artifact, "--checkpoint", made.checkpoint, "--json")).stdout)
+    figures = [{check["name"]: check["figure"] for check in each["checks"]} for each in (theirs, report)]
+    assert figures[0].items() <= figures[1].items() and theirs["path"] == str(lone)
     (detail,) = (check["detail"] for check in report["checks"] if check["name"] == _OUTPUT)
     assert re.search(
         r"comb_iter_2_left corrected; 0\.\d+ as timm ships it, first divergent end point there: Stem", detail
