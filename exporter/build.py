@@ -6,13 +6,12 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 from absl import logging
 
 from exporter.artifact import folder as artifact
 from exporter.artifact.existing import Existing
-from exporter.artifact.jobs import EXPORT, ExportRequest, ExportTarget, ReadCheckpoint, export_job, export_warnings
+from exporter.artifact.jobs import ExportRequest, ExportTarget, ReadCheckpoint, export_job, export_warnings
 from exporter.artifact.metadata import Metadata
 from exporter.artifact.options import ArtifactOptions, Precision
 from exporter.artifact.place import Place
@@ -20,11 +19,10 @@ from exporter.checkpoint.source import Source
 from exporter.errors import USAGE, ConfigError, NasexportError
 from exporter.fetch.published import opened
 from exporter.models.config import TASKS, ModelConfig, Task, handle, largest_task, resolve_version
-from exporter.models.formats import FORMATS, Format, Version, require_extra, version_text, written
-from exporter.probe.jobs import probe_job
+from exporter.models.formats import FORMATS, Format, FormatSpec, Version, require_extra, version_text, written
+from exporter.pipeline import Pipeline
 from exporter.processes import run, scheduler
-from exporter.processes.memory import cores, expected_memory, usual_memory
-from exporter.processes.scheduler import ScheduledTask
+from exporter.processes.memory import cores, usual_memory
 from exporter.progress import SILENT, Listener
 from exporter.reference.jobs import REFERENCE
 from exporter.settings import Settings
@@ -123,12 +121,8 @@ def build(
         return building.finished()
 
 
-class _Building:
-    """The artifacts of one model, from the export to their places, as tasks for `exporter.processes.scheduler`.
-
-    The reference is computed while the export runs. Then artifacts are verified side by side, unless one spares the
-    next some of the work; each is moved to its place as soon as it and all before it have passed.
-    """
+class _Building(Pipeline[Task]):
+    """The artifacts of one model, by their tasks; each is moved to its place once it and all before it have passed."""
 
     def __init__(
         self,
@@ -142,8 +136,7 @@ class _Building:
         on_verified: Callable[[Artifact], object] | None,
         debug: bool,
     ):
-        self._request, self._config = request, request.config
-        self._version, self._options, self._source = version, options, source
+        self._request, self._version, self._options, self._source = request, version, options, source
         self._places, self._verifier, self._listener = places, verifier, listener
         self._on_verified, self._debug = on_verified, debug
         self._guard = threading.Lock()
@@ -152,18 +145,8 @@ class _Building:
         self._reports: dict[Task, Report] = {}
         self._built: list[Artifact] = []
         # What is there was verified when it was built; whoever wants to see the figures needs them anew.
-        self._waiting = [task for task, place in places.items() if verifier and (on_verified or not place.existing)]
-        self._verified = tuple(self._waiting)
-        self._preparing = {EXPORT.name, *([REFERENCE.name] if self._waiting else [])}
-
-    def tasks(self) -> list[ScheduledTask]:
-        """What can be done at once; the rest follows from it."""
-        tasks = [self._task(export_job(self._request), self._export, lambda: self._prepared(EXPORT), _fail)]
-        if self._waiting:
-            tasks.append(
-                self._task(REFERENCE, self._prepare, lambda: self._prepared(REFERENCE), self._fail_without_reference)
-            )
-        return tasks
+        self._verified = [task for task, place in places.items() if verifier and (on_verified or not place.existing)]
+        super().__init__(request.config, export_job(request), bool(self._verified))
 
     def finished(self) -> list[Artifact]:
         """The artifacts, in the order of their tasks, once all is done.
@@ -175,20 +158,11 @@ class _Building:
             raise self._without_reference
         return self._built
 
-    def _task(
-        self,
-        job: run.AnyJob,
-        do: Callable[[], object],
-        then: Callable[[], Sequence[ScheduledTask]],
-        failed: Callable[[NasexportError], Sequence[ScheduledTask]],
-    ) -> ScheduledTask:
-        return ScheduledTask(expected_memory(job, self._config), do, then, failed)
-
     def _say(self, text: str) -> None:
         with self._guard:
             self._listener.step(text)
 
-    def _export(self) -> None:
+    def export(self) -> None:
         exported = run.run(export_job(self._request), self._request, self._say, self._debug).result
         for each in exported.failed:
             raise each.failure.exception()
@@ -197,38 +171,30 @@ class _Building:
         for text in export_warnings(self._source, read):
             self._listener.warn(text)
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
         assert self._verifier
         self._verifier.prepare(self._say)
 
-    def _fail_without_reference(self, error: NasexportError) -> tuple[()]:
+    def unprepared(self, job: run.AnyJob, error: NasexportError) -> None:
+        if job is not REFERENCE:
+            raise error
         # The export may have more to say of the same checkpoint.
         self._without_reference = error
-        return ()
 
-    def _prepared(self, job: run.AnyJob) -> list[ScheduledTask]:
-        self._preparing.discard(job.name)
-        if self._preparing:
-            return []
+    def prepared(self) -> dict[Task, tuple[FormatSpec, Task]]:
         self._finish()
-        together = self._config.format_spec(self._version).shares_between_tasks
-        return [self._verification() for _ in (self._waiting[:1] if together else list(self._waiting))]
+        return {task: (self.config.format_spec(self._version), task) for task in self._verified}
 
-    def _verification(self) -> ScheduledTask:
-        """The task of the next artifact that is to be verified."""
-        task = self._waiting.pop(0)
+    def complete(self, key: Task) -> None:
+        assert self._verifier
+        expected = Expected(self.config, key, self._version, self._options)
+        say = lambda text: self._say(f"{key}: {text}")  # noqa: E731
+        self._reports[key] = self._verifier.verify(self._places[key].folder, expected, say)
 
-        def verify() -> None:
-            assert self._verifier
-            expected = Expected(self._config, task, self._version, self._options)
-            say = lambda text: self._say(f"{task}: {text}")  # noqa: E731
-            self._reports[task] = self._verifier.verify(self._places[task].folder, expected, say)
-
-        def then() -> list[ScheduledTask]:
-            self._finish()
-            return [self._verification()] if self._waiting else []
-
-        return self._task(probe_job(self._config.format_spec(self._version)), verify, then, _fail)
+    def completed(self, key: Task, error: NasexportError | None) -> None:
+        if error:
+            raise error
+        self._finish()
 
     def _finish(self) -> None:
         """Moves to their places those that have passed, or need not, and come before all others."""
@@ -236,8 +202,8 @@ class _Building:
         for task, place in list(self._places.items())[len(self._built) :]:
             if task in self._verified and task not in self._reports:
                 return
-            metadata = Metadata.of(self._config, task, self._version, self._options, self._source, self._read)
-            own, checked = handle(self._config, task, self._version), None
+            metadata = Metadata.of(self.config, task, self._version, self._options, self._source, self._read)
+            own, checked = handle(self.config, task, self._version), None
             if task in self._verified:
                 checked = dataclasses.replace(self._reports[task], path=str(place.target))
                 if self._on_verified:
@@ -248,10 +214,6 @@ class _Building:
                 metadata = metadata.verified(place.existing.metadata.verification)
             place.finish(metadata)
             self._built.append(Artifact(place.target, own, metadata, checked, place.existing is not None))
-
-
-def _fail(error: NasexportError) -> NoReturn:
-    raise error
 
 
 def _existing(places: Mapping[Task, Place]) -> list[Existing]:

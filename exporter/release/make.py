@@ -102,7 +102,9 @@ def make(
         with contextlib.ExitStack() as verifiers:
             # The largest take longest: they begin.
             models.sort(key=lambda model: -variables.parameters(model.config, "classification"))
-            tasks = [task for model in models for task in model.tasks(verifiers)]
+            for model in models:
+                model.open(verifiers)
+            tasks = [task for model in models for task in model.tasks()]
             scheduler.run(tasks, jobs, memory if memory is not None else free_memory())
         order = [target.place.handle for target in targets]
         outcome.made.sort(key=lambda made: order.index(made.handle))

@@ -5,7 +5,7 @@ import dataclasses
 import shutil
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,12 @@ from typing import Any
 from exporter.artifact.jobs import EXPORT, ExportTarget, export_warnings
 from exporter.checkpoint.source import Source
 from exporter.errors import NasexportError, ReleaseError
-from exporter.models.config import ModelConfig, largest_task
-from exporter.probe.jobs import PROBE
+from exporter.models.config import ModelConfig, Task, largest_task
+from exporter.models.formats import FORMATS, FormatSpec
+from exporter.pipeline import Pipeline
 from exporter.processes import run
-from exporter.processes.memory import expected_memory
-from exporter.processes.scheduler import ScheduledTask
 from exporter.progress import Listener
-from exporter.reference.jobs import REFERENCE
 from exporter.release import artifact
-from exporter.release.chains import chains
 from exporter.release.exports import Exported, export
 from exporter.release.folder import PARTIAL
 from exporter.release.plan import Planned, Target
@@ -60,26 +57,8 @@ class Outcome:
         return {"artifacts": [dataclasses.asdict(made) for made in self.made], "peaks": peaks, "seconds": self.seconds}
 
 
-class _Preparation:
-    """What must be done before the first artifact of a model can be verified: its export, and its reference."""
-
-    def __init__(self) -> None:
-        self._waiting = {EXPORT.name, REFERENCE.name}
-        self._failed = False
-
-    def finish(self, job: str) -> bool:
-        """Notes that one of the two is done; whether both are now."""
-        self._waiting.discard(job)
-        return not self._waiting
-
-    def fail(self) -> bool:
-        """Notes that one of the two failed, and will never be done; whether it is the first that did."""
-        first, self._failed = not self._failed, True
-        return first
-
-
-class ModelTasks:
-    """What is to be made of one model: exported by one process, and verified against one reference."""
+class ModelTasks(Pipeline[str]):
+    """The artifacts of one model by their handles; one that fails does not keep the others from being made."""
 
     def __init__(
         self,
@@ -92,20 +71,20 @@ class ModelTasks:
         listener: Listener,
         debug: bool,
     ):
-        self.config, self._source, self._todo = config, source, todo
+        super().__init__(config, EXPORT, needs_reference=True)
+        self._source, self._todo = source, {each.target.place.handle: each for each in todo}
         self._release, self._settings, self._outcome = release, settings, outcome
         self._listener, self._debug = listener, debug
         self._guard = threading.Lock()
         self._partial = release / PARTIAL / config.name
-        self._preparation = _Preparation()
+        self._is_unprepared = False
         self._exported: Exported | None = None
-        #: By the handle of an artifact, those to be completed once it is.
-        self._following: dict[str, list[Planned]] = {}
+        self._began: dict[str, float] = {}
 
-    def tasks(self, stack: contextlib.ExitStack) -> list[ScheduledTask]:
-        """Export and reference, which bring forth the rest; ``stack`` ends what they need when all is done."""
+    def open(self, stack: contextlib.ExitStack) -> None:
+        """Makes what its steps need; ``stack`` ends it when all is done."""
         self._partial.mkdir(parents=True)
-        tasks = {each.target.task for each in self._todo}
+        tasks = {each.target.task for each in self._todo.values()}
         stack.enter_context(run.shared_import(EXPORT))
         self._verifier = stack.enter_context(
             Verifier(
@@ -118,13 +97,6 @@ class ModelTasks:
                 debug=self._debug,
             )
         )
-        return [self._prepared_by(EXPORT, self._export), self._prepared_by(REFERENCE, self._prepare)]
-
-    def _prepared_by(self, job: run.AnyJob, do: Callable[[], None]) -> ScheduledTask:
-        memory = expected_memory(job, self.config)
-        return ScheduledTask(
-            memory, do, lambda: self._completions(self._preparation.finish(job.name)), self._all_failed
-        )
 
     def _folder(self, target: Target) -> Path:
         return self._partial / f"{target.task}-{target.version}"
@@ -136,10 +108,10 @@ class ModelTasks:
     def _say(self, text: str) -> None:
         self._step(f"{self.config.name}: {text}")
 
-    def _export(self) -> None:
+    def export(self) -> None:
         targets = {
-            each.place.handle: ExportTarget(each.task, each.version, each.options, self._folder(each))
-            for each in (planned.target for planned in self._todo)
+            handle: ExportTarget(each.task, each.version, each.options, self._folder(each))
+            for handle, each in ((handle, planned.target) for handle, planned in self._todo.items())
         }
         self._exported = export(self.config, self._source, targets, self._say, self._debug, self._partial)
         if peak := self._exported.peak_memory:
@@ -147,51 +119,39 @@ class ModelTasks:
         for text in export_warnings(self._source, self._exported.read):
             self._listener.warn(text)
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
         self._verifier.prepare(self._say)
 
-    def _completions(self, prepared: bool) -> list[ScheduledTask]:
-        """A task for each artifact that may come first, once there are both artifacts and reference."""
-        if not prepared:
-            return []
+    def unprepared(self, job: run.AnyJob, error: NasexportError) -> None:
+        if not self._is_unprepared:
+            self._outcome.made += [Made(handle, "failed", str(error)) for handle in self._todo]
+        self._is_unprepared = True
+
+    def prepared(self) -> dict[str, tuple[FormatSpec, Task]]:
         assert self._exported
         failures = self._exported.failures
         self._outcome.made += [Made(handle, "failed", reason) for handle, reason in failures.items()]
-        found = chains([each for each in self._todo if each.target.place.handle not in failures])
-        self._following = found.following
-        return [self._completion(each) for each in found.first]
+        targets = {handle: each.target for handle, each in self._todo.items() if handle not in failures}
+        return {handle: (FORMATS[each.format], each.task) for handle, each in targets.items()}
 
-    def _all_failed(self, error: NasexportError) -> tuple[()]:
-        if self._preparation.fail():
-            self._outcome.made += [Made(each.target.place.handle, "failed", str(error)) for each in self._todo]
-        return ()
+    def complete(self, key: str) -> None:
+        self._began[key] = time.monotonic()
+        each = self._todo[key]
+        folder = self._folder(each.target)
+        say = lambda said: self._step(f"{key}: {said}")  # noqa: E731
+        assert self._exported
+        try:
+            artifact.complete(each, folder, self._release, self._verifier, self._source, self._exported.read, say)
+        except OSError as error:
+            raise ReleaseError(f"cannot write {error.filename or folder}: {error.strerror}") from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
-    def _completion(self, each: Planned) -> ScheduledTask:
-        """The task of an artifact, which brings forth those that come after it."""
-        handle = each.target.place.handle
-        began = 0.0
-
-        def complete() -> None:
-            nonlocal began
-            began = time.monotonic()
-            folder = self._folder(each.target)
-            say = lambda said: self._step(f"{handle}: {said}")  # noqa: E731
-            assert self._exported
-            try:
-                artifact.complete(each, folder, self._release, self._verifier, self._source, self._exported.read, say)
-            except OSError as error:
-                raise ReleaseError(f"cannot write {error.filename or folder}: {error.strerror}") from error
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
-
-        def done(state: str, reason: str = "") -> list[ScheduledTask]:
-            self._outcome.made.append(Made(handle, state, reason, time.monotonic() - began))
-            for job, peak in self._verifier.peaks.items():
-                self._keep_peak(job, peak)
-            return [self._completion(following) for following in self._following.get(handle, ())]
-
-        memory = expected_memory(PROBE, self.config)
-        return ScheduledTask(memory, complete, lambda: done("made"), lambda error: done("failed", str(error)))
+    def completed(self, key: str, error: NasexportError | None) -> None:
+        seconds = time.monotonic() - self._began[key]
+        self._outcome.made.append(Made(key, "failed" if error else "made", str(error or ""), seconds))
+        for job, peak in self._verifier.peaks.items():
+            self._keep_peak(job, peak)
 
     def _keep_peak(self, job: str, peak: int) -> None:
         key = (self.config.name, job)

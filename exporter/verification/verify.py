@@ -28,6 +28,7 @@ from exporter.reference import recorded as references
 from exporter.reference.jobs import REFERENCE, ReferenceRequest
 from exporter.reference.result import read
 from exporter.settings import Settings
+from exporter.verification.chains import chains
 from exporter.verification.options import VerificationOptions
 from exporter.verification.results import Check, Expected, Report
 from exporter.verification.verifier import Verifier
@@ -179,27 +180,17 @@ def _checked(
         checks = tuple(_with_path(check, folders[path], path) for check in checked.checks)
         reports[path] = dataclasses.replace(checked, path=str(path), checks=checks, notes=notes)
 
-    def check_all(chain: Sequence[Path]) -> None:
-        for path in chain:
-            check(path)
+    def task(path: Path) -> ScheduledTask:
+        memory = expected_memory(probe_job(specs[path][0]), group[path][0].config)
+        following = found_chains.following.get(path, ())
+        return ScheduledTask(memory, lambda: check(path), lambda: [task(each) for each in following], _fail)
 
-    def task(chain: Sequence[Path]) -> ScheduledTask:
-        expected = group[chain[0]][0]
-        memory = expected_memory(probe_job(expected.config.format_spec(expected.version)), expected.config)
-        return ScheduledTask(memory, lambda: check_all(chain), failed=_fail)
-
-    chains = _chains({path: expected for path, (expected, _) in group.items()})
-    scheduler.run(map(task, chains), jobs, usual_memory())
+    specs = {
+        path: (expected.config.format_spec(expected.version), expected.task) for path, (expected, _) in group.items()
+    }
+    found_chains = chains(specs)
+    scheduler.run(map(task, found_chains.first), jobs, usual_memory())
     return reports
-
-
-def _chains(artifacts: Mapping[Path, Expected]) -> list[list[Path]]:
-    """Those that are verified one after the other, since one may spare the next some of the work."""
-    chains: dict[tuple[str, str], list[Path]] = {}
-    for path, expected in artifacts.items():
-        spec = expected.config.format_spec(expected.version)
-        chains.setdefault((spec.name, "" if spec.shares_between_tasks else expected.task), []).append(path)
-    return list(chains.values())
 
 
 def _fail(error: NasexportError) -> NoReturn:

@@ -73,7 +73,7 @@ def test_measures_what_all_processes_compute(tmp_path: Path) -> None:
     busy = "import time\nwhile time.process_time() < 0.3: pass"
     program = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {busy!r}])\n{busy}"
     run = measuring.measure(Contestant("a worker", [sys.executable, "-c", program]), tmp_path)
-    assert 0.6 <= run.processor_seconds < 5  # that of both, and of starting them on a busy machine
+    assert 0.59 <= run.processor_seconds < 5  # that of both, and of starting them on a busy machine
     assert measuring.processor_seconds({"a worker": [run]}) == {"a worker": [run.processor_seconds]}
 
 
