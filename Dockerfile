@@ -1,4 +1,4 @@
-# The command line in an image of its own; docs/release.md, "In a container", has how to run it.
+# The command line in an image of its own; docs/how-to/docker.md has how to run it.
 FROM python:3.12-slim AS build
 WORKDIR /build
 COPY pyproject.toml requirements.lock README.md LICENSE checkpoints.lock ./

@@ -43,7 +43,7 @@ pytest: $(BIN)/.installed
 test-compat: $(BIN)/.installed ## Install, then run the tests with old readers and writers alone
 	$(PYTEST) -m readers
 
-# `make bench BENCH="--only load --runs 5"` measures less, or more often; docs/performance.md says what there is.
+# `make bench BENCH="--only load --runs 5"` measures less, or more often; docs/explanation/performance.md says what there is.
 bench: $(BIN)/.installed ## Install, then measure speed, memory and size beside others: takes more than an hour
 	$(BIN)/python -m benchmarks $(BENCH)
 

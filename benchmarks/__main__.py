@@ -53,9 +53,9 @@ def _known_models(_context: click.Context, _parameter: click.Parameter, values: 
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
-    default=ROOT / "docs" / "performance",
+    default=ROOT / "docs" / "explanation" / "performance",
     help="Folder of results.json and the plots; the tables go to the .md page of the same name beside it. "
-    "[default: docs/performance]",
+    "[default: docs/explanation/performance]",
 )
 @click.option("--report-only", is_flag=True, help="Write tables and plots from results.json, without measuring.")
 def main(

@@ -2,7 +2,7 @@
 
 Each kernel of the synthetic weights of seed 0 is multiplied by 1 + e. Printed is, for each kind of layer, the largest e
 at which no end point of the verification images diverges, and at which the logits alone do not, with its kernel. That
-is what `docs/verification.md` has.
+is what `docs/explanation/verification.md` has.
 """
 
 import sys

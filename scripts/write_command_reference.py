@@ -1,4 +1,4 @@
-"""Writes ``docs/commands.md`` from the commands' own help: ``python scripts/write_command_reference.py``."""
+"""Writes ``docs/reference/commands.md`` from the commands' own help: ``python scripts/write_command_reference.py``."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +7,7 @@ import click
 
 from exporter.cli.main import main
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "commands.md"
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "commands.md"
 #: Columns of the help; fixed, so that the page does not depend on a terminal.
 _WIDTH = 100
 

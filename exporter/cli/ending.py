@@ -1,6 +1,6 @@
 """How the command ends: the signals that stop it, what it says then, and its exit status.
 
-The README has the table of exit statuses.
+docs/reference/exit-statuses.md has the table of exit statuses.
 """
 
 import signal

@@ -16,7 +16,7 @@ _LEFT_OUT = ("TF_", "TF2_", "XLA_", "KERAS_", "AUTOGRAPH_", "NPY_PROMOTION_", "P
 #: Members of these families that change neither.
 _KEPT = (
     "TF_CPP_",
-    "TF_ENABLE_ONEDNN_OPTS",  # the README has when it is needed
+    "TF_ENABLE_ONEDNN_OPTS",  # docs/tutorials/fine-tune-tf2.md has when it is needed
     "TF_NUM_INTEROP_THREADS",
     "TF_NUM_INTRAOP_THREADS",
     "TF_GPU_ALLOCATOR",

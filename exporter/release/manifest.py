@@ -2,7 +2,7 @@
 
 A release is a folder that any web server can serve as it is. Its ``manifest.json`` has the record of every artifact.
 Each record is stored beside its artifact, too, and is written last: without a record, there is no artifact. The schema
-of both ships as ``data/manifest.schema.json``, and ``docs/release.md`` explains it.
+of both ships as ``data/manifest.schema.json``, and ``docs/reference/files.md`` explains it.
 """
 
 import json

@@ -15,7 +15,7 @@ from exporter.validation import Refusal, convert, parse_json, to_plain
 
 STATEMENT_TYPE: Literal["https://in-toto.io/Statement/v1"] = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE: Literal["https://slsa.dev/provenance/v1"] = "https://slsa.dev/provenance/v1"
-#: The kind of build; see ``docs/release.md``.
+#: The kind of build; see ``docs/reference/files.md``.
 BUILD_TYPE: Literal["urn:nasexport:release:1"] = "urn:nasexport:release:1"
 BUILDER: Literal["urn:nasexport:command-line"] = "urn:nasexport:command-line"
 

@@ -197,7 +197,10 @@ def test_a_file_says_how_it_is_used(tmp_path: Path) -> None:
 
 
 def test_training_moves_averages_by_the_momentum_and_reaches_every_trainable_variable(tmp_path: Path) -> None:
-    """Of a network whose training is no matter of chance, and with filters enough for oneDNN (see the README)."""
+    """Of a network whose training is no matter of chance, and with filters enough for oneDNN.
+
+    docs/tutorials/fine-tune-tf2.md says what it can do with fewer.
+    """
     config = ModelConfig.from_dict({**TINY, "num_conv_filters": 12, "drop_path_keep_prob": 1, "dropout_keep_prob": 1})
     weights, images = made_up_weights(config), made_up_images(config)
     specs = variables(config, "classification")

@@ -1,4 +1,4 @@
-"""The exit statuses that the README lists: of every command, for every reason that it can have."""
+"""The exit statuses of `docs/reference/exit-statuses.md`: of every command, for every reason that it can have."""
 
 import shutil
 import signal

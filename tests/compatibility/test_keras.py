@@ -24,7 +24,7 @@ pytestmark = pytest.mark.readers
 
 #: Reader and backend.
 BACKENDS = [("current", "tensorflow"), ("keras", "torch"), ("keras", "jax"), ("oldest_keras", "jax")]
-#: Average pools that halve an odd and an even number of pixels, and more filters than oneDNN fails at (see the README).
+#: Average pools that halve an odd and an even number of pixels, and more filters than oneDNN fails at.
 FIELDS = {**TINY, "image_size": 62, "num_conv_filters": 12}
 
 

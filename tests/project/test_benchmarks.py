@@ -205,7 +205,7 @@ def test_page_with_a_part_that_nothing_measures_is_refused() -> None:
 def test_page_of_the_project_has_a_part_for_each_subject() -> None:
     from benchmarks.__main__ import MEASURED_WITH, SUBJECTS
 
-    text = (CHECKOUT / "docs" / "performance.md").read_text(encoding="utf-8")
+    text = (CHECKOUT / "docs" / "explanation" / "performance.md").read_text(encoding="utf-8")
     for name in ("goals", *SUBJECTS, *MEASURED_WITH):
         assert f"<!-- figures: {name} -->" in text
 

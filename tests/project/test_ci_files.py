@@ -4,7 +4,6 @@
 """
 
 import hashlib
-import itertools
 import json
 import os
 import re
@@ -21,10 +20,10 @@ import click
 import pytest
 import yaml
 
-from exporter.cli.main import main
 from exporter.models.config import models
 from exporter.release import plan
 from tests.support import environments
+from tests.support.calls import calls, require_known
 from tests.support.command import CHECKOUT, Result, files_below
 from tests.support.releases import finish, write_release
 
@@ -53,35 +52,6 @@ def _runs() -> Iterator[tuple[str, str]]:
             for step in _steps(workflow, job):
                 if "run" in step:
                     yield f"{workflow}, {job}: {step.get('name', step['run'])}", step["run"]
-
-
-def _calls(script: str) -> Iterator[list[str]]:
-    """The arguments of each `nasexport` in a shell script."""
-    script = re.sub(r"<< '(\w+)'\n.*?\n\1\n", "\n", script.replace("\\\n", " "), flags=re.DOTALL)
-    # An option that is there where a variable has a value: ${NAME:+--option="$NAME"}.
-    script = re.sub(r"\$\{\w+:\+([^}]*)\}", r"\1", script)
-    for line in script.splitlines():
-        lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
-        lexer.whitespace_split = True
-        words = list(lexer)
-        for place, word in enumerate(words):
-            if word == "nasexport" and (place == 0 or words[place - 1] in ("!", "if", "|", "||", "&&", ";", "do")):
-                yield list(itertools.takewhile(lambda word: not set(word) & set("|&;<>"), words[place + 1 :]))
-
-
-def _require_known(arguments: list[str]) -> None:
-    """Fails where there is no such command, or it has no such option."""
-    command: click.Command = main
-    # With its settings: a command keeps the help option that it is first asked for, for the whole process.
-    context = click.Context(main, info_name="nasexport", **main.context_settings)
-    while True:
-        _, arguments, _ = command.make_parser(context).parse_args(list(arguments))
-        if not isinstance(command, click.Group) or not arguments:
-            return
-        found = command.get_command(context, arguments[0])
-        assert found is not None, f"{context.command_path} has no command {arguments[0]}"
-        context = click.Context(found, parent=context, info_name=arguments[0])
-        command, arguments = found, arguments[1:]
 
 
 @pytest.fixture
@@ -132,19 +102,19 @@ def finished(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("where", "script"), list(_runs()))
 def test_steps_call_what_exists(where: str, script: str) -> None:
-    for arguments in _calls(script):
-        _require_known(arguments)
+    for arguments in calls(script):
+        require_known(arguments)
     for name in re.findall(r"(?<![\w/])\.ci/(\w+)", script):
         assert os.access(SCRIPTS / name, os.X_OK), where
 
 
 def test_calls_are_found_and_held_against_the_commands() -> None:
-    calls = [tuple(arguments[:2]) for _, script in _runs() for arguments in _calls(script)]
-    assert {("release", "merge"), ("release", "verify"), ("fetch", "--frozen"), ("cache", "verify")} <= set(calls)
-    assert len(calls) == sum(script.count("nasexport ") for _, script in _runs())
+    found = [tuple(arguments[:2]) for _, script in _runs() for arguments in calls(script)]
+    assert {("release", "merge"), ("release", "verify"), ("fetch", "--frozen"), ("cache", "verify")} <= set(found)
+    assert len(found) == sum(script.count("nasexport ") for _, script in _runs())
     for broken in (["release", "--plans"], ["release", "join"], ["release", "verify", "--models", "x"], ["fetchall"]):
         with pytest.raises((click.UsageError, AssertionError)):
-            _require_known(broken)
+            require_known(broken)
 
 
 def test_every_job_ends_and_may_do_little() -> None:
@@ -252,7 +222,7 @@ def test_what_is_no_release_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("signatures", [[], ["provenance.dsse.json", "provenance.sigstore.json"]])
 def test_files_of_a_github_release(finished: Path, tmp_path: Path, signatures: list[str]) -> None:
-    """They have what the folder has, by the recipe of ``docs/release.md``."""
+    """They have what the folder has, by the recipe of ``docs/how-to/ci.md``."""
     for name in signatures:
         (finished / name).write_text("{}")
     before = {path: (finished / path).read_bytes() for path in files_below(finished) if (finished / path).is_file()}
@@ -266,7 +236,7 @@ def test_files_of_a_github_release(finished: Path, tmp_path: Path, signatures: l
     lines = [f"{hashlib.sha256((assets / name).read_bytes()).hexdigest()}  {name}" for name in archives]
     assert (assets / "archives.sha256").read_text(encoding="utf-8").splitlines() == lines
 
-    text = (CHECKOUT / "docs" / "release.md").read_text(encoding="utf-8")
+    text = (CHECKOUT / "docs" / "how-to" / "ci.md").read_text(encoding="utf-8")
     (recipe,) = re.findall(r"```sh\n(sha256sum --check archives\.sha256\n.*?)```", text, re.DOTALL)
     restored = subprocess.run(["bash", "-e", "-c", recipe], cwd=assets, capture_output=True, text=True, check=False)
     assert restored.returncode == 0, restored.stderr

@@ -89,7 +89,8 @@ def test_readme_names_only_what_exists() -> None:
     text = (CHECKOUT / "README.md").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z]+):.*##", (CHECKOUT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     assert set(re.findall(r"(?:`|^)make ([a-z]+)\b", text, re.MULTILINE)) <= targets
-    named = re.findall(r"`(exporter\.[\w.]+)`", text)
+    python = (CHECKOUT / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(exporter\.[\w.]+)`", text + python)
     assert "exporter.build.build" in named
     for name in named:
         pkgutil.resolve_name(name)

@@ -54,7 +54,7 @@ class Command:
             "HOME": str(self._made("home")),
             "TMPDIR": str(self.temporary),
             "NASEXPORT_CACHE_DIR": str(self.cache),
-            # oneDNN can crash in the gradients of networks as tiny as the tests' are; see the README.
+            # oneDNN can crash in the gradients of networks as tiny as the tests' are (docs/tutorials/fine-tune-tf2.md).
             "TF_ENABLE_ONEDNN_OPTS": "0",
             **self.variables,
         }

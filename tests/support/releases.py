@@ -1,4 +1,4 @@
-"""Releases made by hand: what ``docs/release.md`` says, without the command that writes them."""
+"""Releases made by hand: what ``docs/how-to/release.md`` says, without the command that writes them."""
 
 import hashlib
 import shutil

@@ -19,7 +19,7 @@ from tests.support.shared import Store
 
 pytestmark = pytest.mark.breaks
 
-PAGE = CHECKOUT / "docs" / "verification.md"
+PAGE = CHECKOUT / "docs" / "explanation" / "verification.md"
 _FIRST_DIVERGENT = "first divergent end point: "
 
 #: The checks of an artifact by name.

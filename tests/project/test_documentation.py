@@ -1,0 +1,121 @@
+"""The README and the pages of ``docs/``: their links, the commands they name, their words; and their programs."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from exporter.models.cells import FAMILIES, Branch
+from exporter.models.config import models
+from tests.support import pages
+from tests.support.calls import calls, require_known
+from tests.support.command import CHECKOUT
+from tests.support.pages import DOCS, README
+
+PAGES = pages.pages()
+
+
+def _name(page: Path) -> str:
+    return page.relative_to(CHECKOUT).as_posix()
+
+
+def _prose(page: Path) -> str:
+    """A page without its blocks."""
+    return re.sub(r"(?ms)^(```+|:::+).*?^\1$", "", page.read_text(encoding="utf-8"))
+
+
+# What a page says.
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target, _, heading in re.findall(r"\]\(([^)#\s]*)(#([^)\s]+))?\)", _prose(page)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path = (page.parent / target).resolve() if target else page
+        assert path.exists(), target
+        if heading and path.suffix == ".md":
+            titles = re.findall(r"(?m)^#+ (.*)$", path.read_text(encoding="utf-8"))
+            assert heading in [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "index.md"], ids=_name)
+def test_every_page_is_listed_by_the_index_of_its_folder(page: Path) -> None:
+    if page != README:
+        listed = (page.parent / "index.md").read_text(encoding="utf-8")
+        assert f"({page.name})" in listed
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_commands_are_those_that_there_are(page: Path) -> None:
+    """Those in blocks, also in such that do not run, and those within the text."""
+    for block in pages.blocks(page):
+        assert block.language in pages.PROGRAMS | pages.DATA, block.where
+        assert set(block.marks) <= pages.MARKS, block.where
+        if block.language in ("sh", "console"):
+            for arguments in calls(block.commands):
+                require_known(arguments)
+    for text in re.findall(r"`(nasexport [^`]+)`", _prose(page)):
+        for arguments in calls(" ".join(text.split())):
+            require_known(arguments)
+
+
+def test_readme_is_short() -> None:
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= 150
+
+
+@pytest.mark.parametrize("page", [README, DOCS / "explanation" / "networks.md"], ids=_name)
+def test_table_of_models_is_that_of_the_configurations(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for name, config in models().items():
+        assert config.accuracy
+        row = re.findall(rf"(?m)^\| `{name}` \|.*$", text)[0]
+        assert f"| {config.image_size} x {config.image_size} |" in row
+        assert "| {top_1} / {top_5} |".format(**config.accuracy) in row
+        assert f"| `{config.checkpoint}` |" in row
+
+
+def test_table_of_cells_is_that_of_the_networks() -> None:
+    def told(branch: Branch) -> str:
+        size = f"{branch.kernel}x{branch.kernel}"
+        return f"state {branch.state}" if branch.kind == "none" else f"{branch.kind} {size} of {branch.state}"
+
+    text = (DOCS / "explanation" / "networks.md").read_text(encoding="utf-8")
+    cells = [FAMILIES["nasnet"].normal, FAMILIES["nasnet"].reduction, FAMILIES["pnasnet"].normal]
+    for number in range(5):
+        sums = (" + ".join(map(told, cell.combinations[number])) for cell in cells)
+        assert f"| state {number + 2} | {' | '.join(sums)} |" in text
+    outputs = (", ".join(map(str, cell.concatenated)) for cell in cells)
+    assert f"| output | {' | '.join(outputs)} |" in text
+
+
+def test_checks_are_listed_by_their_names() -> None:
+    """Each name of a check that is a constant in the code."""
+    source = "".join(path.read_text("utf-8") for path in sorted((CHECKOUT / "exporter" / "verification").glob("*.py")))
+    names = set(re.findall(r"""\b(?:Check|count)\(\s*"([^"]+)\"""", source))
+    assert len(names) > 30
+    text = (DOCS / "reference" / "checks.md").read_text(encoding="utf-8")
+    assert [name for name in sorted(names) if f"| {name} |" not in text] == []
+
+
+def test_words_are_kept_to() -> None:
+    """The third column of the list of words has those that the pages do without."""
+    words = DOCS / "reference" / "words.md"
+    rows = re.findall(r"(?m)^\| ([^|]+) \| [^|]+ \| ([^|]*) ?\|$", words.read_text(encoding="utf-8"))[1:]
+    others = [word for _, listed in rows for word in listed.strip().split(", ") if word]
+    assert len(others) > 15
+    for page in PAGES:
+        if page != words:
+            text = re.sub(r"`[^`]*`|\]\([^)]*\)", "", _prose(page))
+            found = [word for word in others if re.search(rf"(?i)\b{re.escape(word)}s?\b", text)]
+            assert found == [], page
+
+
+# Its programs.
+
+
+def test_every_program_runs_or_says_why_it_does_not() -> None:
+    """Of a page that is run, all blocks are, but those that say why not."""
+    found = [block for page in PAGES for block in pages.blocks(page) if block.language in pages.PROGRAMS]
+    assert len([block for block in found if block.runs]) > len([block for block in found if not block.runs])
+    assert [block.where for block in found if not block.runs and len(block.marks["not run"]) < 10] == []
