@@ -10,10 +10,12 @@ TEST_PROCESSES ?= 2
 PYTEST = $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist worksteal
 # Linters take one processor at a time.
 WITH_LINTERS = --no-print-directory --jobs=2 lint
+# Whatever the pages' builder complains about is an error.
+DOCS = $(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --quiet
 CHECKPOINT = checkpoints/nasnet-a_mobile_synthetic.tar.gz
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all pytest test-compat bench bench-release lint format lock clean
+.PHONY: help install demo docs test test-all pytest test-compat bench bench-release lint format lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +32,9 @@ $(CHECKPOINT): | $(BIN)/.installed
 
 demo: $(BIN)/.installed $(CHECKPOINT) ## Install, then build and verify nasnet_mobile version 4 from a synthetic checkpoint
 	$(BIN)/nasexport build nasnet_mobile --format saved_model_2 --checkpoint $(CHECKPOINT) --output $(OUTPUT) --overwrite
+
+docs: $(BIN)/.installed ## Install, then make a site of docs/ in build/docs
+	$(DOCS) docs build/docs
 
 test: $(BIN)/.installed ## Install, then run the linters and the tests that take minutes
 	@$(MAKE) $(WITH_LINTERS) pytest SELECTED="-m 'not (full or readers or breaks)'"

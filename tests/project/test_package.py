@@ -1,18 +1,20 @@
 """The package as users get it: installed from a wheel, outside of the checkout; and the pages that describe it."""
 
+import email.parser
 import json
 import os
 import pkgutil
 import re
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 from exporter.models.config import models
-from scripts.write_command_reference import PAGE, page
 from tests.support.command import CHECKOUT
 
 
@@ -47,10 +49,48 @@ def test_wheel_holds_what_the_tool_reads(installed: Path) -> None:
     data = {
         f"exporter/data/{name}" for name in ("ops_tensorflow_1.15.json", "class_names.txt", "page.html", "model_hub.md")
     }
-    assert {"exporter/checkpoints.lock", *data} <= names
+    assert {"exporter/checkpoints.lock", "exporter/py.typed", *data} <= names
     assert {f"exporter/data/statistics/bn_{name}.npz" for name in models()} <= names
     assert len([name for name in names if name.startswith("exporter/configs/references/")]) == len(models())
     assert not [name for name in names if name.startswith("tests/")]
+
+
+def test_sdist_makes_the_same_wheel_and_holds_what_its_tests_read(installed: Path, tmp_path: Path) -> None:
+    """All that is tracked is in it, and nothing else."""
+    build = [sys.executable, "-m", "hatchling", "build", "--target"]
+    subprocess.run([*build, "sdist", "--directory", tmp_path], cwd=CHECKOUT, check=True, capture_output=True)
+    (sdist,) = tmp_path.glob("nasexport-*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    tree = tmp_path / sdist.name.removesuffix(".tar.gz")
+    listed = subprocess.run(["git", "ls-files"], cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    if listed.returncode == 0:  # a checkout, and no sdist itself
+        held = {path.relative_to(tree).as_posix() for path in tree.rglob("*") if path.is_file()}
+        assert set(listed.stdout.split()) - held == set()
+    subprocess.run([*build, "wheel", "--directory", tmp_path], cwd=tree, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("nasexport-*.whl")
+    with zipfile.ZipFile(wheel) as file:
+        found = {name: file.read(name) for name in file.namelist() if not name.endswith("/")}
+    assert found == {path.relative_to(installed).as_posix(): path.read_bytes() for path in _files(installed)}
+
+
+def test_metadata_say_what_an_index_shows(installed: Path) -> None:
+    (path,) = installed.glob("nasexport-*.dist-info/METADATA")
+    facts = email.parser.Parser().parsestr(path.read_text(encoding="utf-8"))
+    classifiers = facts.get_all("Classifier", [])
+    minors = range(10, 14)
+    assert facts["Requires-Python"] == "<3.14,>=3.10"
+    assert {f"Programming Language :: Python :: 3.{minor}" for minor in minors} < set(classifiers)
+    assert "Typing :: Typed" in classifiers
+    assert facts.get_payload().startswith("# nasexport\n")
+    citation = yaml.safe_load((CHECKOUT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert (citation["title"], citation["version"]) == ("nasexport", facts["Version"])
+    assert citation["license"] == facts["License-Expression"]
+    assert f"\n## {facts['Version']}\n" in (CHECKOUT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.rglob("*")) if path.is_file()]
 
 
 @pytest.mark.full
@@ -79,10 +119,6 @@ def test_a_folder_named_exporter_in_the_way_changes_nothing(installed: Path, tmp
     result = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert "holds no saved_model.pb" in result.stderr
-
-
-def test_page_of_commands_is_that_of_the_commands() -> None:
-    assert PAGE.read_text(encoding="utf-8") == page(), "run scripts/write_command_reference.py"
 
 
 def test_readme_names_only_what_exists() -> None:
