@@ -303,3 +303,23 @@ def test_what_the_dockerfile_copies_is_enough(tmp_path: Path) -> None:
         with zipfile.ZipFile(wheel) as file:
             found.append({name: file.read(name) for name in file.namelist() if "/RECORD" not in name})
     assert found[0] == found[1]
+
+
+def test_forms_of_issues_can_be_shown() -> None:
+    """A forge passes over one that lacks a field or has two of a name, without a word."""
+    forms = sorted((CHECKOUT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
+    assert len(forms) > 2
+    for path in forms:
+        form = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if path.name == "config.yml":
+            continue
+        assert form["name"] and form["description"], path
+        ids = [item["id"] for item in form["body"]]
+        assert len(ids) == len(set(ids)), path
+        for item in form["body"]:
+            assert item["type"] in ("textarea", "input", "dropdown", "checkboxes"), path
+            assert item["attributes"]["label"], path
+            if item["type"] == "dropdown":
+                assert set(item["attributes"]["options"]) == set(models()), path
+        for arguments in calls("\n".join(re.findall(r"`(nasexport [^`]+)`", path.read_text(encoding="utf-8")))):
+            require_known([argument for argument in arguments if argument != "..."])
