@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,8 +36,9 @@ from exporter.verification.verifier import Verifier
 class Artifact:
     """An artifact that `build` wrote. ``report`` is that of its verification, None where it was not verified now.
 
-    ``kept`` tells of one that was there already, of which nothing was written. One whose verification failed is passed
-    to ``on_verified``, but never written to ``path``.
+    ``kept`` tells of one that was there already, of which nothing was written. ``seconds`` is how long it took, from
+    the beginning of `build` until it was in its place. One whose verification failed is passed to ``on_verified``, but
+    never written to ``path``.
     """
 
     path: Path
@@ -44,6 +46,7 @@ class Artifact:
     metadata: Metadata
     report: Report | None
     kept: bool = False
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ def build(
     *,
     listener: Listener = SILENT,
     on_verified: Callable[[Artifact], object] | None = None,
+    on_built: Callable[[Artifact], object] = lambda _: None,
     debug: bool = False,
 ) -> list[Artifact]:
     """Builds one model's artifacts below ``output``, and verifies each before it is moved to its destination.
@@ -88,10 +92,12 @@ def build(
         listener: its ``step`` is called at the start of each step; `steps` gives their number.
         on_verified: called with each artifact as soon as it was verified, whether it passed or not. If given, the
             report of each has ``measured``.
+        on_built: called with each artifact as soon as it is in its place, in the order of the tasks.
 
     Raises:
         NasexportError: one of its subclasses. Artifacts that were finished before are kept; all else is removed.
     """
+    began = time.monotonic()
     version, _ = resolve_version(config, options.format, options.version)
     chosen = _chosen(config, version, options)
     require_extra(config.format_spec(version), running=options.verify)
@@ -115,7 +121,9 @@ def build(
                 Verifier(config, source, largest_task(targets), settings, verification, debug=debug)
             )
         logging.info("%s: from %s", config.name, source.archive or source.prefix)
-        building = _Building(request, version, chosen, source, places, verifier, listener, on_verified, debug)
+        building = _Building(
+            request, version, chosen, source, places, verifier, listener, on_verified, on_built, began, debug
+        )
         jobs = options.jobs or cores()
         scheduler.run(building.tasks(), jobs, usual_memory())
         return building.finished()
@@ -134,11 +142,14 @@ class _Building(Pipeline[Task]):
         verifier: Verifier | None,
         listener: Listener,
         on_verified: Callable[[Artifact], object] | None,
+        on_built: Callable[[Artifact], object],
+        began: float,
         debug: bool,
     ):
         self._request, self._version, self._options, self._source = request, version, options, source
         self._places, self._verifier, self._listener = places, verifier, listener
-        self._on_verified, self._debug = on_verified, debug
+        self._on_verified, self._on_built = on_verified, on_built
+        self._began, self._debug = began, debug
         self._guard = threading.Lock()
         self._read: ReadCheckpoint | None = None
         self._without_reference: NasexportError | None = None
@@ -213,7 +224,9 @@ class _Building(Pipeline[Task]):
             elif place.existing:
                 metadata = metadata.verified(place.existing.metadata.verification)
             place.finish(metadata)
-            self._built.append(Artifact(place.target, own, metadata, checked, place.existing is not None))
+            seconds = time.monotonic() - self._began
+            self._built.append(Artifact(place.target, own, metadata, checked, place.existing is not None, seconds))
+            self._on_built(self._built[-1])
 
 
 def _existing(places: Mapping[Task, Place]) -> list[Existing]:

@@ -14,7 +14,8 @@ from exporter.artifact.metadata import Metadata, read_metadata
 from exporter.checkpoint import source
 from exporter.checkpoint.files import means_checkpoint
 from exporter.checkpoint.jobs import DESCRIBE_CHECKPOINT, CheckpointDescription, DescribeCheckpointRequest
-from exporter.cli import text
+from exporter.cli import text, verdicts
+from exporter.cli.commands import Command, Group, examples
 from exporter.cli.options import (
     device_option,
     fetching_options,
@@ -26,10 +27,12 @@ from exporter.cli.options import (
     print_json,
     print_path,
     print_text,
+    suggest,
     trust_option,
+    verbose_option,
     warn,
 )
-from exporter.cli.values import MOST_VERSION, Number
+from exporter.cli.values import NamesType, Number, split_names, version_type
 from exporter.diff.jobs import ASPECTS
 from exporter.models.config import model
 from exporter.models.config import models as known_models
@@ -45,11 +48,17 @@ LONGEST_TIME_LIMIT = 604_800
 _MOST_PIXELS = 10_000
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    epilog=examples(
+        "nasexport verify dist/google/imagenet/nasnet_large/*/4",
+        "nasexport verify downloaded/1 --model nasnet_large --against numpy --report page.html",
+    ),
+)
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=path_type)
 @click.option("--checkpoint", type=path_type, help="Weights to compare with. [default: the published archive]")
 @click.option("--model", "name", metavar="MODEL", type=model_type, help="Model of an artifact from elsewhere.")
-@click.option("--version", type=click.IntRange(0, MOST_VERSION), help="Its version, with --model. [default: detected]")
+@click.option("--version", type=version_type, help="Its version, with --model. [default: detected]")
 @click.option("--against", type=click.Choice(KINDS), multiple=True, help="Also compare with this implementation.")
 @click.option("--reference", type=path_type, help="Recorded reference to compare with.")
 @click.option(
@@ -63,6 +72,7 @@ _MOST_PIXELS = 10_000
 @trust_option
 @device_option()
 @page_option
+@verbose_option
 @fetching_options
 @json_option
 @click.pass_obj
@@ -78,10 +88,13 @@ def verify(
     jobs: int | None,
     trust: bool,
     page_file: Path | None,
+    verbose: bool,
     settings: Settings,
     as_json: bool,
 ) -> None:
-    """Compare artifacts with the original network on their checkpoint; exit 1 if any check fails.
+    """Compare artifacts with the original network.
+
+    Prints a line for each artifact, and all of each check that failed; exits with 1 if any did. -v shows every check.
 
     PATH is the folder of an artifact of version 1 to 5, or a .tar.gz of it as the hub served them, written by
     nasexport or, with --model, by another program. It is compared with a reference that was recorded from the
@@ -109,9 +122,10 @@ def verify(
         if as_json:
             print_json([report.to_dict() for report in reports])
         else:
-            for checked in reports:
-                print_text(text.report_text(checked))
+            print_text(verdicts.verified(reports, verbose=verbose))
     if not all(checked.passed for checked in reports):
+        if not as_json and page_file is None:
+            suggest("the same command with --report page.html shows where they part")
         raise click.exceptions.Exit(1)
 
 
@@ -120,12 +134,19 @@ def _metadata(path: Path) -> Metadata | None:
         return read_metadata(folder)
 
 
-@click.group()
+@click.group(cls=Group)
 def reference() -> None:
-    """Record reference outputs of a network, to compare artifacts with later."""
+    """Record what a network gives, to compare with later."""
 
 
-@reference.command("record")
+@reference.command(
+    "record",
+    cls=Command,
+    epilog=examples(
+        "nasexport reference record nasnet_large",
+        "nasexport reference record nasnet_mobile --checkpoint model.ckpt --output nasnet_mobile.npz",
+    ),
+)
 @click.argument("name", metavar="MODEL", type=model_type)
 @click.option("--checkpoint", type=path_type, help="Weights. [default: the published archive]")
 @click.option("--output", type=path_type, help="File to write. [default: in the cache, where verify finds it]")
@@ -133,7 +154,9 @@ def reference() -> None:
 @fetching_options
 @click.pass_obj
 def reference_record(debug: bool, name: str, checkpoint: Path | None, output: Path | None, settings: Settings) -> None:
-    """Record logits, features and statistics of every end point of a checkpoint; prints the path of the file.
+    """Record what a checkpoint gives; prints the path of the file.
+
+    These are logits, features and statistics of every end point.
 
     The file is valid for a checkpoint with exactly these bytes. verify and build use it instead of running the
     original network again.
@@ -146,13 +169,18 @@ def reference_record(debug: bool, name: str, checkpoint: Path | None, output: Pa
     print_path(path)
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    epilog=examples(
+        "nasexport inspect dist/google/imagenet/nasnet_large/classification/4", "nasexport inspect model.ckpt --json"
+    ),
+)
 @click.argument("path", metavar="PATH", type=path_type)
 @click.option("--model", "name", metavar="MODEL", type=model_type, help="Network that a checkpoint should be of.")
 @json_option
 @click.pass_obj
 def inspect(debug: bool, path: Path, name: str | None, as_json: bool) -> None:
-    """Describe an artifact or a checkpoint, of nasexport or not, from its files.
+    """Describe an artifact or a checkpoint from its files.
 
     PATH is the folder of an artifact, or a .tar.gz of it as the hub served them; or the prefix of a checkpoint, one of
     its files, or the folder that holds it. Of a checkpoint, the index is read: the names, types and shapes of its
@@ -191,20 +219,27 @@ def _described(path: Path, name: str | None, debug: bool) -> CheckpointDescripti
 
 def _aspects(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
     """``--only variables,outputs`` and ``--only variables --only outputs`` are the same."""
-    chosen = [name.strip() for value in values for name in value.split(",")]
+    chosen = split_names(values)
     for name in chosen:
         if name not in ASPECTS:
             raise click.BadParameter(f"{name!r} is none of {', '.join(ASPECTS)}")
     return tuple(name for name in ASPECTS if name in chosen) if chosen else ASPECTS
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    epilog=examples(
+        "nasexport diff downloaded/4.tar.gz dist/google/imagenet/nasnet_large/classification/4",
+        "nasexport diff before after --only variables,outputs --json",
+    ),
+)
 @click.argument("a", metavar="A", type=path_type)
 @click.argument("b", metavar="B", type=path_type)
 @click.option(
     "--only",
     "aspects",
     multiple=True,
+    type=NamesType(lambda: ASPECTS),
     callback=_aspects,
     metavar="ASPECT,...",
     help="Compare only these; repeatable: " + ", ".join(ASPECTS) + ".",
@@ -233,11 +268,12 @@ def diff(
     trust: bool,
     as_json: bool,
 ) -> None:
-    """Compare two artifacts with each other; exit 1 if anything differs.
+    """Compare two artifacts with each other.
 
-    A and B are folders, or .tar.gz files as the hub served them, of any version, written by nasexport or not. Variables
-    are compared bit for bit. Outputs, L2 losses and moving averages may differ by the tolerance, relative to the
-    largest magnitude in A; in training mode, drop path and dropout are made to keep everything.
+    Exits with 1 if anything differs. A and B are folders, or .tar.gz files as the hub served them, of any version,
+    written by nasexport or not. Variables are compared bit for bit. Outputs, L2 losses and moving averages may differ
+    by the tolerance, relative to the largest magnitude in A; in training mode, drop path and dropout are made to keep
+    everything.
 
     If the artifacts cannot be compared, there is a message on standard error and nothing on standard output; the exit
     status is then 1 if one of them is damaged, and 3 if it is not there or for any other reason.

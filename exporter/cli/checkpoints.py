@@ -9,6 +9,7 @@ import click
 from exporter import terminal
 from exporter.checkpoint.jobs import LAYOUTS, SYNTHESIZE, Layout, SynthesizeRequest
 from exporter.cli import text
+from exporter.cli.commands import Command, Group, examples
 from exporter.cli.options import (
     archived_models,
     cache_options,
@@ -22,6 +23,7 @@ from exporter.cli.options import (
     tell,
     warn,
 )
+from exporter.cli.verdicts import counted
 from exporter.fetch import cache_maintenance
 from exporter.fetch.addresses import without_password
 from exporter.fetch.cache import Cache, Entry
@@ -38,17 +40,23 @@ _models = click.argument("names", metavar="MODEL...", nargs=-1, type=model_type)
 _all = click.option("--all", "every", is_flag=True, help="All models that have a published archive.")
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    epilog=examples(
+        "nasexport fetch nasnet_large", "nasexport fetch --all --mirror https://mirror.example/checkpoints/"
+    ),
+)
 @_models
 @_all
 @fetching_options
 @json_option
 @click.pass_obj
 def fetch(debug: bool, names: tuple[str, ...], every: bool, settings: Settings, as_json: bool) -> None:
-    """Download published archives into the cache and check them; prints the path of each.
+    """Download published archives into the cache.
 
-    An archive that checkpoints.lock pins must have exactly the pinned bytes. One that is not pinned must have the size
-    and hash that its server states, and contain every variable of its model, undamaged.
+    Each is checked, and its path printed. An archive that checkpoints.lock pins must have exactly the pinned bytes.
+    One that is not pinned must have the size and hash that its server states, and contain every variable of its model,
+    undamaged.
     """
     from exporter.fetch.published import fetch
     from exporter.progress import progress
@@ -81,7 +89,7 @@ def _entry_row(entry: Entry, synthetic: set[str]) -> dict[str, Any]:
     }
 
 
-@click.command()
+@click.command(cls=Command, epilog=examples("nasexport lock --all", "nasexport lock nasnet_large --update --json"))
 @_models
 @_all
 @click.option("--update", is_flag=True, help="Also replace existing pins.")
@@ -98,9 +106,10 @@ def lock(
     settings: Settings,
     as_json: bool,
 ) -> None:
-    """Fetch archives, check their contents, and pin their sizes and hashes in checkpoints.lock.
+    """Fetch archives, and pin their sizes and hashes.
 
-    That file is the one in the current folder or the nearest above it, or the one that --lock-file names.
+    Their contents are checked, and what is found is written to checkpoints.lock. That file is the one in the current
+    folder or the nearest above it, or the one that --lock-file names.
     """
     from exporter.fetch.pin import pin
     from exporter.progress import progress
@@ -127,17 +136,17 @@ def lock(
         for archive in pinned:
             made_up = ", SYNTHETIC" if archive.synthetic else ""
             print_text(
-                f"{archive.name}: {archive.size} bytes, sha256 {archive.sha256}, {len(archive.files)} files{made_up}, "
-                f"written to {archive.lock_file}"
+                f"{archive.name}: {archive.size:,} bytes, sha256 {archive.sha256}, "
+                f"{counted(len(archive.files), 'file')}{made_up}, written to {archive.lock_file}"
             )
 
 
-@click.group()
+@click.group(cls=Group)
 def cache() -> None:
     """Manage the cache of fetched archives."""
 
 
-@cache.command("list")
+@cache.command("list", cls=Command, epilog=examples("nasexport cache list", "nasexport cache list --json"))
 @cache_options
 @json_option
 def cache_list(settings: Settings, as_json: bool) -> None:
@@ -164,14 +173,14 @@ def cache_list(settings: Settings, as_json: bool) -> None:
         print_text(text.cache_text(facts))
 
 
-@cache.command("verify")
+@cache.command("verify", cls=Command, epilog=examples("nasexport cache verify", "nasexport cache verify --json"))
 @cache_options
 @json_option
 def cache_verify(settings: Settings, as_json: bool) -> None:
-    """Hash everything in the cache; exit 1 if anything is damaged.
+    """Hash everything in the cache.
 
-    Damaged archives are moved aside, and damaged unpacked files are removed: both are fetched or unpacked again when
-    needed. A cache that cannot be written is only checked.
+    Exits with 1 if anything is damaged. Damaged archives are moved aside, and damaged unpacked files are removed: both
+    are fetched or unpacked again when needed. A cache that cannot be written is only checked.
     """
     from exporter.progress import progress
 
@@ -188,16 +197,18 @@ def cache_verify(settings: Settings, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-@cache.command("prune")
+@cache.command(
+    "prune", cls=Command, epilog=examples("nasexport cache prune --dry-run", "nasexport cache prune --unpacked")
+)
 @click.option("--unpacked", is_flag=True, help="Also remove unpacked files; they are unpacked again when needed.")
 @click.option("--all", "every", is_flag=True, help="Remove all archives.")
 @click.option("-n", "--dry-run", is_flag=True, help="Only print what would be removed.")
 @cache_options
 def cache_prune(settings: Settings, unpacked: bool, every: bool, dry_run: bool) -> None:
-    """Remove what no model needs: superseded archives, incomplete downloads, rejected files.
+    """Remove what no model needs.
 
-    An archive is superseded if checkpoints.lock pins another one, or if a newer one of its name was fetched. What
-    another process is fetching is not removed.
+    That is superseded archives, incomplete downloads and rejected files. An archive is superseded if checkpoints.lock
+    pins another one, or if a newer one of its name was fetched. What another process is fetching is not removed.
     """
     store = Cache(settings.cache)
     wanted = {entry.sha256 for entry in cached(settings).values()}
@@ -211,24 +222,31 @@ def cache_prune(settings: Settings, unpacked: bool, every: bool, dry_run: bool) 
     tell(f"{'would free' if dry_run else 'freed'} {total:,} bytes")
 
 
-@cache.command("path")
+@cache.command("path", cls=Command, epilog=examples("nasexport cache path", 'du -sh "$(nasexport cache path)"'))
 @cache_options
 def cache_path(settings: Settings) -> None:
     """Print the path of the cache."""
     print_path(settings.cache)
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    epilog=examples(
+        "nasexport synth nasnet_mobile --output synthetic.tar.gz",
+        "nasexport synth pnasnet_large --output checkpoint/model.ckpt --seed 1",
+    ),
+)
 @click.argument("name", metavar="MODEL", type=model_type)
 @click.option("--output", type=path_type, required=True, help="Checkpoint prefix or .tar.gz file to write.")
 @click.option("--layout", type=click.Choice(LAYOUTS), default="plain", show_default=True)
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @click.pass_obj
 def synth(debug: bool, name: str, output: Path, layout: Layout, seed: int) -> None:
-    """Write a synthetic checkpoint: the exact layout of the published one, with random weights.
+    """Write a checkpoint with made-up weights, to try things with.
 
-    The weights depend only on the seed. The recorded outputs of the original networks belong to the weights of seed 0.
-    The metadata of artifacts that are built from it say that it is synthetic.
+    It has the exact layout of the published one. The weights depend only on the seed. The recorded outputs of the
+    original networks belong to the weights of seed 0. The metadata of artifacts that are built from it say that it is
+    synthetic.
     """
     from exporter.progress import progress
 

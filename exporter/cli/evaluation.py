@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from exporter.cli.commands import Command, examples
 from exporter.cli.options import (
     cache_options,
     device_option,
@@ -38,7 +39,13 @@ _LARGEST_BATCH = 1024
 _MEANINGLESS = "the artifact has SYNTHETIC weights, not published ones: its predictions are meaningless"
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    epilog=examples(
+        "nasexport predict dist/google/imagenet/nasnet_large/classification/4 photo.jpg",
+        "nasexport predict dist/google/imagenet/nasnet_large/classification/onnx *.jpg --top 1 --json",
+    ),
+)
 @click.argument("path", metavar="PATH", type=path_type)
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=path_type)
 @click.option("--top", type=click.IntRange(1, 10**6), default=5, show_default=True, help="Number of classes to print.")
@@ -50,7 +57,7 @@ _MEANINGLESS = "the artifact has SYNTHETIC weights, not published ones: its pred
 def predict(
     debug: bool, path: Path, images: Sequence[Path], top: int, model_name: str | None, trust: bool, as_json: bool
 ) -> None:
-    """Print the most likely ImageNet classes of images, with their probabilities.
+    """Print the most likely classes of images.
 
     PATH is the folder of a classification artifact, IMAGE a JPEG or PNG file; with nasexport[images] installed, WebP,
     BMP and TIFF files are read, too. Images are preprocessed as in the evaluation of the published checkpoints: RGB,
@@ -119,7 +126,13 @@ def _prediction_text(image: dict[str, Any]) -> str:
     return joined(lines)
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    epilog=examples(
+        "nasexport evaluate dist/google/imagenet/nasnet_large/classification/4 --images imagenet/validation",
+        "nasexport evaluate downloaded/4 --model nasnet_large --images shards --limit 5000 --report page.html",
+    ),
+)
 @click.argument("path", metavar="PATH", type=path_type)
 @click.option("--images", "folder", metavar="DIR", type=path_type, required=True, help="Folder of the images.")
 @click.option("--labels", metavar="FILE", type=path_type, help="File with the labels of the images; see above.")

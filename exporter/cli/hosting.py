@@ -9,11 +9,14 @@ from pathlib import Path
 import click
 
 from exporter.cli import ending
+from exporter.cli.commands import Command, examples
 from exporter.cli.options import path_type, print_text, tell, warn
 from exporter.cli.values import TextType
 
 
-@click.command()
+@click.command(
+    cls=Command, epilog=examples("nasexport serve release", "nasexport serve release --host 0.0.0.0 --port 80")
+)
 @click.argument("folder", metavar="DIR", type=path_type)
 @click.option(
     "--host",
@@ -24,11 +27,12 @@ from exporter.cli.values import TextType
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 for any free port.")
 def serve(folder: Path, host: str, port: int) -> None:
-    """Serve a release over HTTP, for tensorflow-hub and browsers.
+    """Serve a release over HTTP.
 
-    DIR is a folder that `nasexport release` wrote; it is only read, and may be replaced while it is served.
-    hub.load("http://127.0.0.1:8000/google/imagenet/...") then loads what it used to load from tfhub.dev. Prints the
-    address to standard output, and a line for each response to standard error. Ctrl-C, SIGTERM or SIGHUP stops it.
+    For tensorflow-hub and browsers. DIR is a folder that `nasexport release` wrote; it is only read, and may be
+    replaced while it is served. hub.load("http://127.0.0.1:8000/google/imagenet/...") then loads what it used to load
+    from tfhub.dev. Prints the address to standard output, and a line for each response to standard error. Ctrl-C,
+    SIGTERM or SIGHUP stops it.
     """
     from exporter.hosting.server import ReleaseServer
 

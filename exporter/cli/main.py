@@ -12,6 +12,7 @@ from exporter.cli import ending, logs
 from exporter.cli.artifacts import diff, inspect, reference, verify
 from exporter.cli.build import build_command, models
 from exporter.cli.checkpoints import cache, fetch, lock, synth
+from exporter.cli.commands import Group, examples
 from exporter.cli.evaluation import evaluate, predict
 from exporter.cli.hosting import serve
 from exporter.cli.release import release
@@ -21,7 +22,16 @@ from exporter.settings import read_config
 _LONGEST_USAGE_ERROR = 600
 
 
-class _Group(click.Group):
+#: The commands as help lists them; one that is in no section comes after them.
+_SECTIONS = {
+    "Make": ("models", "build", "synth", "fetch", "lock", "cache"),
+    "Check": ("verify", "inspect", "diff", "reference", "doctor"),
+    "Use": ("predict", "evaluate"),
+    "Publish": ("release", "serve"),
+}
+
+
+class _Root(Group):
     """Tells errors in a line or two, ends with the exit status that each has, and bounds what click says of usage."""
 
     def make_context(self, *args: Any, **options: Any) -> click.Context:
@@ -48,8 +58,13 @@ def _bounded_usage_errors() -> Iterator[None]:
         raise click.UsageError(terminal.message(text, _LONGEST_USAGE_ERROR), error.ctx) from error
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(exporter.__version__, prog_name="nasexport")
+@click.group(
+    cls=_Root,
+    sections=_SECTIONS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=examples("nasexport build nasnet_large", "nasexport COMMAND --help"),
+)
+@click.version_option(exporter.__version__, "-V", "--version", prog_name="nasexport")
 @click.option("-v", "--verbose", is_flag=True, help="Log what is being done.")
 @click.option("--debug", is_flag=True, help="Log everything, with TensorFlow's messages and tracebacks.")
 @click.pass_context

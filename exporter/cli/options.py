@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 import click
 
 from exporter import terminal
+from exporter.cli import colours, logs
+from exporter.cli.commands import ArchiveOption
 from exporter.cli.values import MOST_JOBS, Number, TextType, path_type
 from exporter.cli.values import model_type as model_type
 from exporter.errors import USAGE, ConfigError
@@ -27,6 +29,20 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+
+
+def verbose_option(command: Command) -> Command:
+    """``-v`` of commands that verify: the same as before the command, and passes them ``verbose``."""
+
+    @functools.wraps(command)
+    def logging_more(*args: Any, verbose: bool, **values: Any) -> Any:
+        given = click.get_current_context().find_root().params
+        if verbose and not given["verbose"]:
+            logs.show(verbose=True, debug=given["debug"])
+        return command(*args, verbose=verbose or given["verbose"], **values)
+
+    text = "Show every check, and log what is being done."
+    return click.option("-v", "--verbose", is_flag=True, help=text)(logging_more)  # type: ignore[return-value]
 
 
 def page_option(command: Command) -> Command:
@@ -64,7 +80,7 @@ def device_option(default: str = "the processor") -> Callable[[Command], Command
 
 def tell(text: str) -> None:
     """Prints a message for people: bounded, and fit for a terminal whatever it quotes."""
-    click.echo(terminal.message(text), err=True)
+    colours.echo(terminal.message(text), err=True)
 
 
 def warn(text: str) -> None:
@@ -73,7 +89,12 @@ def warn(text: str) -> None:
 
 def print_text(text: str, err: bool = False) -> None:
     """Prints lines for people, fit for a terminal whatever is in them; see `exporter.terminal.joined`."""
-    click.echo(terminal.joined(text.split("\n")), err=err)
+    colours.echo(terminal.joined(text.split("\n")), err=err)
+
+
+def suggest(command: str) -> None:
+    """Says what to type next, after all that was asked for."""
+    print_text(f"next: {command}", err=True)
 
 
 def print_path(path: Path) -> None:
@@ -87,7 +108,7 @@ def print_json(value: Any) -> None:
 
 
 def _option(*names: str, variable: str, **how: Any) -> Callable[[Command], Command]:
-    return click.option(*names, envvar=variable, show_envvar=True, **how)
+    return click.option(*names, cls=ArchiveOption, envvar=variable, show_envvar=True, **how)
 
 
 _cache_dir = _option("--cache-dir", variable="NASEXPORT_CACHE_DIR", type=path_type, help="Folder of the archive cache.")

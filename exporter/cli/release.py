@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from exporter.cli.commands import Command, Group, examples
 from exporter.cli.options import (
     device_option,
     fetching_options,
@@ -18,7 +19,7 @@ from exporter.cli.options import (
 )
 from exporter.cli.release_options import checkpoint_option, jobs_option, memory_option
 from exporter.cli.release_verify import sign, verify
-from exporter.cli.values import require_name
+from exporter.cli.values import NamesType, split_names
 from exporter.models.config import ModelConfig, model
 from exporter.models.config import models as known_models
 from exporter.models.formats import FORMATS, Format, Version, written
@@ -28,20 +29,13 @@ from exporter.settings import Settings
 _MOST_PARTS = 1000
 
 
-def _comma_separated(values: Sequence[str]) -> list[str]:
-    """``--models a,b`` and ``--models a --models b`` are the same; a value without a name is no leave to take all."""
-    for value in values:
-        require_name(value.strip(" ,"), "list of names")
-    return list(dict.fromkeys(name.strip() for value in values for name in value.split(",") if name.strip()))
-
-
 def _models(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> list[ModelConfig]:
-    names = _comma_separated(values)
+    names = split_names(values)
     return [model(name) for name in names] or [config for config in known_models().values() if config.published]
 
 
 def _versions(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> list[Version] | None:
-    names = _comma_separated(values)
+    names = split_names(values)
     unnumbered = [name for name in written() if not FORMATS[name].numbered]
     for value in names:
         if not re.fullmatch(r"[0-9]{1,9}", value) and value not in unnumbered:
@@ -51,7 +45,7 @@ def _versions(_context: click.Context, _parameter: click.Parameter, values: Sequ
 
 
 def _formats(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> list[Format] | None:
-    names = _comma_separated(values)
+    names = split_names(values)
     for value in names if names != ["all"] else ():
         if value not in written():
             raise click.BadParameter(f"{value!r} is not a format: expected {', '.join(written())}, or all")
@@ -76,19 +70,37 @@ def _require_models_of(checkpoints: dict[str, Path], configs: Sequence[ModelConf
             )
 
 
-@click.group("release", invoke_without_command=True)
+def _known_versions() -> list[str]:
+    return list(dict.fromkeys(str(version) for config in known_models().values() for version in config.all_versions))
+
+
+@click.group(
+    "release",
+    cls=Group,
+    invoke_without_command=True,
+    epilog=examples("nasexport release --plan", "nasexport release --models nasnet_large --formats all --jobs 4"),
+)
 @click.option(
     "--models",
     "configs",
     multiple=True,
+    type=NamesType(known_models),
     metavar="MODEL,...",
     callback=_models,
     help="Only these. [default: all published models]",
 )
-@click.option("--versions", multiple=True, metavar="N,...", callback=_versions, help="Only these. [default: all]")
+@click.option(
+    "--versions",
+    multiple=True,
+    type=NamesType(_known_versions),
+    metavar="N,...",
+    callback=_versions,
+    help="Only these. [default: all]",
+)
 @click.option(
     "--formats",
     multiple=True,
+    type=NamesType(lambda: [*written(), "all"]),
     metavar="FORMAT,...",
     callback=_formats,
     help="Only these, or all. [default: those that were published]",
@@ -117,10 +129,11 @@ def release(
     settings: Settings,
     as_json: bool,
 ) -> None:
-    """Make all published artifacts, verified, with their pages, in a folder that any web server can serve.
+    """Make all published artifacts, or check and sign them.
 
-    Artifacts that exist and are up to date are not made again, so the same command continues after a stop. If an
-    artifact fails, the others are still made, but the folder gets no manifest and the exit status is 1.
+    Each is verified, and has its page, in a folder that any web server can serve. Artifacts that exist and are up to
+    date are not made again, so the same command continues after a stop. If an artifact fails, the others are still
+    made, but the folder gets no manifest and the exit status is 1.
     """
     if context.invoked_subcommand:
         return
@@ -155,15 +168,21 @@ def release(
         context.exit(1)
 
 
-@release.command()
+@release.command(
+    cls=Command,
+    epilog=examples(
+        "nasexport release merge part-1 part-2 --output release", "nasexport release merge part-* --output part-1"
+    ),
+)
 @click.argument("parts", metavar="PART...", nargs=-1, required=True, type=path_type)
 @click.option(
     "--output", type=path_type, required=True, help="Folder of the joined release; it may be one of the parts."
 )
 def merge(parts: Sequence[Path], output: Path) -> None:
-    """Join parts of a release, made with --shard, --models, --versions or --formats; prints the folder of the whole.
+    """Join parts of a release; prints the folder of the whole.
 
-    All files of the parts are checked. They are hard-linked where the file system allows it, else copied.
+    They are made with --shard, --models, --versions or --formats. All files of the parts are checked. They are
+    hard-linked where the file system allows it, else copied.
     """
     from exporter.progress import progress
     from exporter.release import merge as release_merge

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from exporter.cli.values import MOST_JOBS, require_name
+from exporter.cli.values import MOST_JOBS, path_of_model_type, require_name
+from exporter.models.config import known_name
 
 _SIZE = re.compile(r"(?P<number>[0-9]{1,15}(?:\.[0-9]{1,9})?) *(?P<unit>[MGT]?)i?B?", re.IGNORECASE)
 _UNITS = {"": 1, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -27,13 +28,14 @@ def _checkpoints(_context: click.Context, _parameter: click.Parameter, values: S
         if not path or not name:
             raise click.BadParameter(f"{name!r} has no {'path' if name else 'model'}: expected MODEL=PATH")
         require_name(path, "path")
-    return {name: Path(path) for name, _, path in pairs}
+    return {known_name(name): Path(path) for name, _, path in pairs}
 
 
 checkpoint_option = click.option(
     "--checkpoint",
     "checkpoints",
     multiple=True,
+    type=path_of_model_type,
     metavar="MODEL=PATH",
     callback=_checkpoints,
     help="Weights of a model; repeatable. [default: the published archives]",

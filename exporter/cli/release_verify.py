@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from exporter.cli.commands import Command, examples
 from exporter.cli.options import device_option, fetching_options, json_option, path_type, print_json, print_text, warn
 from exporter.cli.release_options import checkpoint_option, jobs_option, memory_option
 from exporter.cli.values import TextType
@@ -17,7 +18,11 @@ from exporter.settings import Settings
 _PASSPHRASE = "NASEXPORT_SIGN_PASSPHRASE"
 
 
-@click.command("sign")
+@click.command(
+    "sign",
+    cls=Command,
+    epilog=examples("nasexport release sign release", "nasexport release sign release --key ~/.ssh/id_ed25519"),
+)
 @click.argument("folder", metavar="DIR", type=path_type)
 @click.option(
     "--key",
@@ -27,10 +32,11 @@ _PASSPHRASE = "NASEXPORT_SIGN_PASSPHRASE"
 )
 @click.option("--overwrite", is_flag=True, help="Replace a signature that is there.")
 def sign(folder: Path, key: Path | None, overwrite: bool) -> None:
-    """Sign a release whose files are sound, and print who signed it.
+    """Sign a release; prints who signed it.
 
-    What is signed is its provenance, which has the hashes of all other files. The passphrase of a key is asked for, or
-    read from the variable NASEXPORT_SIGN_PASSPHRASE. Without a key, sigstore certifies who signs: needs the network.
+    Its files must be sound. What is signed is its provenance, which has the hashes of all other files. The passphrase
+    of a key is asked for, or read from the variable NASEXPORT_SIGN_PASSPHRASE. Without a key, sigstore certifies who
+    signs: needs the network.
     """
     from exporter.release import sign as release_sign
 
@@ -65,7 +71,14 @@ def _signer(signed_by: str | None, issuer: str | None) -> Any:
     return Path(signed_by)
 
 
-@click.command("verify")
+@click.command(
+    "verify",
+    cls=Command,
+    epilog=examples(
+        "nasexport release verify release --files-only",
+        "nasexport release verify release --signed-by key.pub --rebuild",
+    ),
+)
 @click.argument("folder", metavar="DIR", type=path_type)
 @checkpoint_option
 @click.option(
@@ -105,10 +118,10 @@ def verify(
     settings: Settings,
     as_json: bool,
 ) -> None:
-    """Check a release: all of its files, and what each model computes; exit 1 if any check fails.
+    """Check a release: its files, and what each model computes.
 
-    Whatever can be derived is derived again: archives, pages, index, provenance and sums. With --signed-by, a release
-    that is not signed by this key or identity fails.
+    Exits with 1 if any check fails. Whatever can be derived is derived again: archives, pages, index, provenance and
+    sums. With --signed-by, a release that is not signed by this key or identity fails.
     """
     from exporter.cli import release_text
     from exporter.progress import progress

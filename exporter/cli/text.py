@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from exporter.artifact.jobs import Inspection, VariablesFacts
 from exporter.checkpoint.jobs import CheckpointDescription
+from exporter.cli.verdicts import counted
 from exporter.fetch.cache import Entry
 from exporter.fetch.lock import locked_archives
 from exporter.fetch.published import cached, synthetic_archives
 from exporter.models import variables
 from exporter.models.config import TASKS, ModelConfig
-from exporter.models.config import models as known_models
 from exporter.settings import Settings
 from exporter.terminal import joined
 
 if TYPE_CHECKING:
     # They import NumPy, which is a part of the time that `nasexport --help` takes.
-    from exporter.build import Artifact
     from exporter.diff.diff import Difference
-    from exporter.verification.results import Report
 
 
 #: Operations that `inspect` shows to people of those that are refused.
 _SHOWN_REFUSED = 5
 
 
-def models(settings: Settings) -> list[dict[str, Any]]:
-    """One JSON-ready row for each known model."""
+def models(settings: Settings, configs: Sequence[ModelConfig]) -> list[dict[str, Any]]:
+    """One JSON-ready row for each model."""
     entries, made_up = cached(settings), synthetic_archives(settings)
     pins = {name: locked.sha256 for name, locked in locked_archives(settings.lock).items()}
     rows = []
-    for config in known_models().values():
+    for config in configs:
         name = config.checkpoint or ""
         entry = entries.get(name)
         sha256 = entry.sha256 if entry else pins.get(name)
@@ -98,32 +97,11 @@ def cache_text(facts: dict[str, Any]) -> str:
             f"    from   {row.get('url', 'unknown')}",
         ]
     lines += [f"  leftover {row['path']}  {_megabytes(row['size'])}" for row in facts["leftovers"]]
-    return joined([*lines, f"  {len(facts['archives'])} archives, {_megabytes(facts['size'])} in all"])
+    return joined([*lines, f"  {counted(len(facts['archives']), 'archive')}, {_megabytes(facts['size'])} in all"])
 
 
 def _megabytes(count: int) -> str:
     return f"{count / 1e6:,.1f} MB"
-
-
-def built_text(artifact: Artifact) -> str:
-    """The checkpoint and the checks of a built artifact."""
-    made_from = artifact.metadata.source
-    checkpoint = "a SYNTHETIC checkpoint" if made_from.synthetic else "the checkpoint"
-    averages = made_from.variables_from_averages
-    layout_text = f"{made_from.layout} layout" + (f", {averages} variables from their averages" if averages else "")
-    done = "kept, the same as would be written" if artifact.kept else "written"
-    head = f"{artifact.handle}: {done} from {checkpoint} ({layout_text})"
-    if artifact.report is None:
-        return f"{head}, {'verified before' if artifact.metadata.verification else 'NOT verified'}"
-    return joined([head, *(f"  {check}" for check in artifact.report.checks)])
-
-
-def report_text(report: Report) -> str:
-    """A line for each check, and the verdict."""
-    failed = sum(not check.passed for check in report.checks)
-    verdict = f"{failed} of {len(report.checks)} checks FAILED" if failed else f"all {len(report.checks)} checks passed"
-    lines = [report.path, *(f"  {check}" for check in report.checks), *(f"  note {note}" for note in report.notes)]
-    return joined([*lines, f"  {verdict}"])
 
 
 def difference_text(difference: Difference) -> str:
@@ -144,7 +122,7 @@ def inspection_text(found: Inspection) -> str:
         f"  format       {found.format}" + (f", {found.handle}" if found.handle else ""),
         *(["  tag sets     " + _tag_sets_text(found)] if found.tag_sets else []),
         *_signature_lines(found),
-        *(f"  function     {name}, traced {count} times" for name, count in found.functions.items()),
+        *(f"  function     {name}, traced {counted(count, 'time')}" for name, count in found.functions.items()),
         f"  variables    {variables.count}{_trainable_text(variables)}; {variables.parameters:,} parameters",
         f"  size         {found.bytes:,} bytes",
         f"  readers      {_readers_text(found)}",
@@ -171,7 +149,8 @@ def checkpoint_text(found: CheckpointDescription) -> str:
     """A summary of a checkpoint; ``--json`` prints all of it."""
     lines = [
         found.path,
-        f"  format       checkpoint{', object-based' if found.object_based else ''}, in {len(found.files)} files",
+        f"  format       checkpoint{', object-based' if found.object_based else ''}, in "
+        + counted(len(found.files), "file"),
         f"  variables    {len(found.variables)}; {found.values:,} values",
         f"  size         {sum(found.files.values()):,} bytes",
     ]
@@ -208,7 +187,7 @@ def _refused_lines(found: Inspection) -> list[str]:
     """What keeps an artifact from being loaded without ``--trust``; all of it is in JSON."""
     lines = [f"  refused      {refusal}" for refusal in found.refused[:_SHOWN_REFUSED]]
     if more := len(found.refused) - len(lines):
-        lines.append(f"  refused      {more:,} more operations")
+        lines.append(f"  refused      {counted(more, 'more operation')}")
     return lines
 
 
@@ -217,7 +196,7 @@ def _readers_text(found: Inspection) -> str:
         return found.readers
     if found.oldest_tensorflow:
         return f"TensorFlow {found.oldest_tensorflow} and newer"
-    return f"newer than TensorFlow 1.15, for {len(found.findings)} reasons; the first: {found.findings[0]}"
+    return f"newer than TensorFlow 1.15, for {counted(len(found.findings), 'reason')}; the first: {found.findings[0]}"
 
 
 def _writer_text(found: Inspection) -> str:

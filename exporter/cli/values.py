@@ -1,5 +1,6 @@
 """What the values of options may be: whole and finite numbers within bounds, paths, names of models."""
 
+from collections.abc import Callable, Iterable
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,9 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from exporter.models.config import known_name
 from exporter.models.config import models as known_models
+from exporter.models.formats import FORMATS
 
 #: Processes, each of a gigabyte and more.
 MOST_JOBS = 1024
@@ -63,13 +66,79 @@ class _Model(click.ParamType):
 
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
         require_name(value, "model", parameter, context)
-        return value
+        return known_name(value)
 
     def shell_complete(
         self, context: click.Context, parameter: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        known = [CompletionItem(name) for name in known_models() if name.startswith(incomplete)]
-        return known or [CompletionItem(incomplete, type="file")]
+        known = [CompletionItem(name, help=config.title) for name, config in known_models().items()]
+        return [item for item in known if item.value.startswith(incomplete)] or [
+            CompletionItem(incomplete, type="file")
+        ]
 
 
 model_type = _Model()
+
+
+class NamesType(click.ParamType):
+    """Names with commas between them, for a callback to take apart; the shell completes the last one."""
+
+    name = "names"
+
+    def __init__(self, known: Callable[[], Iterable[str]]):
+        self._known = known
+
+    def shell_complete(
+        self, context: click.Context, parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        before, comma, last = incomplete.rpartition(",")
+        taken = before.split(",")
+        return [
+            CompletionItem(before + comma + name)
+            for name in self._known()
+            if name.startswith(last) and name not in taken
+        ]
+
+
+def split_names(values: Iterable[str]) -> list[str]:
+    """``--models a,b`` and ``--models a --models b`` are the same; a value without a name is no leave to take all."""
+    values = list(values)
+    for value in values:
+        require_name(value.strip(" ,"), "list of names")
+    return list(dict.fromkeys(name.strip() for value in values for name in value.split(",") if name.strip()))
+
+
+class _PathOfModel(click.ParamType):
+    """MODEL=PATH, for a callback to take apart; the shell completes the model."""
+
+    name = "model=path"
+
+    def shell_complete(
+        self, context: click.Context, parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        if "=" in incomplete:
+            return [CompletionItem(incomplete.partition("=")[2], type="file")]
+        return [CompletionItem(f"{name}=") for name in known_models() if name.startswith(incomplete)]
+
+
+path_of_model_type = _PathOfModel()
+
+
+class _Version(click.IntRange):
+    """The number of a version; the shell completes those that models have."""
+
+    def __init__(self) -> None:
+        super().__init__(0, MOST_VERSION)
+
+    def shell_complete(
+        self, context: click.Context, parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        known = {str(name): form for config in known_models().values() for name, form in config.all_versions.items()}
+        return [
+            CompletionItem(name, help=FORMATS[known[name]].title)
+            for name in sorted(known)
+            if name.isdigit() and name.startswith(incomplete)
+        ]
+
+
+version_type = _Version()

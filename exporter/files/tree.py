@@ -32,6 +32,15 @@ def entries(folder: Path, enter: Callable[[str], bool] = lambda _: True) -> dict
     return dict(sorted(found.items()))
 
 
+def size(folder: Path) -> int:
+    """The bytes of all files below a folder.
+
+    Raises:
+        OSError: one cannot be looked at.
+    """
+    return sum((folder / path).lstat().st_size for path, kind in entries(folder).items() if kind == "file")
+
+
 def _kind(entry: "os.DirEntry[str]") -> Kind:
     # Windows has folders that lead elsewhere and are no symbolic links.
     if entry.is_symlink() or getattr(entry, "is_junction", lambda: False)():

@@ -1,6 +1,7 @@
 """Models and tasks, as rows: one YAML file under ``configs/`` for each model."""
 
 import functools
+import re
 import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -25,6 +26,9 @@ def largest_task(tasks: Collection[Task]) -> Task:
     return next(task for task in TASKS if task in tasks)
 
 
+_LONGEST_NAME = 100
+#: How the paths of configurations end.
+_CONFIGURATION = (".yaml", ".yml")
 #: A name that goes into paths and addresses.
 Name = Annotated[
     str,
@@ -127,12 +131,33 @@ def model(name: str) -> ModelConfig:
     Raises:
         ConfigError: no such model, or the file is not a valid configuration.
     """
-    if name in models():
-        return models()[name]
-    if name.endswith((".yaml", ".yml")):
+    if known := models().get(known_name(name)):
+        return known
+    if name.endswith(_CONFIGURATION):
         return _read(Path(name))
-    known = f"known are {', '.join(models())}, or the path of a .yaml file"
-    raise ConfigError(f"there is no model {name!r}: {known}", status=USAGE)
+    expected = f"known are {', '.join(models())}, or the path of a .yaml file"
+    meant = f"; did you mean {close[0]}?" if (close := _close(name)) else ""
+    raise ConfigError(f"there is no model {name!r}{meant}\n{expected}", status=USAGE)
+
+
+def known_name(name: str) -> str:
+    """The name of the known model that is meant, also where it is written as ``nasnet-large`` or ``NASNet_Large``.
+
+    Any other text comes back as it is.
+    """
+    written = _plain(name)
+    return next((known for known in models() if _plain(known) == written), name)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_ ]", "", name[: 2 * _LONGEST_NAME]).casefold()
+
+
+def _close(name: str) -> list[str]:
+    import difflib
+
+    by_name = {_plain(known): known for known in models()}
+    return [by_name[found] for found in difflib.get_close_matches(_plain(name), by_name, n=1)]
 
 
 def _read(path: Path) -> ModelConfig:

@@ -17,6 +17,10 @@ from exporter.verification.results import TOLERANCE, Check, Expected, count
 #: this tells nothing of an artifact.
 _SUM_RESOLUTION = 1e-5
 
+#: The checks that tell the most of what is behind the others.
+NAMES_CHECK = "variables named differently"
+VALUES_CHECK = "variables with other values"
+
 
 def compatibility_check(problems: list[str]) -> Check:
     return count("compatibility problems with TensorFlow 1.15", len(problems), "; ".join(problems[:1]))
@@ -52,7 +56,7 @@ def names_check(specs: list[VariableSpec], found: Variables, ordered: bool = Tru
     if ordered and not wrong:
         wrong = [a for a, b in zip(names, found.names, strict=True) if a != b]
     detail = f"{len(own)} variables" + (f", first: {wrong[0]}" if wrong else "")
-    return count("variables named differently", len(wrong), detail)
+    return count(NAMES_CHECK, len(wrong), detail)
 
 
 def values_check(specs: list[VariableSpec], digests: Mapping[str, str], found: Variables) -> Check:
@@ -60,7 +64,7 @@ def values_check(specs: list[VariableSpec], digests: Mapping[str, str], found: V
     own = found.by_name
     wrong = [spec.name for spec in specs if own.get(spec.name) != digests[spec.name]]
     detail = "bit for bit those of the checkpoint" if not wrong else f"differs first in {wrong[0]}"
-    return count("variables with other values", len(wrong), detail)
+    return count(VALUES_CHECK, len(wrong), detail)
 
 
 def unread_check(found: ProbeResult) -> Check:

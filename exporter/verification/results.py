@@ -19,6 +19,9 @@ TOLERANCE = 1e-4
 #: that is rounded another way, because its last bit differs, moves an output by up to 1e-4.
 HALF_TOLERANCE = 1e-3
 
+#: Above it, not every float is told from the next whole number.
+_MOST_WHOLE = 2**53
+
 
 @dataclass(frozen=True)
 class Check:
@@ -35,16 +38,27 @@ class Check:
 
     def __str__(self) -> str:
         verdict = "ok  " if self.passed else "FAIL"
-        measured = f"{self.figure:.3g}, at most {self.tolerance:.3g}"
+        measured = f"{number(self.figure)}, at most {number(self.tolerance)}"
         return f"{verdict} {self.name}: {measured}" + (f" ({self.detail})" if self.detail else "")
+
+    @property
+    def is_difference(self) -> bool:
+        """Whether the figure is a difference of values, as a part of the largest of them; others count, mostly."""
+        return self.name.endswith("relative difference")
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "figure": finite_or_none(self.figure), "passed": self.passed}
 
 
+def number(value: float) -> str:
+    """A figure or a tolerance for people: a whole number, as counts are, with all its digits, and others with three."""
+    return f"{value:,.0f}" if float(value).is_integer() and abs(value) < _MOST_WHOLE else f"{value:.3g}"
+
+
 @dataclass(frozen=True)
 class Report:
-    """All checks of one artifact. ``notes`` are facts worth knowing that do not decide.
+    """All checks of one artifact. ``notes`` are facts worth knowing that do not decide. ``likely_cause`` is what most
+    likely lies behind checks that failed, in a line; empty where nothing is more likely than the rest.
 
     ``measured`` is what pictures of the comparison are drawn from, None where the artifact did not run or nobody asked;
     see `exporter.verification.compare.measured`. It is too much for JSON.
@@ -54,10 +68,15 @@ class Report:
     checks: tuple[Check, ...]
     notes: tuple[str, ...] = field(default=())
     measured: dict[str, Any] | None = field(default=None, repr=False, compare=False)
+    likely_cause: str = ""
 
     @property
     def passed(self) -> bool:
         return bool(self.checks) and all(check.passed for check in self.checks)
+
+    @property
+    def failed(self) -> tuple[Check, ...]:
+        return tuple(check for check in self.checks if not check.passed)
 
     def verdict(self) -> tuple[Verdict, ...]:
         """What goes into an artifact: the checks without what was measured."""
@@ -65,7 +84,22 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         checks = [check.to_dict() for check in self.checks]
-        return {"path": self.path, "passed": self.passed, "checks": checks, "notes": list(self.notes)}
+        cause = self.likely_cause or None
+        return {
+            "path": self.path,
+            "passed": self.passed,
+            "likely_cause": cause,
+            "checks": checks,
+            "notes": list(self.notes),
+        }
+
+
+class FailedChecksError(VerificationError):
+    """An artifact whose checks failed; ``report`` has them."""
+
+    def __init__(self, message: str, report: Report):
+        super().__init__(message)
+        self.report = report
 
 
 @dataclass(frozen=True)
@@ -93,7 +127,7 @@ def count(name: str, wrong: int, detail: str) -> Check:
 
 
 def require_passed(report: Report, target: Path | str) -> None:
-    """Raises VerificationError with the checks that failed, if any did."""
+    """Raises FailedChecksError with the checks that failed, if any did."""
     if not report.passed:
-        failed = "\n".join(str(check) for check in report.checks if not check.passed)
-        raise VerificationError(f"{target} was not written: its verification failed\n{failed}")
+        failed = "\n".join(map(str, report.failed))
+        raise FailedChecksError(f"{target} was not written: its verification failed\n{failed}", report)

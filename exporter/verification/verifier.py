@@ -20,7 +20,7 @@ from exporter.progress import Say
 from exporter.reference.jobs import REFERENCE
 from exporter.reference.result import Reference
 from exporter.settings import Settings
-from exporter.verification import compare, references
+from exporter.verification import causes, compare, references
 from exporter.verification.options import VerificationOptions
 from exporter.verification.prober import Probed, Prober
 from exporter.verification.references import References
@@ -125,4 +125,6 @@ class Verifier:
             spec = expected.config.format_spec(expected.version)
             runtime = spec.runtime_text(importlib.metadata.version)
             measured |= {"runtime": runtime, "source": self._source.provenance()}
-        return Report(str(path), tuple(checks), notes, measured)
+        checkpoint = self._source.archive or str(self._source.prefix)
+        cause = causes.likely_cause(checks, len(names), expected.config.name, checkpoint)
+        return Report(str(path), tuple(checks), notes, measured, cause)

@@ -1,6 +1,7 @@
 """`nasexport verify`: good artifacts pass, and whatever is wrong with one is found and named."""
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -154,21 +155,26 @@ def test_a_network_that_ran_before_hides_nothing_of_one_that_looks_like_it(
     assert capture
 
 
-def test_text_has_a_line_for_each_check_and_a_verdict(
+def test_text_has_a_line_for_each_artifact_all_that_failed_and_a_verdict(
     cli: Command, tiny_artifacts: Path, tiny_checkpoint: Path, damaged: dict[str, Path]
 ) -> None:
-    good = _artifact(tiny_artifacts, version=4)
-    result = cli("verify", good, damaged["graph"], "--checkpoint", tiny_checkpoint)
+    good, bad = _artifact(tiny_artifacts, version=4), damaged["graph"]
+    result = cli("verify", good, bad, "--checkpoint", tiny_checkpoint)
     assert result.returncode == 1
-    first, second = result.stdout.split(f"{damaged['graph']}\n")
-    lines = [line.strip() for line in first.splitlines()]
-    assert lines[0] == str(good)
-    checks = [line for line in lines if line.startswith("ok ")]
-    assert len(checks) > 10
-    assert all("at most" in line for line in checks)
-    assert lines[-1] == f"all {len(checks)} checks passed"
-    assert "FAIL loads and runs: nan, at most 0" in second
-    assert second.splitlines()[-1].strip() == "1 of 1 checks FAILED"
+    first, second, failed, *notes, verdict = result.stdout.splitlines()
+    passed = re.fullmatch(rf"ok    {good} +  (\d+) checks, largest difference \S+e-\d\d", first)
+    assert passed and int(passed[1]) > 10
+    assert re.fullmatch(rf"FAIL  {bad} +  1 of 1 check FAILED", second)
+    assert failed.startswith("  FAIL loads and runs: nan, at most 0 (")
+    assert any("made from a synthetic checkpoint" in note for note in notes)
+    assert verdict == "1 of 2 artifacts FAILED"
+    assert result.stderr.splitlines()[-1].startswith("next: ")
+
+    # Every check, in columns, where that is asked for.
+    shown = succeeded(cli("verify", "-v", good, "--checkpoint", tiny_checkpoint)).stdout.splitlines()
+    table = [line for line in shown if line.startswith("  ok   ")]
+    assert len(table) == int(passed[1])
+    assert len({line.index("  at most ") for line in table}) == 1
 
 
 def test_another_checkpoint_is_found_out(cli: Command, tiny: Path, tiny_artifacts: Path, tmp_path: Path) -> None:
@@ -179,6 +185,8 @@ def test_another_checkpoint_is_found_out(cli: Command, tiny: Path, tiny_artifact
     assert {"variables with other values", "output, relative difference"} <= set(failed)
     assert failed["variables with other values"]["figure"] == 212
     assert "compared with another file than it was made from; only the values decide" in report["notes"]
+    cause = "212 of 212 variables have other values than in model.ckpt: it was most likely made from another checkpoint"
+    assert report["likely_cause"] == f"{cause}, or trained further"
 
 
 def test_the_other_family_was_verified_in_training_too(
@@ -244,10 +252,16 @@ def test_a_build_that_fails_its_verification_writes_nothing(
     result = cli(*args, "--jobs", 2)
     assert result.returncode == 1
     assert result.stdout == ""
-    message = result.stderr.split("nasexport: error: ")[1]
-    assert "was not written: its verification failed" in message
-    assert "FAIL variables with other values: 1, at most 0 (differs first in conv0/weights)" in message
-    assert "FAIL output, relative difference" in message
+    shown, message = result.stderr.split("nasexport: error: ")
+    target = artifact_folder(Path("out"), "tiny_nasnet", "feature_vector", 4)
+    counted = re.search(rf"^FAIL  {target}  (\d+ of \d+ checks) FAILED\n", shown, re.MULTILINE)
+    assert counted and message == f"{target} was not written: {counted[1]} failed\n"
+    assert "\n  FAIL variables with other values: 1, at most 0 (differs first in conv0/weights)\n" in shown
+    assert "\n  FAIL output, relative difference: " in shown
+    assert "likely cause" not in shown
+    (row,) = json.loads(cli(*args, "--json").stdout)
+    assert (row["path"], row["state"], row["verified"]) == (str(target), "failed", False)
+    assert f"{sum(not check['passed'] for check in row['checks'])} of {len(row['checks'])} checks" == counted[1]
     assert list(own_cli.cwd.iterdir()) == []
 
 
