@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -89,7 +88,7 @@ def build(
     Args:
         checkpoint: what `exporter.checkpoint.source.opened` takes; without it the published archive is fetched.
         settings: how to fetch the archive.
-        listener: its ``step`` is called at the start of each step; `steps` gives their number.
+        listener: told of each step as it begins, within the job that it is of; `steps` gives their number.
         on_verified: called with each artifact as soon as it was verified, whether it passed or not. If given, the
             report of each has ``measured``.
         on_built: called with each artifact as soon as it is in its place, in the order of the tasks.
@@ -150,7 +149,6 @@ class _Building(Pipeline[Task]):
         self._places, self._verifier, self._listener = places, verifier, listener
         self._on_verified, self._on_built = on_verified, on_built
         self._began, self._debug = began, debug
-        self._guard = threading.Lock()
         self._read: ReadCheckpoint | None = None
         self._without_reference: NasexportError | None = None
         self._reports: dict[Task, Report] = {}
@@ -169,12 +167,9 @@ class _Building(Pipeline[Task]):
             raise self._without_reference
         return self._built
 
-    def _say(self, text: str) -> None:
-        with self._guard:
-            self._listener.step(text)
-
     def export(self) -> None:
-        exported = run.run(export_job(self._request), self._request, self._say, self._debug).result
+        with self._listener.job("") as say:
+            exported = run.run(export_job(self._request), self._request, say, self._debug).result
         for each in exported.failed:
             raise each.failure.exception()
         self._read = read = exported.checkpoint
@@ -184,7 +179,8 @@ class _Building(Pipeline[Task]):
 
     def prepare(self) -> None:
         assert self._verifier
-        self._verifier.prepare(self._say)
+        with self._listener.job("") as say:
+            self._verifier.prepare(say)
 
     def unprepared(self, job: run.AnyJob, error: NasexportError) -> None:
         if job is not REFERENCE:
@@ -199,8 +195,8 @@ class _Building(Pipeline[Task]):
     def complete(self, key: Task) -> None:
         assert self._verifier
         expected = Expected(self.config, key, self._version, self._options)
-        say = lambda text: self._say(f"{key}: {text}")  # noqa: E731
-        self._reports[key] = self._verifier.verify(self._places[key].folder, expected, say)
+        with self._listener.job(key) as say:
+            self._reports[key] = self._verifier.verify(self._places[key].folder, expected, say)
 
     def completed(self, key: Task, error: NasexportError | None) -> None:
         if error:

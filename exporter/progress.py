@@ -1,10 +1,14 @@
 """Shows the progress of long work on standard error: bars on a terminal, plain lines elsewhere."""
 
 import contextlib
+import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+
+from absl import logging
 
 from exporter import terminal
 
@@ -17,18 +21,26 @@ def _silent(*_: object) -> None:
     pass
 
 
+@contextlib.contextmanager
+def _silent_job(_label: str) -> Iterator[Say]:
+    yield _silent
+
+
 @dataclass(frozen=True)
 class Listener:
     """The callbacks through which long work reports its progress; by default they do nothing.
 
     ``step`` is called with the name of each step as it begins, ``note`` with details within a step, ``warn`` with
-    warnings for the user, ``transferred`` during a download.
+    warnings for the user, ``transferred`` during a download. Work that runs beside other work is done within
+    ``job(label)``, and reports its steps to what that gives, each told after the label; the label may be empty. All of
+    them may be called from several threads.
     """
 
     step: Say = _silent
     note: Say = _silent
     warn: Say = _silent
     transferred: Transferred = _silent
+    job: Callable[[str], contextlib.AbstractContextManager[Say]] = _silent_job
 
 
 SILENT = Listener()
@@ -42,12 +54,34 @@ def progress(title: str, total: int | None, warn: Say = _silent) -> Iterator[Lis
         total: the number of steps, None where it is not known.
         warn: becomes the listener's ``warn``.
     """
-    if not sys.stderr.isatty():
-        say = lambda text: print(terminal.message(f"{title}: {text}"), file=sys.stderr, flush=True)  # noqa: E731
-        yield Listener(say, say, warn, _Lines(say))
+    # A log would go through a bar.
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb" or logging.level_info():
+        yield _lines(title, warn)
         return
-    with _bars(title, total, warn) as listener:
-        yield listener
+    # Importing rich takes longer than most commands take to run.
+    from exporter.bars import Bars
+
+    def warn_above(text: str) -> None:
+        with bars.away():
+            warn(text)
+
+    with Bars(title, total) as bars:
+        yield Listener(bars.step, bars.note, warn_above, bars.transferred, bars.job)
+
+
+def _lines(title: str, warn: Say) -> Listener:
+    """A listener that prints a line for each step, as fits a log."""
+    guard = threading.Lock()
+
+    def say(text: str) -> None:
+        with guard:
+            print(terminal.message(f"{title}: {text}"), file=sys.stderr, flush=True)
+
+    @contextlib.contextmanager
+    def job(label: str) -> Iterator[Say]:
+        yield (lambda text: say(f"{label}: {text}")) if label else say
+
+    return Listener(say, say, warn, _Lines(say), job)
 
 
 class _Lines:
@@ -84,58 +118,3 @@ class _Lines:
 
 def _megabytes(count: float) -> str:
     return f"{count / 1e6:.1f}"
-
-
-@contextlib.contextmanager
-def _bars(title: str, total: int | None, warn: Say) -> Iterator[Listener]:
-    # Importing rich takes longer than most commands take to run.
-    from rich.console import Console, Group
-    from rich.live import Live
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        MofNCompleteColumn,
-        Progress,
-        SpinnerColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-
-    steps = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[step]}", markup=False),
-    )
-    transfers = Progress(
-        TextColumn("  transfer"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
-    )
-    task = steps.add_task(terminal.printable(title), total=total, step="")
-    transfer = transfers.add_task("transfer", visible=False)
-    console = Console(stderr=True)
-    begun, last = 0, 0
-
-    def begin(step: str) -> None:
-        nonlocal begun
-        steps.update(task, completed=begun, step=terminal.printable(step))
-        begun += 1
-
-    def transferred(done: int, total: int | None) -> None:
-        nonlocal last
-        if done < last or not transfers.tasks[transfer].visible:
-            # The bytes of an earlier transfer must not count for the speed of this one.
-            transfers.reset(transfer, total=total, completed=done, visible=True)
-        else:
-            transfers.update(transfer, completed=done, total=total, visible=done != total)
-        last = 0 if done == total else done
-
-    def note(text: str) -> None:
-        steps.update(task, step=terminal.printable(text))
-
-    with Live(Group(steps, transfers), console=console):
-        yield Listener(begin, note, warn, transferred)
-        steps.update(task, completed=begun, total=begun, step="done")

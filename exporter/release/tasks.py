@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import shutil
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -75,7 +74,6 @@ class ModelTasks(Pipeline[str]):
         self._source, self._todo = source, {each.target.place.handle: each for each in todo}
         self._release, self._settings, self._outcome = release, settings, outcome
         self._listener, self._debug = listener, debug
-        self._guard = threading.Lock()
         self._partial = release / PARTIAL / config.name
         self._is_unprepared = False
         self._exported: Exported | None = None
@@ -101,26 +99,21 @@ class ModelTasks(Pipeline[str]):
     def _folder(self, target: Target) -> Path:
         return self._partial / f"{target.task}-{target.version}"
 
-    def _step(self, text: str) -> None:
-        with self._guard:
-            self._listener.step(text)
-
-    def _say(self, text: str) -> None:
-        self._step(f"{self.config.name}: {text}")
-
     def export(self) -> None:
         targets = {
             handle: ExportTarget(each.task, each.version, each.options, self._folder(each))
             for handle, each in ((handle, planned.target) for handle, planned in self._todo.items())
         }
-        self._exported = export(self.config, self._source, targets, self._say, self._debug, self._partial)
+        with self._listener.job(self.config.name) as say:
+            self._exported = export(self.config, self._source, targets, say, self._debug, self._partial)
         if peak := self._exported.peak_memory:
             self._keep_peak(EXPORT.name, peak)
         for text in export_warnings(self._source, self._exported.read):
             self._listener.warn(text)
 
     def prepare(self) -> None:
-        self._verifier.prepare(self._say)
+        with self._listener.job(self.config.name) as say:
+            self._verifier.prepare(say)
 
     def unprepared(self, job: run.AnyJob, error: NasexportError) -> None:
         if not self._is_unprepared:
@@ -138,10 +131,11 @@ class ModelTasks(Pipeline[str]):
         self._began[key] = time.monotonic()
         each = self._todo[key]
         folder = self._folder(each.target)
-        say = lambda said: self._step(f"{key}: {said}")  # noqa: E731
         assert self._exported
+        read = self._exported.read
         try:
-            artifact.complete(each, folder, self._release, self._verifier, self._source, self._exported.read, say)
+            with self._listener.job(key) as say:
+                artifact.complete(each, folder, self._release, self._verifier, self._source, read, say)
         except OSError as error:
             raise ReleaseError(f"cannot write {error.filename or folder}: {error.strerror}") from error
         finally:

@@ -16,7 +16,7 @@ from exporter.processes import run as worker
 from exporter.processes import scheduler
 from exporter.processes.memory import expected_memory, free_memory
 from exporter.processes.scheduler import ScheduledTask
-from exporter.progress import SILENT, Listener
+from exporter.progress import SILENT, Listener, Say
 from exporter.reference.jobs import REFERENCE
 from exporter.release import rebuild
 from exporter.release.claims import inputs_of
@@ -115,8 +115,9 @@ class _ModelTask:
 
         def prepare() -> None:
             request = ReadRequest(self._config, self._source.prefix)
-            self._found = worker.run(READ, request, self._listener.note, self._debug).result.found
-            self._verifier.prepare()
+            with self._listener.job(self._config.name) as say:
+                self._found = worker.run(READ, request, say, self._debug).result.found
+                self._verifier.prepare(say)
 
         def artifacts() -> list[ScheduledTask]:
             return [self._artifact_task(handle, metadata) for handle, metadata in self._members.items()]
@@ -127,7 +128,10 @@ class _ModelTask:
         expected = Expected(self._config, metadata.task, metadata.version, metadata.options)
 
         def run() -> None:
-            say = lambda text: self._listener.step(f"{handle}: {text}")  # noqa: E731
+            with self._listener.job(handle) as say:
+                check(say)
+
+        def check(say: Say) -> None:
             found = self._verifier.verify(self._release / handle, expected, say)
             options = (metadata.task, metadata.version, metadata.options)
             right = [Metadata.of(self._config, *options, self._source, read).source for read in self._found]

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import pkgutil
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -23,7 +22,7 @@ from exporter.probe.jobs import probe_job
 from exporter.processes import run, scheduler
 from exporter.processes.memory import cores, expected_memory, usual_memory
 from exporter.processes.scheduler import ScheduledTask
-from exporter.progress import SILENT, Listener, Say
+from exporter.progress import SILENT, Listener
 from exporter.reference import recorded as references
 from exporter.reference.jobs import REFERENCE, ReferenceRequest
 from exporter.reference.result import read
@@ -139,12 +138,6 @@ def _verify(
     """Verifies artifacts in ``folders``, by the paths that the user knows them by."""
     wanted = {path: expected_of(folder, options, debug=debug) for path, folder in folders.items()}
     reports: dict[Path, Report] = {}
-    guard = threading.Lock()
-
-    def step(text: str) -> None:
-        with guard:
-            listener.step(text)
-
     for name in dict.fromkeys(expected.config.name for expected, _ in wanted.values()):
         group = {path: pair for path, pair in wanted.items() if pair[0].config.name == name}
         config = next(iter(group.values()))[0].config
@@ -155,8 +148,8 @@ def _verify(
             opened(config, checkpoint, settings, listener, debug=debug, time_limit=options.time_limit) as found,
             Verifier(config, found, task, settings, options, debug=debug) as verifier,
         ):
-            verifier.prepare(step)
-            reports |= _checked(group, folders, found, verifier, jobs, step)
+            verifier.prepare(listener.step)
+            reports |= _checked(group, folders, found, verifier, jobs, listener)
     return [reports[path] for path in folders]
 
 
@@ -166,15 +159,15 @@ def _checked(
     found: Source,
     verifier: Verifier,
     jobs: int,
-    step: Say,
+    listener: Listener,
 ) -> dict[Path, Report]:
     """The reports of a model's artifacts, side by side where none spares another some of the work."""
     reports: dict[Path, Report] = {}
 
     def check(path: Path) -> None:
         expected, metadata = group[path]
-        say = step if len(folders) == 1 else lambda text: step(f"{path}: {text}")
-        checked = verifier.verify(folders[path], expected, say)
+        with listener.job("" if len(folders) == 1 else str(path)) as say:
+            checked = verifier.verify(folders[path], expected, say)
         notes = (*checked.notes, *_notes(metadata, found))
         # What is wrong is told by the path that the user knows.
         checks = tuple(_with_path(check, folders[path], path) for check in checked.checks)
