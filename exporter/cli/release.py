@@ -155,6 +155,8 @@ def release(
             print_json({"artifacts": [each.to_dict() for each in plan], "matrix": release_plan.matrix(plan)})
         else:
             print_text(release_text.plan(plan))
+        if settings.frozen:
+            library.require_pinned(targets, checkpoints, settings)
         return
     with progress("release", library.steps(targets), warn) as listener:
         outcome = library.make(

@@ -1,8 +1,10 @@
 """The text that the commands about releases print."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from exporter.cli.verdicts import counted
 from exporter.release.plan import Planned
 from exporter.release.tasks import Outcome
 from exporter.terminal import joined
@@ -21,13 +23,22 @@ def plan(planned: Sequence[Planned]) -> str:
 
 
 def outcome(release: Path, result: Outcome) -> str:
-    """A line for each artifact, the peak memory of each kind of process, and the state of the release."""
+    """A line for each artifact, why any failed, the peak memory of each kind of process, and the state of the release.
+
+    What several have failed of is said once, after all of them.
+    """
     width = max((len(made.handle) for made in result.made), default=0)
+    shared = Counter(made.reason for made in result.made if made.reason)
     lines = []
     for made in result.made:
         seconds = f"{made.seconds:6.1f} s" if made.seconds else ""
         lines.append(f"{made.handle:<{width}}  {made.state:<6} {seconds}".rstrip())
-        lines += [f"  {line}" for line in made.reason.splitlines()]
+        if shared[made.reason] == 1:
+            lines += [f"  {line}" for line in made.reason.splitlines()]
+    for reason, times in shared.items():
+        if times > 1:
+            first, *more = reason.splitlines()
+            lines += [f"{times} failed: {first}", *(f"  {line}" for line in more)]
     lines += [
         f"largest {job.replace('_', ' ')} process of {model}: {peak / 1e9:.2f} GB"
         for (model, job), peak in sorted(result.peaks.items())
@@ -42,7 +53,7 @@ def verification(release: Path, checks: Sequence[Check], reports: Sequence[Repor
     lines = [str(check) for check in checks]
     for report in reports:
         failed = [check for check in report.checks if not check.passed]
-        lines.append(f"{'FAIL' if failed else 'ok  '} {report.path}: {len(report.checks)} checks")
+        lines.append(f"{'FAIL' if failed else 'ok  '} {report.path}: {counted(len(report.checks), 'check')}")
         lines += [f"  {check}" for check in failed]
     failures = sum(not check.passed for check in checks) + sum(not report.passed for report in reports)
     verdict = (

@@ -1,5 +1,6 @@
 """What ``--frozen`` asks for: that nothing is used but what the lock file pins."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from exporter.checkpoint.source import Source
@@ -13,6 +14,17 @@ def require_pinned(locked: LockedArchive) -> None:
         raise FetchError(
             f"{locked.name} is not pinned in {locked.lock_file}, which --frozen asks for:\n"
             f"pin it with `nasexport lock`, or leave --frozen out"
+        )
+
+
+def require_all_pinned(archives: Iterable[LockedArchive]) -> None:
+    """Raises FetchError, in one for all, where archives are not pinned."""
+    if names := [locked.name for locked in archives if not locked.pinned]:
+        plural = "" if len(names) == 1 else "s"
+        raise FetchError(
+            f"not pinned: {len(names)} archive{plural} ({', '.join(names)}); "
+            f"pin with `nasexport lock`, or leave --frozen out",
+            status=WRONG,
         )
 
 

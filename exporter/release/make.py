@@ -10,7 +10,7 @@ from pathlib import Path
 
 from exporter.checkpoint.source import Source
 from exporter.errors import FetchError, NasexportError
-from exporter.fetch import published
+from exporter.fetch import frozen, published
 from exporter.models import variables
 from exporter.models.config import ModelConfig
 from exporter.processes import scheduler
@@ -50,6 +50,16 @@ def plan(
                 listener.step(f"checking {target.place.handle}")
                 found.append(planned(target, release, source, settings))
     return sorted(found, key=lambda each: targets.index(each.target))
+
+
+def require_pinned(targets: Iterable[Target], checkpoints: Collection[str], settings: Settings) -> None:
+    """Raises FetchError where ``--frozen`` would refuse to fetch what ``targets`` are made from.
+
+    Args:
+        checkpoints: the names of the models whose weights the user named.
+    """
+    configs = [config for config, _ in _by_model(targets) if config.name not in checkpoints]
+    frozen.require_all_pinned(published.lock_entry(config, settings) for config in configs)
 
 
 def make(

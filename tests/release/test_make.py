@@ -50,6 +50,17 @@ def test_the_published_set_is_planned_without_network_or_checkpoints(own_cli: Co
     assert not (own_cli.cwd / "release").exists()
 
 
+def test_a_plan_says_in_a_line_what_is_not_pinned(own_cli: Command) -> None:
+    result = own_cli("release", "--plan", "--frozen")
+    assert result.returncode == 1
+    assert "26 missing" in result.stdout
+    archives = "nasnet-a_large_04_10_2017, nasnet-a_mobile_04_10_2017, pnasnet-5_large_2017_12_13"
+    said = [line for line in result.stderr.splitlines() if "error" in line]
+    advice = "pin with `nasexport lock`, or leave --frozen out"
+    assert said == [f"nasexport: error: not pinned: 3 archives ({archives}); {advice}"]
+    assert "not pinned: 1 archive (" in own_cli("release", "--plan", "--frozen", "--models", "nasnet-mobile").stderr
+
+
 def test_shards_are_a_partition(own_cli: Command) -> None:
     handles = [handle for number in range(1, 5) for handle in states_of(planned(own_cli, "--shard", f"{number}/4"))]
     assert len(handles) == len(set(handles)) == 26
@@ -317,8 +328,9 @@ def test_the_users_file_counts(own_cli: Command, tmp_path: Path) -> None:
     frozen = own_cli.with_variables(NASEXPORT_CONFIG=str(path))
     result = frozen("release", "--models", "nasnet_mobile", "--versions", 4)
     assert result.returncode == 1
-    assert result.stdout.count("is not pinned") == 2
-    assert "2 failed" in result.stdout
+    # What both have failed of is said once.
+    assert result.stdout.count("is not pinned") == 1
+    assert "\n2 failed: " in result.stdout and "\n2 failed, " in result.stdout
 
 
 def test_a_full_disk_leaves_nothing_that_looks_whole(
