@@ -27,6 +27,11 @@ def joined(lines: Iterable[str]) -> str:
     return "\n".join(_line(line, LONGEST_LINE) for line in lines)
 
 
+def counted(count: int, noun: str) -> str:
+    """``1 check``, ``1,126 checks``: a noun whose plural has an s."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def message(text: str, most: int = LONGEST_MESSAGE - 30) -> str:
     """A message in at most so many bytes; its lines stay lines. What is too long loses its middle."""
     lines = text.split("\n", _MOST_LINES)

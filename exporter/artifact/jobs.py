@@ -12,6 +12,7 @@ from exporter.graph.refusal import Refusal
 from exporter.models.config import ModelConfig, Task
 from exporter.models.formats import Version
 from exporter.processes.job import Failure, Job, Memory, NoEvent
+from exporter.terminal import counted
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,8 @@ def export_warnings(source: Source, read: ReadCheckpoint) -> Iterator[str]:
     name = source.archive or source.prefix.name
     if read.unexpected:
         shown = ", ".join(read.unexpected[:5]) + (", …" if len(read.unexpected) > 5 else "")
-        yield f"{name} holds {len(read.unexpected)} variables that the model does not know, left out: {shown}"
+        count = counted(len(read.unexpected), "variable")
+        yield f"{name} holds {count} that the model does not know, left out: {shown}"
     if read.unaveraged:
         yield f"{name} has averages for some trained variables but not for {read.unaveraged} others"
 

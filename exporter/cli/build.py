@@ -34,6 +34,7 @@ from exporter.models.config import TASKS, Task, model, resolve_version
 from exporter.models.config import models as known_models
 from exporter.models.formats import DEFAULT_FORMAT, FORMATS, Format, written
 from exporter.settings import Settings
+from exporter.terminal import counted
 from exporter.verification.results import FailedChecksError, Report
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def build_command(
                 shown.failed(failed.report)
                 raise VerificationError(
                     f"{failed.report.path} was not written: "
-                    f"{len(failed.report.failed)} of {verdicts.counted(len(failed.report.checks), 'check')} failed"
+                    f"{len(failed.report.failed)} of {counted(len(failed.report.checks), 'check')} failed"
                 ) from failed
     shown.end()
 

@@ -23,7 +23,6 @@ from exporter.cli.options import (
     tell,
     warn,
 )
-from exporter.cli.verdicts import counted
 from exporter.fetch import cache_maintenance
 from exporter.fetch.addresses import without_password
 from exporter.fetch.cache import Cache, Entry
@@ -34,6 +33,7 @@ from exporter.files import staging
 from exporter.models.config import model
 from exporter.processes import run
 from exporter.settings import Settings
+from exporter.terminal import counted
 from exporter.validation import to_plain
 
 _models = click.argument("names", metavar="MODEL...", nargs=-1, type=model_type)
@@ -219,7 +219,7 @@ def cache_prune(settings: Settings, unpacked: bool, every: bool, dry_run: bool) 
     for path, size in removed:
         click.echo(f"{terminal.printable(str(path))}\t{size}")
     total = sum(size for _, size in removed)
-    tell(f"{'would free' if dry_run else 'freed'} {total:,} bytes")
+    tell(f"{'would free' if dry_run else 'freed'} {counted(total, 'byte')}")
 
 
 @cache.command("path", cls=Command, epilog=examples("nasexport cache path", 'du -sh "$(nasexport cache path)"'))

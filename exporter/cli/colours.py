@@ -5,17 +5,17 @@ import re
 
 import click
 
-#: What may stand first in a line, and how it is shown.
-_STYLES: dict[str, dict[str, object]] = {
-    "ok": {"fg": "green"},
-    "same": {"fg": "green"},
-    "made": {"fg": "yellow"},
-    "note": {"fg": "yellow"},
-    "FAIL": {"fg": "red", "bold": True},
-    "DIFF": {"fg": "red", "bold": True},
-    "next:": {"fg": "cyan"},
-    "nasexport: warning:": {"fg": "yellow"},
-    "nasexport: error:": {"fg": "red", "bold": True},
+#: What may stand first in a line, its colour, and whether it is bold.
+_STYLES = {
+    "ok": ("green", False),
+    "same": ("green", False),
+    "made": ("yellow", False),
+    "note": ("yellow", False),
+    "FAIL": ("red", True),
+    "DIFF": ("red", True),
+    "next:": ("cyan", False),
+    "nasexport: warning:": ("yellow", False),
+    "nasexport: error:": ("red", True),
 }
 _FIRST = re.compile(rf"^( *)({'|'.join(map(re.escape, _STYLES))})(?= )", re.MULTILINE)
 
@@ -29,5 +29,9 @@ def wanted() -> bool | None:
 
 def echo(text: str, *, err: bool = False) -> None:
     """Prints lines that are fit for a terminal already, verdicts in colours where there are to be any."""
-    painted = _FIRST.sub(lambda found: found[1] + click.style(found[2], **_STYLES[found[2]]), text)  # type: ignore[arg-type]
-    click.echo(painted, err=err, color=wanted())
+    click.echo(_FIRST.sub(_painted, text), err=err, color=wanted())
+
+
+def _painted(found: re.Match[str]) -> str:
+    colour, bold = _STYLES[found[2]]
+    return found[1] + click.style(found[2], colour, bold=bold or None)

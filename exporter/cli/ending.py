@@ -74,13 +74,13 @@ def status_of(command: Callable[[], Any]) -> int:
 
 def tell(error: Exception, debug: bool) -> int:
     """Says what ended a command, in one or two lines, with a traceback for debugging; its exit status."""
-    import click
+    from exporter.cli import colours
 
     if debug:
         text = terminal.joined("".join(traceback.format_exception(error)).split("\n"))
     else:
         text = terminal.message(f"nasexport: error: {_message(error)}")
-    click.echo(text, err=True)
+    colours.echo(text, err=True)
     return error.status if isinstance(error, NasexportError) else NOT_DONE
 
 

@@ -27,7 +27,7 @@ from exporter.evaluation.jobs import PREDICT, Image, PredictedImage, PredictRequ
 from exporter.models.classes import described
 from exporter.models.config import ModelConfig, model
 from exporter.settings import Settings
-from exporter.terminal import joined
+from exporter.terminal import counted, joined
 
 _model_option = click.option(
     "--model", "model_name", metavar="MODEL", type=model_type, help="Model of an artifact from elsewhere."
@@ -217,7 +217,8 @@ def evaluate(
         result = run.result()
         sections.append(evaluation_section(result, read_metadata(path)))
     if result["broken"]:
-        warn(f"{len(result['broken'])} images could not be read and were skipped; the first is {result['broken'][0]}")
+        broken = counted(len(result["broken"]), "image")
+        warn(f"{broken} could not be read and skipped; the first is {result['broken'][0]}")
     if as_json:
         if classifier.synthetic:
             warn(_MEANINGLESS)

@@ -9,10 +9,12 @@ import click
 import exporter
 from exporter import terminal
 from exporter.cli import ending, logs
-from exporter.cli.artifacts import diff, inspect, reference, verify
+from exporter.cli.artifacts import diff, reference, verify
 from exporter.cli.build import build_command, models
 from exporter.cli.checkpoints import cache, fetch, lock, synth
 from exporter.cli.commands import Group, examples
+from exporter.cli.descriptions import inspect
+from exporter.cli.doctor import doctor
 from exporter.cli.evaluation import evaluate, predict
 from exporter.cli.hosting import serve
 from exporter.cli.release import release
@@ -96,6 +98,7 @@ for _command in (
     predict,
     evaluate,
     reference,
+    doctor,
     fetch,
     lock,
     cache,

@@ -4,10 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from exporter.cli.verdicts import counted
 from exporter.release.plan import Planned
 from exporter.release.tasks import Outcome
-from exporter.terminal import joined
+from exporter.terminal import counted, joined
 from exporter.verification.results import Check, Report
 
 

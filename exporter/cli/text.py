@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from exporter.artifact.below import Found
 from exporter.artifact.jobs import Inspection, VariablesFacts
 from exporter.checkpoint.jobs import CheckpointDescription
-from exporter.cli.verdicts import counted
+from exporter.cli.verdicts import megabytes
 from exporter.fetch.cache import Entry
 from exporter.fetch.lock import locked_archives
 from exporter.fetch.published import cached, synthetic_archives
 from exporter.models import variables
 from exporter.models.config import TASKS, ModelConfig
 from exporter.settings import Settings
-from exporter.terminal import joined
+from exporter.terminal import counted, joined
 
 if TYPE_CHECKING:
     # They import NumPy, which is a part of the time that `nasexport --help` takes.
@@ -133,6 +135,26 @@ def inspection_text(found: Inspection) -> str:
     if found.verified is not None:
         lines.append("  verified     " + ("when it was built" if found.verified else "no: built with --no-verify"))
     return joined(lines)
+
+
+def below_text(folder: Path, found: Sequence[Found]) -> str:
+    """A line for each artifact below a folder."""
+    paths = max(len(each.path) for each in found)
+    formats = max(len(each.format) for each in found)
+    lines = [f"{folder}: {counted(len(found), 'artifact')}, {megabytes(sum(each.bytes for each in found))}"]
+    for each in found:
+        facts = f"{each.format:<{formats}}  {megabytes(each.bytes):>9}  {_state_text(each)}"
+        lines.append(f"  {each.path:<{paths}}  {facts}")
+    return joined(lines)
+
+
+def _state_text(found: Found) -> str:
+    if found.problem:
+        return found.problem
+    if found.metadata is None:
+        return "not written by nasexport"
+    verified = "verified when it was built" if found.verified else "NOT verified"
+    return verified + (", SYNTHETIC weights" if found.metadata.source.synthetic else "")
 
 
 def _trainable_text(variables: VariablesFacts) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from exporter.files import tree
-from exporter.terminal import joined
+from exporter.terminal import counted, joined
 from exporter.validation import to_plain
 from exporter.verification.results import Check, Report, number
 
@@ -16,11 +16,6 @@ if TYPE_CHECKING:
 
 #: The most characters of a column of paths: a long one must not push what is said of all others out of sight.
 _WIDEST = 80
-
-
-def counted(number: int, noun: str) -> str:
-    """``1 check``, ``1,126 checks``; the plural has an s."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def megabytes(size: int) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from exporter.checkpoint.source import Source
 from exporter.errors import WRONG, FetchError
 from exporter.fetch.lock import LockedArchive
+from exporter.terminal import counted
 
 
 def require_pinned(locked: LockedArchive) -> None:
@@ -20,9 +21,8 @@ def require_pinned(locked: LockedArchive) -> None:
 def require_all_pinned(archives: Iterable[LockedArchive]) -> None:
     """Raises FetchError, in one for all, where archives are not pinned."""
     if names := [locked.name for locked in archives if not locked.pinned]:
-        plural = "" if len(names) == 1 else "s"
         raise FetchError(
-            f"not pinned: {len(names)} archive{plural} ({', '.join(names)}); "
+            f"not pinned: {counted(len(names), 'archive')} ({', '.join(names)}); "
             f"pin with `nasexport lock`, or leave --frozen out",
             status=WRONG,
         )

@@ -35,6 +35,7 @@ class ReleaseServer(socketserver.ThreadingMixIn, HandlerServer):
         port: the port; 0 for any free one.
         log: called with each line of the log, from many threads.
         client_timeout: in seconds, see `CLIENT_TIMEOUT`.
+        files: what is served in place of the release in ``folder``.
 
     Raises:
         ReleaseError: there is no release in the folder, or its manifest is damaged.
@@ -46,9 +47,15 @@ class ReleaseServer(socketserver.ThreadingMixIn, HandlerServer):
     daemon_threads = False  # one that writes to the log while the interpreter shuts down can make it crash
 
     def __init__(
-        self, folder: Path, host: str, port: int, log: Callable[[str], None], client_timeout: float = CLIENT_TIMEOUT
+        self,
+        folder: Path,
+        host: str,
+        port: int,
+        log: Callable[[str], None],
+        client_timeout: float = CLIENT_TIMEOUT,
+        files: ReleasedFiles | None = None,
     ) -> None:
-        self.files = ReleasedFiles(folder)
+        self.files = files or ReleasedFiles(folder)
         self.log = log
         self.client_timeout = client_timeout
         #: Connections that are being sent a request, with the time when it began.

@@ -125,6 +125,6 @@ class Verifier:
             spec = expected.config.format_spec(expected.version)
             runtime = spec.runtime_text(importlib.metadata.version)
             measured |= {"runtime": runtime, "source": self._source.provenance()}
-        checkpoint = self._source.archive or str(self._source.prefix)
+        checkpoint = self._source.archive or self._source.prefix.name
         cause = causes.likely_cause(checks, len(names), expected.config.name, checkpoint)
         return Report(str(path), tuple(checks), notes, measured, cause)

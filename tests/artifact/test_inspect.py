@@ -136,3 +136,34 @@ def test_garbage_is_refused(cli: Command, tiny_artifacts: Path, tmp_path: Path) 
     shutil.copytree(whole, tmp_path / "lying")
     (tmp_path / "lying" / "nasexport.json").write_text("{")
     assert "nasexport.json is damaged" in refusal(cli("inspect", tmp_path / "lying"))
+
+
+def test_the_artifacts_of_a_folder_are_listed(cli: Command, tiny_artifacts: Path, tmp_path: Path) -> None:
+    paths = [
+        f"google/imagenet/tiny_nasnet/{task}/{version}"
+        for task in ("classification", "feature_vector")
+        for version in (4, 5)
+    ]
+    head, *lines = succeeded(cli("inspect", tiny_artifacts)).stdout.splitlines()
+    assert head.startswith(f"{tiny_artifacts}: 4 artifacts, ")
+    assert [line.split()[0] for line in lines] == paths
+    for path, line in zip(paths, lines, strict=True):
+        verified = "verified when it was built" if path.endswith("4") else "NOT verified"
+        assert " saved_model_2 " in line and line.endswith(f" MB  {verified}, SYNTHETIC weights")
+
+    # One of others, one that is damaged, and what is passed over.
+    folder = tmp_path / "dist"
+    shutil.copytree(tiny_artifacts / paths[1], folder / "others")
+    (folder / "others" / "nasexport.json").unlink()
+    shutil.copytree(tiny_artifacts / paths[1], folder / "some" / "damaged")
+    (folder / "some" / "damaged" / "nasexport.json").write_text("{")
+    shutil.copytree(tiny_artifacts / paths[1], folder / ".hidden")
+    (folder / "link").symlink_to(tiny_artifacts)
+    found = json.loads(succeeded(cli("inspect", folder, "--json")).stdout)
+    assert found["path"] == str(folder)
+    others, damaged = found["artifacts"]
+    size = sum(file.stat().st_size for file in (folder / "others").rglob("*") if file.is_file())
+    assert (others["path"], others["bytes"], others["verified"]) == ("others", size, None)
+    assert damaged["path"] == "some/damaged" and "is damaged" in damaged["problem"]
+    assert "1 artifact," in succeeded(cli("inspect", folder / "some")).stdout
+    assert "can be used with a checkpoint only" in cli("inspect", folder, "--model", "nasnet_large").stderr

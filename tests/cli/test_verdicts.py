@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import pytest
 
 from exporter.cli import verdicts
+from exporter.terminal import counted
 from exporter.verification.causes import likely_cause
 from exporter.verification.results import Check, Report, number
 from tests.support.command import CHECKOUT
@@ -92,7 +93,7 @@ def test_the_likely_cause_of_what_failed(checks: tuple[Check, ...], said: str) -
     ("count", "said"), [(0, "0 archives"), (1, "1 archive"), (2, "2 archives"), (1126, "1,126 archives")]
 )
 def test_one_is_no_plural(count: int, said: str) -> None:
-    assert verdicts.counted(count, "archive") == said
+    assert counted(count, "archive") == said
 
 
 def _sent(variables: Mapping[str, str]) -> str:

@@ -162,9 +162,9 @@ def test_text_has_a_line_for_each_artifact_all_that_failed_and_a_verdict(
     result = cli("verify", good, bad, "--checkpoint", tiny_checkpoint)
     assert result.returncode == 1
     first, second, failed, *notes, verdict = result.stdout.splitlines()
-    passed = re.fullmatch(rf"ok    {good} +  (\d+) checks, largest difference \S+e-\d\d", first)
+    passed = re.fullmatch(rf"ok    {good} {{2,}}(\d+) checks, largest difference \S+e-\d\d", first)
     assert passed and int(passed[1]) > 10
-    assert re.fullmatch(rf"FAIL  {bad} +  1 of 1 check FAILED", second)
+    assert re.fullmatch(rf"FAIL  {bad} {{2,}}1 of 1 check FAILED", second)
     assert failed.startswith("  FAIL loads and runs: nan, at most 0 (")
     assert any("made from a synthetic checkpoint" in note for note in notes)
     assert verdict == "1 of 2 artifacts FAILED"
