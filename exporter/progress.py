@@ -54,8 +54,7 @@ def progress(title: str, total: int | None, warn: Say = _silent) -> Iterator[Lis
         total: the number of steps, None where it is not known.
         warn: becomes the listener's ``warn``.
     """
-    # A log would go through a bar.
-    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb" or logging.level_info():
+    if not in_place():
         yield _lines(title, warn)
         return
     # Importing rich takes longer than most commands take to run.
@@ -67,6 +66,11 @@ def progress(title: str, total: int | None, warn: Say = _silent) -> Iterator[Lis
 
     with Bars(title, total) as bars:
         yield Listener(bars.step, bars.note, warn_above, bars.transferred, bars.job)
+
+
+def in_place() -> bool:
+    """Whether progress is shown in place, on a terminal, and not as lines: those of a log would go through a bar."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and not logging.level_info()
 
 
 def _lines(title: str, warn: Say) -> Listener:

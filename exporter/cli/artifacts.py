@@ -49,7 +49,7 @@ _MOST_PIXELS = 10_000
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=path_type)
 @click.option("--checkpoint", type=path_type, help="Weights to compare with. [default: the published archive]")
 @click.option("--model", "name", metavar="MODEL", type=model_type, help="Model of an artifact from elsewhere.")
-@click.option("--version", type=version_type, help="Its version, with --model. [default: detected]")
+@click.option("--version", metavar="N", type=version_type, help="Its version, with --model. [default: detected]")
 @click.option("--against", type=click.Choice(KINDS), multiple=True, help="Also compare with this implementation.")
 @click.option("--reference", type=path_type, help="Recorded reference to compare with.")
 @click.option(

@@ -81,7 +81,7 @@ def models(names: Sequence[str], settings: Settings, as_json: bool) -> None:
 )
 @click.argument("names", metavar="MODEL...", nargs=-1, required=True, type=model_type)
 @click.option("--format", "format_", type=click.Choice(written()), help=f"Artifact format. [default: {DEFAULT_FORMAT}]")
-@click.option("--version", type=version_type, help=f"Version to write. [default: {_default_versions()}]")
+@click.option("--version", metavar="N", type=version_type, help=f"Version to write. [default: {_default_versions()}]")
 @click.option("--task", type=click.Choice(TASKS), help="Only this task. [default: both]")
 @click.option("--checkpoint", type=path_type, help="Weights: a checkpoint's prefix, file, folder or .tar.gz.")
 @click.option("--output", type=path_type, default=Path("dist"), show_default=True, help="Folder for the artifacts.")

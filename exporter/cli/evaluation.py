@@ -1,6 +1,5 @@
 """``predict`` and ``evaluate``: running artifacts on images."""
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from exporter.errors import ImageError
 from exporter.evaluation.jobs import PREDICT, Image, PredictedImage, PredictRequest, PredictResult
 from exporter.models.classes import described
 from exporter.models.config import ModelConfig, model
+from exporter.progress import in_place
 from exporter.settings import Settings
 from exporter.terminal import counted, joined
 
@@ -229,7 +229,7 @@ def evaluate(
 
 def _at_intervals(report: Callable[[str], None]) -> Callable[[str], None]:
     """Reports every batch to a progress bar, but only now and then if each report is a line."""
-    if sys.stderr.isatty():
+    if in_place():
         return report
     last = float("-inf")
 

@@ -53,7 +53,7 @@ def page_option(command: Command) -> Command:
 def one_each_option(command: Command) -> Command:
     """``--jobs`` of commands whose processes are few."""
     text = "Processes to run at the same time. [default: one for each core, within 3.5 GB]"
-    return click.option("--jobs", type=click.IntRange(1, MOST_JOBS), help=text)(command)
+    return click.option("--jobs", metavar="N", type=click.IntRange(1, MOST_JOBS), help=text)(command)
 
 
 def trust_option(command: Command) -> Command:

@@ -42,6 +42,7 @@ checkpoint_option = click.option(
 )
 jobs_option = click.option(
     "--jobs",
+    metavar="N",
     type=click.IntRange(1, MOST_JOBS),
     default=2,
     show_default=True,

@@ -49,7 +49,7 @@ class TreeFiles(ReleasedFiles):
         self._texts: dict[str, str] = {}
         #: By the path of an archive, the artifact; and what its files were when it was packed.
         self._archives: dict[str, str] = {}
-        self._packed: dict[str, list[tuple[object, ...]]] = {}
+        self._packed: dict[str, list[tuple[str, int, int, int, int]]] = {}
         super().__init__(folder)
 
     def listing(self) -> Listing:
