@@ -17,7 +17,7 @@ from exporter.cli.options import (
     print_text,
     warn,
 )
-from exporter.cli.release_options import checkpoint_option, jobs_option, memory_option
+from exporter.cli.release_options import base_url_option, checkpoint_option, jobs_option, memory_option
 from exporter.cli.release_verify import sign, verify
 from exporter.cli.values import NamesType, split_names
 from exporter.models.config import ModelConfig, model
@@ -107,6 +107,7 @@ def _known_versions() -> list[str]:
 )
 @click.option("--output", type=path_type, default=Path("release"), show_default=True, help="Folder of the release.")
 @click.option("--shard", metavar="I/N", callback=_shard, help="Make part I of N, to be joined with `release merge`.")
+@base_url_option
 @click.option("--plan", "only_plan", is_flag=True, help="Only print which artifacts are done, missing or stale.")
 @checkpoint_option
 @jobs_option
@@ -122,6 +123,7 @@ def release(
     formats: list[Format] | None,
     output: Path,
     shard: tuple[int, int] | None,
+    base_url: str | None,
     only_plan: bool,
     checkpoints: dict[str, Path],
     jobs: int,
@@ -160,7 +162,15 @@ def release(
         return
     with progress("release", library.steps(targets), warn) as listener:
         outcome = library.make(
-            targets, output, checkpoints, settings, jobs=jobs, memory=memory, listener=listener, debug=context.obj
+            targets,
+            output,
+            checkpoints,
+            settings,
+            jobs=jobs,
+            memory=memory,
+            base_url=base_url,
+            listener=listener,
+            debug=context.obj,
         )
     if as_json:
         print_json({"release": str(output), **outcome.to_dict()})

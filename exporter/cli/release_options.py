@@ -31,6 +31,21 @@ def _checkpoints(_context: click.Context, _parameter: click.Parameter, values: S
     return {known_name(name): Path(path) for name, _, path in pairs}
 
 
+def _base_url(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    from exporter.release import address
+
+    try:
+        return None if value is None else address.base_url(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+base_url_option = click.option(
+    "--base-url",
+    metavar="URL",
+    callback=_base_url,
+    help="Address where the release will be, for the programs on its pages. [default: `serve` fills in its own]",
+)
 checkpoint_option = click.option(
     "--checkpoint",
     "checkpoints",

@@ -67,6 +67,8 @@ class FormatSpec:
     Args:
         name: what configurations, ``--format`` and ``nasexport.json`` call it.
         title: what people call it.
+        framework: what a program loads it with, in two words at most.
+        library: the same as Hugging Face calls it, for the card of a model.
         versions: what each of its versions has, in ascending order; a format whose artifacts have no version numbers
             has one row. Empty for a format that cannot be written.
         default_version: the version that the name alone means; None for a format without version numbers.
@@ -103,6 +105,8 @@ class FormatSpec:
 
     name: Format
     title: str
+    framework: str
+    library: str
     versions: tuple[VersionSpec, ...]
     default_version: int | None
     files: tuple[str, ...]
@@ -170,6 +174,8 @@ _REUSABLE = "TensorFlow 2 (or 1.15) with tensorflow-hub 0.5.0 or newer"
 HUB = FormatSpec(
     name="hub",
     title="TF1 Hub module",
+    framework="TensorFlow 1",
+    library="tensorflow",
     versions=(
         VersionSpec(
             1,
@@ -221,6 +227,8 @@ HUB = FormatSpec(
 SAVED_MODEL_2 = FormatSpec(
     name="saved_model_2",
     title="TF2 SavedModel",
+    framework="TensorFlow 2",
+    library="tensorflow",
     versions=(
         VersionSpec(
             4,
@@ -277,6 +285,8 @@ SAVED_MODEL_1 = dataclasses.replace(
 ONNX = FormatSpec(
     name="onnx",
     title="ONNX model",
+    framework="ONNX Runtime",
+    library="onnx",
     versions=(
         VersionSpec(
             0,
@@ -313,6 +323,8 @@ ONNX = FormatSpec(
 KERAS = FormatSpec(
     name="keras",
     title="Keras network",
+    framework="Keras 3",
+    library="keras",
     versions=(
         VersionSpec(
             0,
@@ -348,6 +360,8 @@ KERAS = FormatSpec(
 TIMM = FormatSpec(
     name="timm",
     title="weights for timm",
+    framework="timm",
+    library="timm",
     versions=(
         VersionSpec(
             0,
@@ -385,6 +399,8 @@ TIMM = FormatSpec(
 LITERT = FormatSpec(
     name="litert",
     title="LiteRT model",
+    framework="LiteRT",
+    library="litert",
     versions=(
         VersionSpec(
             0,
@@ -420,6 +436,8 @@ LITERT = FormatSpec(
 PYTORCH = FormatSpec(
     name="pytorch",
     title="PyTorch program",
+    framework="PyTorch",
+    library="pytorch",
     versions=(
         VersionSpec(
             0,

@@ -13,7 +13,7 @@ from exporter.files import staging
 from exporter.files.hashing import File
 from exporter.files.packing import pack_release
 from exporter.progress import Say
-from exporter.release import identity, model_page
+from exporter.release import identity, model_page, model_page_html
 from exporter.release.manifest import CheckFacts, Place, Record, encoded
 from exporter.release.plan import Planned
 from exporter.report import page as verification_page
@@ -58,7 +58,7 @@ def complete(
     say("packing")
     files, archive = staged.pack()
     checks = tuple(CheckFacts(**check.to_dict()) for check in checked.checks)
-    page = model_page.page(
+    page, page_html = model_page_html.pages(
         model_page.PageFacts(
             config=target.config,
             task=target.task,
@@ -85,7 +85,7 @@ def complete(
         files=files,
         archive=archive,
         page=staged.add(target.place.page, page.encode()),
-        page_html=staged.add(target.place.page_html, model_page.html(page).encode()),
+        page_html=staged.add(target.place.page_html, page_html.encode()),
         report=report,
     )
     staged.place_all(record)

@@ -5,6 +5,7 @@ itself; and all that follows from the records is derived again and compared byte
 themselves, archives, pages, manifest, index, provenance and sums.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +14,7 @@ import exporter
 from exporter.errors import NasexportError, OtherReleaseError, ReleaseError
 from exporter.files.hashing import sha256
 from exporter.files.packing import packed_release
-from exporter.release import claims, derived, finalize, identity, names, provenance, signatures
+from exporter.release import claims, derived, finalize, identity, names, pages, provenance, signatures
 from exporter.release.manifest import MANIFEST_FILE, PROVENANCE_FILE, SUMS_FILE, Record, read_records
 from exporter.release.plan import damages
 from exporter.validation import shown
@@ -62,7 +63,10 @@ def check(release: Path, *, vouched: bool = False) -> list[Check]:
     ]
     if other is None:
         checks += [
-            _counted("pages that their records do not give", each(derived.page_problems)),
+            _counted(
+                "pages that their records do not give",
+                itertools.chain(each(derived.page_problems), pages.problems(records)),
+            ),
             _counted("files of the release that its records do not give", _single_files(release, tool, records)),
         ]
     elif vouched:

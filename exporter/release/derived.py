@@ -6,7 +6,7 @@ from pathlib import Path
 from exporter.artifact import metadata as artifact_metadata
 from exporter.artifact.metadata import METADATA_FILE, METADATA_SCHEMA, Metadata, Tool, Verdict, read_metadata
 from exporter.errors import ArtifactError, ReleaseError
-from exporter.release import claims, model_page, report_page
+from exporter.release import claims, model_page, model_page_html, report_page
 from exporter.release.manifest import Record, encoded
 from exporter.validation import shown
 
@@ -64,13 +64,9 @@ def record_problems(release: Path, record: Record) -> Iterator[str]:
     yield from difference(release, record.place.record, encoded(record.to_dict()))
 
 
-def page_problems(release: Path, record: Record) -> Iterator[str]:
-    """Whether the pages of an artifact are what the record gives."""
-    try:
-        metadata = metadata_of(release, record)
-    except (ArtifactError, ReleaseError):
-        return  # told by `metadata_problems`
-    facts = model_page.PageFacts(
+def page_facts(record: Record, metadata: Metadata) -> model_page.PageFacts:
+    """What the pages of an artifact are made from."""
+    return model_page.PageFacts(
         config=metadata.model,
         task=record.task,
         version=record.version,
@@ -80,11 +76,20 @@ def page_problems(release: Path, record: Record) -> Iterator[str]:
         checks=record.checks,
         size=record.size,
         archive=record.archive,
+        links=record.page_links,
     )
-    page = model_page.page(facts)
+
+
+def page_problems(release: Path, record: Record) -> Iterator[str]:
+    """Whether the pages of an artifact are what the record gives."""
+    try:
+        metadata = metadata_of(release, record)
+    except (ArtifactError, ReleaseError):
+        return  # told by `metadata_problems`
+    page, page_html = model_page_html.pages(page_facts(record, metadata))
     place = record.place
     yield from difference(release, place.page, page.encode())
-    yield from difference(release, place.page_html, model_page.html(page).encode())
+    yield from difference(release, place.page_html, page_html.encode())
     yield from difference(release, place.report, lambda found: report_page.expected(record, metadata, found))
 
 

@@ -11,7 +11,7 @@ import exporter
 from exporter.errors import ReleaseError
 from exporter.files import staging
 from exporter.models.config import ModelConfig, models
-from exporter.release import index_page, provenance, signatures
+from exporter.release import index_page, pages, provenance, signatures
 from exporter.release.manifest import (
     INDEX_FILE,
     MANIFEST_FILE,
@@ -47,11 +47,12 @@ def records(release: Path) -> Iterator[Record]:
             yield record
 
 
-def close(release: Path, known: Collection[str] = ()) -> list[str]:
-    """Writes `FILES`, each atomically, the manifest last.
+def close(release: Path, known: Collection[str] = (), base_url: str | None = None) -> list[str]:
+    """Writes `FILES`, each atomically, the manifest last; before, the pages that do not link what is there.
 
     Args:
         known: the handles of artifacts whose bytes the caller has just read or written.
+        base_url: the address of the release, as its pages have it, see `exporter.release.address`.
 
     Returns:
         The signatures that were removed, as the release is no longer what they were made of.
@@ -60,6 +61,10 @@ def close(release: Path, known: Collection[str] = ()) -> list[str]:
         ReleaseError: an artifact in the folder is damaged, or the files cannot be written.
     """
     found = sorted(records(release), key=lambda record: record.handle)
+    if old := pages.need_renewal(found, base_url):
+        open_again(release)
+        wanted = pages.links(found, base_url)
+        found = [pages.renew(release, record, wanted[record.handle]) if record in old else record for record in found]
     for record in found:
         if problem := next(problems(release, record, read=record.handle not in known), None):
             raise ReleaseError(

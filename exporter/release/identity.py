@@ -25,7 +25,10 @@ from exporter.validation import Refusal, at_least, convert
 #: The folders of code that write an artifact, its verification and its pages. Fetching is left out: the hash of the
 #: checkpoint is an input, how it was fetched is not.
 _FOLDERS = ("models", "files", "graph", "checkpoint", "artifact", "reference", "probe", "verification", "report")
-_MODULES = ("release/artifact.py", "release/manifest.py", "release/model_page.py")
+_MODULES = tuple(
+    f"release/{name}.py"
+    for name in ("address", "artifact", "families", "hub_card", "manifest", "model_page", "model_page_html")
+)
 #: Packages that influence what is written.
 _PACKAGES = ("tensorflow", "tensorflow-hub", "tf-slim", "tf-keras", "numpy", "protobuf", "jinja2", "markdown-it-py")
 _PACKAGE_FOLDER = Path(exporter.__file__).parent

@@ -9,6 +9,7 @@ from typing import Any
 from exporter.models import variables
 from exporter.models.config import TASKS, ModelConfig
 from exporter.models.formats import FORMATS, in_order
+from exporter.release import address
 from exporter.release.manifest import MANIFEST_FILE, PROVENANCE_FILE, SUMS_FILE, Record
 from exporter.report import templates
 
@@ -35,8 +36,11 @@ def page(records: Iterable[Record], configs: Mapping[str, ModelConfig], tool: st
         max((record for record in shown if record.format == name), key=lambda r: order.index(r.version), default=None)
         for name in FORMATS
     ]
+    base_url = next((record.page_links.base_url for record in shown), None)
     return templates.html(
         "index.html",
+        hub=base_url or address.DEFAULT,
+        suffix=".tar.gz" if base_url else "",
         sections=[_section(configs[name], own) for name, own in by_model.items() if own],
         artifacts=len(shown),
         size=sum(record.archive.size for record in shown),

@@ -70,6 +70,7 @@ def make(
     *,
     jobs: int = 2,
     memory: int | None = None,
+    base_url: str | None = None,
     listener: Listener = SILENT,
     debug: bool = False,
 ) -> Outcome:
@@ -81,6 +82,7 @@ def make(
         checkpoints: of models by name, what `exporter.checkpoint.source.opened` takes; the others are fetched.
         jobs: how many processes may work at a time.
         memory: how much they may need in all, in bytes; by default nine tenths of what is free now.
+        base_url: the address where the release will be, for the programs on its pages.
 
     Raises:
         ReleaseError: another process makes the same release, its folder cannot be written, or artifacts of other models
@@ -120,7 +122,7 @@ def make(
         outcome.made.sort(key=lambda made: order.index(made.handle))
         if not outcome.failed:
             listener.step("writing the manifest")
-            if stale := finalize.close(release, {made.handle for made in outcome.made}):
+            if stale := finalize.close(release, {made.handle for made in outcome.made}, base_url):
                 listener.warn(finalize.stale_signatures(stale))
     outcome.seconds = time.monotonic() - began
     return outcome

@@ -19,6 +19,7 @@ from exporter.errors import NOT_DONE, ReleaseError
 from exporter.files.hashing import File, Sha256
 from exporter.models.config import Name, Task
 from exporter.models.formats import Format, written
+from exporter.release.address import BaseUrl
 from exporter.validation import (
     MOST_JSON,
     NotNegative,
@@ -32,7 +33,8 @@ from exporter.validation import (
 )
 
 SCHEMA: Literal[1] = 1
-_HANDLE = r"\Agoogle/imagenet/[A-Za-z0-9_]+/(classification|feature_vector)/([1-9][0-9]*|[a-z][a-z0-9_]*)\Z"
+_TASK_AND_VERSION = r"(classification|feature_vector)/([1-9][0-9]*|[a-z][a-z0-9_]*)\Z"
+_HANDLE = rf"\Agoogle/imagenet/[A-Za-z0-9_]+/{_TASK_AND_VERSION}"
 T = TypeVar("T")
 
 MANIFEST_FILE = "manifest.json"
@@ -93,12 +95,27 @@ class CheckFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     passed: bool
 
 
+class PageLinks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the pages of an artifact have of the release that it is in.
+
+    ``base_url`` is the address of the release, None where nobody said where it will be. ``artifacts`` are the others of
+    the same model, which its pages link, as TASK/VERSION in the order of their handles.
+    """
+
+    base_url: BaseUrl | None
+    artifacts: tuple[Annotated[str, msgspec.Meta(pattern=rf"\A{_TASK_AND_VERSION}", description="TASK/VERSION")], ...]
+
+
+NO_LINKS = PageLinks(None, ())
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The record of one released artifact.
 
     ``inputs`` is all that its bytes depend on, and ``identity`` the sha256 of that. ``options`` and ``source``
     are those of its ``nasexport.json``. ``checks`` are those of the verification. ``files`` are those of the folder;
-    ``archive``, ``page``, ``page_html`` and ``report`` those beside it.
+    ``archive``, ``page``, ``page_html`` and ``report`` those beside it. ``page_links`` is what the pages have of the
+    release; it is no input, since pages are written anew while the artifact stays.
     """
 
     handle: Annotated[str, msgspec.Meta(pattern=_HANDLE, description="the handle of an artifact")]
@@ -116,6 +133,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     page: File
     page_html: File
     report: File
+    page_links: PageLinks = NO_LINKS
 
     def __post_init__(self) -> None:
         """Raises ValueError if artifacts of the format cannot be released."""

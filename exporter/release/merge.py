@@ -24,22 +24,26 @@ def merge(parts: Sequence[Path], release: Path, *, listener: Listener = SILENT) 
         ReleaseError: a part is incomplete or damaged, or two have different artifacts of one handle.
     """
     chosen: dict[str, tuple[Path, Record]] = {}
+    addresses: dict[str | None, Path] = {}
     for part in parts:
         for handle, record in read_manifest(part).items():
             listener.step(f"checking {handle} of {part}")
             if problem := next(itertools.chain(claims.problems(record), problems(part, record)), None):
                 raise ReleaseError(f"{part} is damaged: {problem}\nmake that part again")
             _add(chosen, part, record)
+            addresses.setdefault(record.page_links.base_url, part)
     with held(release):
         present = {record.handle: record for record in finalize.records(release)}
         for record in present.values():
             _add(chosen, release, record)
+            addresses.setdefault(record.page_links.base_url, release)
+        base_url = _only(addresses)
         finalize.open_again(release)
         for handle, (part, record) in chosen.items():
             if handle not in present:
                 listener.step(f"joining {handle}")
                 _copy(part, release, record)
-        if stale := finalize.close(release):
+        if stale := finalize.close(release, base_url=base_url):
             listener.warn(finalize.stale_signatures(stale))
         elif any(signatures.present(part) for part in parts) and not signatures.present(release):
             listener.warn("the signatures of the parts are none of the whole: sign it with `release sign`")
@@ -55,6 +59,17 @@ def _add(chosen: dict[str, tuple[Path, Record]], part: Path, record: Record) -> 
             f"identity {known[1].identity[:12]} and {record.identity[:12]},\n"
             f"archive {known[1].archive.sha256[:12]} and {record.archive.sha256[:12]}; remove one of them"
         )
+
+
+def _only(addresses: dict[str | None, Path]) -> str | None:
+    """The address that the pages of all parts have; ``addresses`` has a part for each."""
+    if len(addresses) > 1:
+        (first, part), (other, its_part) = list(addresses.items())[:2]
+        raise ReleaseError(
+            f"the pages of {part} have the address {first}, those of {its_part} {other}: "
+            "make the parts with the same --base-url"
+        )
+    return next(iter(addresses), None)
 
 
 def _copy(part: Path, release: Path, record: Record) -> None:

@@ -4,9 +4,9 @@ The programs on a page run unchanged; the tests take them from the page. It cont
 the same facts give the same bytes.
 """
 
-import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -16,73 +16,16 @@ from exporter.files.hashing import File
 from exporter.models import cells, variables
 from exporter.models.classes import IMAGENET_CLASSES
 from exporter.models.config import TASKS, ModelConfig, Task, handle
-from exporter.models.formats import FORMATS, Version
+from exporter.models.formats import FORMATS, Format, FormatSpec, Version
 from exporter.models.signatures import SERVING_OUTPUTS
-from exporter.release.manifest import INDEX_FILE, CheckFacts, Place
+from exporter.release import address
+from exporter.release.families import FAMILY_TEXTS
+from exporter.release.hub_card import front_matter
+from exporter.release.manifest import INDEX_FILE, NO_LINKS, CheckFacts, PageLinks, Place
 from exporter.report import templates
 from exporter.validation import to_plain
 
-
-@dataclass(frozen=True)
-class Paper:
-    """A paper from 2017. ``arxiv`` is its arXiv identifier."""
-
-    authors: str
-    title: str
-    arxiv: str
-
-
-@dataclass(frozen=True)
-class FamilyText:
-    """What the pages say about a family of networks: its name, the search that found its cells, its papers.
-
-    ``origin`` is a sentence on what it has in common with an earlier family, with a space before it. ``checkpoints`` is
-    the address of the page that lists its trained checkpoints.
-    """
-
-    name: str
-    search: str
-    origin: str
-    papers: tuple[Paper, ...]
-    checkpoints: str
-
-
-_SLIM = "https://github.com/tensorflow/models/blob/master/research/slim/"
-_NASNET_PAPER = Paper(
-    "B. Zoph, V. Vasudevan, J. Shlens, Q. V. Le",
-    "Learning Transferable Architectures for Scalable Image Recognition",
-    "1707.07012",
-)
-#: By the family's name in `exporter.models.cells.FAMILIES`.
-FAMILY_TEXTS: Mapping[str, FamilyText] = {
-    "nasnet": FamilyText(
-        "NASNet-A",
-        "Neural Architecture Search (NAS)",
-        "",
-        (
-            Paper("B. Zoph, Q. V. Le", "Neural Architecture Search with Reinforcement Learning", "1611.01578"),
-            _NASNET_PAPER,
-        ),
-        f"{_SLIM}nets/nasnet/README.md",
-    ),
-    "pnasnet": FamilyText(
-        "PNASNet-5",
-        "Progressive Neural Architecture Search",
-        " Much of the rest is the same as in NASNet, drop path for example.",
-        (
-            Paper(
-                "C. Liu, B. Zoph, J. Shlens, W. Hua, L.-J. Li, L. Fei-Fei, A. Yuille, J. Huang, K. Murphy",
-                "Progressive Neural Architecture Search",
-                "1712.00559",
-            ),
-            _NASNET_PAPER,
-        ),
-        f"{_SLIM}README.md#pre-trained-models",
-    ),
-}
-
 _OTHER_TASK: dict[Task, Task] = {TASKS[0]: TASKS[1], TASKS[1]: TASKS[0]}
-_METADATA_LINE = re.compile(r"^<!-- [a-z-]+: .* -->\n", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -99,6 +42,7 @@ class PageFacts:
         checks: the checks of its verification.
         size: the size of the unpacked artifact, in bytes.
         archive: the artifact as a ``.tar.gz``.
+        links: what the page has of the release.
     """
 
     config: ModelConfig
@@ -110,16 +54,11 @@ class PageFacts:
     checks: Sequence[CheckFacts]
     size: int
     archive: File
+    links: PageLinks = NO_LINKS
 
     @property
     def place(self) -> Place:
         return Place(handle(self.config, self.task, self.version))
-
-
-def page(facts: PageFacts) -> str:
-    """The page in Markdown as a release has it. It links all versions of the model, even where the release has few."""
-    config = facts.config
-    return markdown(facts, {handle(config, task, version) for task in TASKS for version in config.all_versions})
 
 
 def markdown(facts: PageFacts, released: Collection[str]) -> str:
@@ -130,45 +69,76 @@ def markdown(facts: PageFacts, released: Collection[str]) -> str:
         released: the handles of all artifacts of the release; only these are linked. The page depends only on those
             of the same model.
     """
+    return templates.markdown("model.md", **values(facts, released), for_browser=False)
+
+
+def values(facts: PageFacts, released: Collection[str]) -> dict[str, Any]:
+    """What the templates of both pages are given."""
     config, task, version = facts.config, facts.task, facts.version
-    spec = config.version_spec(version)
+    spec, format_spec = config.version_spec(version), config.format_spec(version)
 
     def link(to: Task, number: Version) -> str | None:
         """The relative address of another page of this model; None for this page, and where there is no such page."""
         place = Place(handle(config, to, number))
         return f"../{to}/{number}.md" if place.handle in released and place != facts.place else None
 
-    return templates.markdown(
-        "model.md",
-        facts=facts,
-        config=config,
-        task=task,
-        version=version,
-        handle=facts.place.handle,
-        formats={name: format_.title for name, format_ in FORMATS.items()},
-        parts=config.format_spec(version).page,
-        family=FAMILY_TEXTS[config.family],
-        inserts_reductions=cells.FAMILIES[config.family].inserts_reductions,
-        features=variables.features(config),
-        classes=config.num_classes,
-        imagenet=config.num_classes == IMAGENET_CLASSES,
-        parameters={of: variables.parameters(config, of) for of in TASKS},
-        end_points=_end_points(config, task),
-        synthetic=", ".join(f"{key} {value}" for key, value in sorted((facts.source.synthetic or {}).items())),
-        failed=[check for check in facts.checks if not check.passed],
-        figures=[(check, _figure(check.figure), templates.number(check.tolerance)) for check in facts.checks],
-        readers=spec.readers,
-        changes=[(older, config.version_spec(older).changes, link(task, older)) for older in _history(config, version)],
-        sister=handle(config, _OTHER_TASK[task], version),
-        sister_link=link(_OTHER_TASK[task], version),
-        index="../" * facts.place.handle.count("/") + INDEX_FILE,
-        settable=spec.momentum_settable,
-        serving=spec.serving,
-        serving_output=SERVING_OUTPUTS[task],
-        momentum=facts.options.batch_norm_momentum,
-        tool=msgspec.structs.asdict(facts.tool),
-        options=to_plain(facts.options),
-    )
+    return {
+        "facts": facts,
+        "config": config,
+        "task": task,
+        "version": version,
+        "handle": facts.place.handle,
+        "hub": facts.links.base_url or address.DEFAULT,
+        "base_url": facts.links.base_url,
+        # A server of files alone has the artifact as one archive.
+        "suffix": ".tar.gz" if facts.links.base_url else "",
+        "front_matter": front_matter(config, task, format_spec, synthetic=facts.source.synthetic is not None),
+        "formats": {name: format_.title for name, format_ in FORMATS.items()},
+        "format_spec": format_spec,
+        "parts": format_spec.page,
+        "family": FAMILY_TEXTS[config.family],
+        "inserts_reductions": cells.FAMILIES[config.family].inserts_reductions,
+        "features": variables.features(config),
+        "classes": config.num_classes,
+        "imagenet": config.num_classes == IMAGENET_CLASSES,
+        "parameters": {of: variables.parameters(config, of) for of in TASKS},
+        "end_points": _end_points(config, task),
+        "synthetic": ", ".join(f"{key} {value}" for key, value in sorted((facts.source.synthetic or {}).items())),
+        "failed": [check for check in facts.checks if not check.passed],
+        "figures": [(check, _figure(check.figure), templates.number(check.tolerance)) for check in facts.checks],
+        "readers": spec.readers,
+        "changes": [
+            (older, config.version_spec(older).changes, link(task, older)) for older in _history(config, version)
+        ],
+        "others": _others(facts, released, link),
+        "sister": handle(config, _OTHER_TASK[task], version),
+        "sister_link": link(_OTHER_TASK[task], version),
+        "index": "../" * facts.place.handle.count("/") + INDEX_FILE,
+        "settable": spec.momentum_settable,
+        "serving": spec.serving,
+        "serving_output": SERVING_OUTPUTS[task],
+        "momentum": facts.options.batch_norm_momentum,
+        "tool": msgspec.structs.asdict(facts.tool),
+        "options": to_plain(facts.options),
+    }
+
+
+def _others(
+    facts: PageFacts, released: Collection[str], link: Callable[[Task, Version], str | None]
+) -> dict[Task, list[tuple[FormatSpec, list[tuple[Version, str | None]]]]]:
+    """For each task, the formats that the release has of this model, each with its versions and the addresses of their
+    pages; without an address, it is this very artifact.
+    """
+    config = facts.config
+    found: dict[Task, list[tuple[FormatSpec, list[tuple[Version, str | None]]]]] = {}
+    for task in TASKS:
+        by_format: dict[Format, list[tuple[Version, str | None]]] = {}
+        for version, name in config.all_versions.items():
+            if handle(config, task, version) in {*released, facts.place.handle}:
+                by_format.setdefault(name, []).append((version, link(task, version)))
+        if by_format:
+            found[task] = [(FORMATS[name], versions) for name, versions in by_format.items()]
+    return found
 
 
 def _history(config: ModelConfig, version: Version) -> list[Version]:
@@ -181,30 +151,6 @@ def _history(config: ModelConfig, version: Version) -> list[Version]:
         for number in sorted(config.versions)
         if number <= version and config.version_spec(number).number == number
     ]
-
-
-def html(text: str) -> str:
-    """Renders a page in Markdown as HTML, in the style of the report.
-
-    Args:
-        text: from `markdown`. HTML in it is shown as text; links to Markdown pages are changed to the HTML pages.
-    """
-    from markdown_it import MarkdownIt  # takes longer to import than most commands take to answer
-
-    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
-    tokens = parser.parse(_METADATA_LINE.sub("", text))
-    for token in tokens:
-        if token.type == "th_open":
-            token.attrSet("scope", "col")
-        elif token.type == "fence":
-            token.attrSet("tabindex", "0")  # so that a long line can be scrolled with the keyboard
-        for inner in token.children or ():
-            address = str(inner.attrGet("href") or "")
-            if inner.type == "link_open" and ":" not in address and address.endswith(".md"):
-                inner.attrSet("href", f"{address.removesuffix('.md')}.html")
-    heading = next(token for token in tokens if token.type == "inline")
-    title = "".join(inner.content for inner in heading.children or ())
-    return templates.html("model.html", title=title, content=parser.renderer.render(tokens, parser.options, {}))
 
 
 def _end_points(config: ModelConfig, task: Task) -> list[str]:

@@ -32,7 +32,7 @@ def markdown(template: str, **values: Any) -> str:
 
     Templates can use these filters: ``code`` for code within a line (not in tables, where ``|`` must be escaped
     differently), ``python`` for a string literal in a program, ``comment`` for text in an HTML comment, ``address``
-    for the target of a link.
+    for the target of a link, ``megabytes`` for a number of bytes.
     """
     text = _environment("markdown").get_template(template).render(values)
     # Parts that a template leaves out leave empty lines behind.
@@ -56,7 +56,7 @@ def _environment(kind: str) -> "jinja2.Environment":
         keep_trailing_newline=True,
         finalize=_shown if kind == "html" else escaped,
     )
-    filters = {"code": _code, "python": _python, "comment": _comment, "address": quote}
+    filters = {"code": _code, "python": _python, "comment": _comment, "address": quote, "megabytes": megabytes}
     for name, filter_ in filters.items():
         environment.filters[name] = lambda value, filter_=filter_: Markup(filter_(value))
     return environment
@@ -91,6 +91,12 @@ def visible(text: str) -> str:
 def _visible_character(character: str) -> str:
     hidden = unicodedata.category(character) in ("Cc", "Cf", "Cs")  # control, format, surrogate
     return character.encode("unicode_escape").decode() if hidden else character
+
+
+def megabytes(size: int) -> str:
+    """A number of bytes as people read it: "348 MB", "4.2 MB"."""
+    millions = size / 1e6
+    return f"{millions:,.0f} MB" if millions >= 10 else f"{max(millions, 0.1):.1f} MB"
 
 
 def number(value: float) -> str:

@@ -310,6 +310,12 @@ WRONG = {
     ("--versions", "four"): "expected numbers",
     ("--memory", "lots"): "expected one such as 4G",
     ("--jobs", "0"): "not in the range",
+    ("--base-url", ""): "'' is not an address: expected http:// or https://, a host and perhaps folders",
+    ("--base-url", "models.example.org"): "is not an address",
+    ("--base-url", "ftp://models.example.org"): "is not an address",
+    ("--base-url", "https://models.example.org/a?b=c"): "is not an address",
+    ("--base-url", "https://models.example.org/'"): "is not an address",
+    ("--base-url", f"https://{'a' * 500}"): "is not an address",
     ("--checkpoint", "model.ckpt"): "expected MODEL=PATH",
     ("--checkpoint", "alexnet=model.ckpt"): "expected one of the models",
 }

@@ -93,6 +93,12 @@ def test_a_record_of_another_artifact_is_refused(folder: Path) -> None:
         (("artifacts", 0, "files", 0, "size"), -1, "artifacts[0].files[0].size is -1, expected a whole number of at"),
         (("artifacts", 0, "source", "files"), {"a b": 7}, "artifacts[0].source.files['a b'] is 7, expected 64 hexa"),
         (("artifacts", 0, "source", "synthetic"), 7, "artifacts[0].source.synthetic is 7, expected a mapping or null"),
+        (
+            ("artifacts", 0, "page_links", "base_url"),
+            "http://a/'",
+            'page_links.base_url is "http://a/\'", expected an add',
+        ),
+        (("artifacts", 0, "page_links", "artifacts"), ["../x/1"], "artifacts[0] is '../x/1', expected TASK/VERSION"),
         (("artifacts", 0, "options"), {}, "artifacts[0].options lacks batch_norm_momentum, expected batch_norm_mom"),
     ],
 )
@@ -151,6 +157,7 @@ def _with_defaults(value: Any) -> Any:
     own = changed(value, ("nasexport",), lambda parent, key: None)
     for record in own["artifacts"]:
         record["source"] = {"scope": "", "left_out": {}, **record["source"]}
+        record.setdefault("page_links", {"base_url": None, "artifacts": []})
     return own
 
 

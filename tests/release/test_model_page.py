@@ -8,11 +8,12 @@ import re
 import subprocess
 import tarfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -22,8 +23,10 @@ from exporter.artifact.metadata import Tool
 from exporter.files.hashing import File
 from exporter.models import variables as layout
 from exporter.models.config import TASKS, ModelConfig, Task, handle, model
-from exporter.release import model_page
-from exporter.release.manifest import CheckFacts, Place
+from exporter.models.formats import FORMATS
+from exporter.release import model_page, model_page_html
+from exporter.release.families import FAMILY_TEXTS
+from exporter.release.manifest import CheckFacts, PageLinks, Place
 from exporter.report import templates
 from tests.support import browser, environments, records, small_release
 from tests.support.command import artifact_folder
@@ -45,8 +48,9 @@ def artifact(request: pytest.FixtureRequest) -> tuple[ModelConfig, Task, int]:
     return request.param
 
 
-def _read(text: str) -> Reader:
-    return Reader(model_page.html(text))
+def _read(subject: model_page.PageFacts, released: Collection[str] = ()) -> Reader:
+    """The page as a browser has it."""
+    return Reader(model_page_html.html(subject, released))
 
 
 def _links(page: Reader) -> list[str]:
@@ -61,7 +65,7 @@ def _programs(text: str, language: str = "python") -> list[str]:
 def test_facts_are_those_of_the_configuration(artifact: tuple[ModelConfig, Task, int]) -> None:
     config, task, version = artifact
     text = model_page.markdown(records.subject(*artifact), records.HANDLES)
-    page = _read(text)
+    page = _read(records.subject(*artifact), records.HANDLES)
     for fact in (
         handle(*artifact),
         config.title,
@@ -109,7 +113,7 @@ def test_facts_are_those_of_the_configuration(artifact: tuple[ModelConfig, Task,
 
 def test_readers_are_those_of_the_published_pages(artifact: tuple[ModelConfig, Task, int]) -> None:
     *_, version = artifact
-    page = _read(model_page.markdown(records.subject(*artifact), ()))
+    page = _read(records.subject(*artifact))
     assert ("TensorFlow 2 (or 1.15) with tensorflow-hub 0.5.0 or newer" in page.text) == (version >= 4)
     assert ("readers hub.Module : TensorFlow 1" in page.text) == (version < 4)
     assert ("tensorflow-hub 0.2.0 to 0.15" in page.text) == (version == 3)
@@ -127,13 +131,16 @@ def test_every_link_leads_to_a_file_of_the_release(artifact: tuple[ModelConfig, 
     text = model_page.markdown(subject, records.HANDLES)
     folder = posixpath.dirname(subject.place.page)
     in_markdown = [address for address in re.findall(r"\]\(([^)]+)\)", text) if ":" not in address]
-    in_html = [address for address in _links(_read(text)) if ":" not in address]
-    assert len(in_markdown) == len(in_html) > 4
+    in_html = [address for address in _links(_read(subject, records.HANDLES)) if ":" not in address]
     targets = [posixpath.normpath(posixpath.join(folder, unquote(address))) for address in in_markdown]
     assert set(targets) <= files
     assert {subject.place.report, subject.place.archive, subject.place.record, "index.html"} <= set(targets)
-    same = [posixpath.normpath(posixpath.join(folder, address)) for address in in_html]
-    assert same == [re.sub(r"\.md$", ".html", target) for target in targets]
+    same = [posixpath.normpath(posixpath.join(folder, address.partition("#")[0])) for address in in_html]
+    assert set(same) == {re.sub(r"\.md$", ".html", target) for target in targets}
+    assert len(same) > len(targets) > 4
+    # Each other artifact of the model, of both tasks, is a link on both.
+    own = {place.page for place in places if f"/{subject.config.name}/" in place.handle} - {subject.place.page}
+    assert own <= set(targets)
     # What is not in the release is named, not linked.
     alone = model_page.markdown(subject, [subject.place.handle])
     assert not re.search(r"\]\((?!https:)[^)]*\.md\)", alone)
@@ -145,27 +152,28 @@ def test_synthetic_weights_are_told_loudly() -> None:
     artifact = records.ARTIFACTS[0]
     subject = records.subject(*artifact, source=records.source(synthetic=records.SYNTHETIC))
     text = model_page.markdown(subject, ())
-    page = _read(text)
+    page = _read(subject)
     assert text.index("SYNTHETIC WEIGHTS.") < text.index("##")
     assert page.having("blockquote")
     assert "made up (layout plain, model some_model, seed 0)" in page.text
     assert "This artifact was not made from them" in page.text
     assert "<!-- dataset: none, the weights are synthetic -->" in text
     published = model_page.markdown(records.subject(*artifact), ())
-    assert "synthetic" not in published.lower()
+    assert "synthetic" not in published.lower() + _read(records.subject(*artifact)).text.lower()
 
 
 def test_a_failed_check_and_one_without_a_figure_are_told() -> None:
     check = CheckFacts("loads", None, 0, "", False)
     subject = records.subject(*records.ARTIFACTS[0], checks=[*records.CHECKS, check])
-    page = _read(model_page.markdown(subject, ()))
+    page = _read(subject)
+    assert "Verified 1 of 3 checks FAILED : report" in page.text
     assert "1 of 3 checks FAILED." in page.text and "passed" not in page.text.split("How this artifact")[1]
     assert "loads not measured FAILED 0" in page.text
 
 
 def test_a_network_of_ones_own_has_a_page(tiny: Path) -> None:
     config = replace(model(str(tiny)), versions={1: "hub", 5: "saved_model_2", 7: "saved_model_2"})
-    page = _read(model_page.markdown(records.subject(config, "classification", 7), ()))
+    page = _read(records.subject(config, "classification", 7))
     assert "one of 11 classes" in page.text
     assert "nothing was published of it" in page.text
     assert "ImageNet " not in page.text.split("Training")[1] and "published accuracy" not in page.text
@@ -184,7 +192,11 @@ def test_same_facts_give_the_same_bytes() -> None:
     name = artifact[0].name
     own = [other for other in records.HANDLES if f"/{name}/" in other]
     assert model_page.markdown(records.subject(*artifact), own) == texts[0]
-    assert model_page.html(texts[0]) == model_page.html(texts[1])
+    pages = [
+        model_page_html.html(records.subject(*artifact, source=source), released)
+        for source, released in ((records.SOURCE, records.HANDLES), (backwards, own))
+    ]
+    assert pages[0] == pages[1]
 
 
 def _hostile(text: str) -> model_page.PageFacts:
@@ -198,7 +210,7 @@ def _hostile(text: str) -> model_page.PageFacts:
 #: The page's own elements, which no text from outside may add to.
 @functools.cache
 def _elements() -> list[tuple[str, dict[str, str]]]:
-    return _read(model_page.markdown(_hostile("word"), records.HANDLES)).elements
+    return _read(_hostile("word"), records.HANDLES).elements
 
 
 @settings(deadline=None)
@@ -207,8 +219,7 @@ def test_text_from_outside_is_never_markup(text: str) -> None:
     if not templates.visible(text).strip():
         text += "x"
     subject = _hostile(text)
-    written = model_page.markdown(subject, records.HANDLES)
-    page = _read(written)
+    page = _read(subject, records.HANDLES)
     assert page.elements == _elements()
     # It is shown as it is, with what is invisible written out.
     expected = " ".join(templates.visible(text).split())
@@ -219,7 +230,7 @@ def test_text_from_outside_is_never_markup(text: str) -> None:
 
 def test_hostile_text_is_shown_and_does_nothing() -> None:
     written = model_page.markdown(_hostile(HOSTILE), ())
-    page = _read(written)
+    page = _read(_hostile(HOSTILE))
     assert templates.visible(HOSTILE).replace("  ", " ") in page.text
     names = {name for name, _ in page.elements}
     assert not names & {"script", "img", "iframe", "base", "form", "object"}
@@ -227,11 +238,12 @@ def test_hostile_text_is_shown_and_does_nothing() -> None:
     comments = re.findall(r"<!--.*?-->", written.split("# ")[1], re.DOTALL)
     assert all(re.fullmatch(r"<!-- [a-z-]+: .*[^-] -->", comment) for comment in comments[:5])
     # HTML in Markdown from elsewhere stays text.
-    assert "script" not in {name for name, _ in _read("# a\n\n<script>1</script>\n\n[x](javascript:1)\n").elements}
+    elsewhere = Reader(model_page_html.rendered("# a\n\n<script>1</script>\n\n[x](javascript:1)\n"))
+    assert "script" not in {name for name, _ in elsewhere.elements}
 
 
 def test_the_page_needs_nothing_else() -> None:
-    text = model_page.html(model_page.markdown(records.subject(*records.ARTIFACTS[0]), records.HANDLES))
+    text = model_page_html.html(records.subject(*records.ARTIFACTS[0]), records.HANDLES)
     page = Reader(text)
     assert [own["href"] for own in page.having("link")] == ["data:,"]
     (policy,) = page.having("meta", **{"http-equiv": "Content-Security-Policy"})
@@ -239,6 +251,130 @@ def test_the_page_needs_nothing_else() -> None:
     assert not re.search(r"url\(|@import|<script|src=", text)
     assert "<!-- " not in page.text
     assert page.text.startswith(handle(*records.ARTIFACTS[0]))
+
+
+# The top of the page, and what it is for.
+
+
+def test_what_is_downloaded_and_what_it_is_called_comes_first(artifact: tuple[ModelConfig, Task, int]) -> None:
+    _, task, version = artifact
+    for size, shown in ((356_543_210, "357 MB"), (4_160_000, "4.2 MB"), (9, "0.1 MB")):
+        archive = File(f"{handle(*artifact)}.tar.gz", size, "d4" * 32)
+        subject = records.subject(*artifact, archive=archive)
+        page = _read(subject, records.HANDLES)
+        top = page.text.split("Load it")[0]
+        assert f"Download {shown} .tar.gz" in top
+        assert f"[{shown}]({version}.tar.gz)" in model_page.markdown(subject, ())
+    for fact in (
+        f"{records.HUB}/{handle(*artifact)} ",
+        "d4" * 32,
+        "Licence Apache-2.0 , that of",
+        "all 2 checks passed",
+    ):
+        assert fact in top, fact
+    (download,) = page.having("a", **{"class": "download"})
+    assert download["href"] == f"{version}.tar.gz"
+    # What there is to copy is selected whole by a click, without a script.
+    assert len([own for tag, own in page.elements if tag == "code" and "copy" in own.get("class", "")]) == 3
+    # Which artifact of which task this is, among the others.
+    assert len(page.having("strong", **{"aria-current": "page"})) == 1
+    assert re.search(rf"{task.replace('_', ' ')} [A-Z].*{version}", top)
+
+
+def test_the_licence_is_told_where_it_is_known(tiny: Path) -> None:
+    own = _read(records.subject(model(str(tiny)), "classification", 5)).text
+    assert "Licence not known" in own
+    synthetic = records.source(synthetic=records.SYNTHETIC)
+    assert (
+        "Licence none: the weights are made up" in _read(records.subject(*records.ARTIFACTS[0], source=synthetic)).text
+    )
+
+
+def test_each_framework_has_a_tab_with_its_program(artifact: tuple[ModelConfig, Task, int]) -> None:
+    config, task, version = artifact
+    released = {handle(config, of, each) for of in TASKS for each in config.all_versions}
+    page = model_page_html.html(records.subject(*artifact), released)
+    tabs = re.findall(
+        r'<details class="tab" name="load"( open)?>\n<summary>([^<]*)</summary>(.*?)</details>', page, re.S
+    )
+    own = config.format_spec(version).framework
+    frameworks = [FORMATS[name].framework for name in dict.fromkeys(config.all_versions.values())]
+    assert [bool(opened) for opened, *_ in tabs] == [True] + [False] * (len(frameworks) - 1)
+    assert sorted(title for _, title, _ in tabs) == sorted(frameworks) and tabs[0][1] == own
+    for opened, title, content in tabs:
+        assert f'HUB = "{records.HUB}"' in content
+        linked = re.search(r'<a href="\.\./(\w+)/(\w+)\.html">(.*?)</a>', content)
+        newest = [each for each, name in config.all_versions.items() if FORMATS[name].framework == title][-1]
+        assert bool(opened) == (linked is None)
+        assert linked is None or linked[3] == handle(config, task, newest)
+        assert f"/{linked[3] if linked else handle(*artifact)}" in content.split("<pre>")[1]
+    alone = model_page_html.html(records.subject(*artifact), [handle(*artifact)])
+    assert alone.count('<details class="tab"') == 1
+
+
+def test_programs_load_from_the_address_of_the_release(artifact: tuple[ModelConfig, Task, int]) -> None:
+    url = "https://models.example.org/nasnet"
+    subject = records.subject(*artifact, links=PageLinks(url, ()))
+    for text in model_page_html.pages(subject):
+        assert url in text and records.HUB not in text
+    (written, shown) = model_page_html.pages(subject)
+    assert f'ADDRESS = HUB + "/{handle(*artifact)}.tar.gz"' in written
+    assert f"{url}/{handle(*artifact)}.tar.gz " in Reader(shown).text.split("Load it")[0]
+
+
+def test_the_cells_are_drawn(artifact: tuple[ModelConfig, Task, int]) -> None:
+    page = _read(records.subject(*artifact))
+    drawn = page.having("svg", **{"class": "cells", "role": "img"})
+    assert len(drawn) == (3 if artifact[0].family == "nasnet" else 2)
+    ids = [own["id"] for _, own in page.elements if "id" in own]
+    assert len(ids) == len(set(ids))
+
+
+def test_checks_are_folded_and_the_report_is_a_link() -> None:
+    page = model_page_html.html(records.subject(*records.ARTIFACTS[0]), ())
+    (folded,) = re.findall(
+        r"<details>\n<summary>The 2 checks, with what was measured</summary>(.*?)</details>", page, re.S
+    )
+    assert "output, relative difference" in folded and "output, relative" not in page.replace(folded, "")
+    assert page.count('href="1.report.html"') == 2
+
+
+def test_papers_are_cited_with_all_their_authors(artifact: tuple[ModelConfig, Task, int]) -> None:
+    text = model_page.markdown(records.subject(*artifact), ())
+    (entries,) = _programs(text, "bibtex")
+    found = re.findall(
+        r"@misc\{\w+,\n  title = \{(.*)\},\n  author = \{(.*)\},\n  year = \{(\d+)\},\n  eprint", entries
+    )
+    papers = FAMILY_TEXTS[artifact[0].family].papers
+    assert [(title, authors.split(" and ")) for title, authors, _ in found] == [(p.title, [*p.authors]) for p in papers]
+    assert re.findall(r"eprint = \{(.*)\}", entries) == ARXIV[artifact[0].family]
+    assert "J. Shlens, Q. V. Le, 2017: [Learning" in text
+    assert ("L.-J. Li, L. Fei-Fei" in text) == (artifact[0].family == "pnasnet")
+
+
+def test_the_page_in_markdown_is_a_card_for_hugging_face(artifact: tuple[ModelConfig, Task, int]) -> None:
+    config, task, _ = artifact
+    text = model_page.markdown(records.subject(*artifact), ())
+    begin, fields, rest = text.split("---\n", 2)
+    assert begin == "" and rest.startswith("\n# ")
+    assert yaml.safe_load(fields) == {
+        "license": "apache-2.0",
+        "library_name": "tensorflow",
+        "pipeline_tag": "image-classification" if task == "classification" else "image-feature-extraction",
+        "tags": [config.family, config.name.replace("_", "-"), "tensorflow"],
+        "datasets": ["imagenet-1k"],
+        **({"metrics": ["accuracy"]} if task == "classification" else {}),
+    }
+    assert "pipeline_tag" not in _read(records.subject(*artifact)).text
+
+
+def test_a_card_says_nothing_of_published_weights_where_there_are_none(tiny: Path) -> None:
+    synthetic = records.source(synthetic=records.SYNTHETIC)
+    own = records.subject(model(str(tiny)), "classification", 5)
+    for subject in (records.subject(*records.ARTIFACTS[0], source=synthetic), own):
+        fields = yaml.safe_load(model_page.markdown(subject, ()).split("---\n")[1])
+        assert fields["license"] == "unknown" and not {"datasets", "metrics"} & set(fields)
+        assert ("synthetic-weights" in fields["tags"]) == (subject is not own)
 
 
 # The programs.
@@ -392,8 +528,7 @@ def test_the_command_that_checks_a_download_does(tmp_path: Path) -> None:
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A page with long words where they can be."""
     path = tmp_path_factory.mktemp("shown") / "page.html"
-    text = model_page.markdown(_hostile("long_" * 30), records.HANDLES)
-    path.write_text(model_page.html(text), encoding="utf-8")
+    path.write_text(model_page_html.html(_hostile("long_" * 30), records.HANDLES), encoding="utf-8")
     return path
 
 

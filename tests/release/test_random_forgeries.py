@@ -116,6 +116,8 @@ _DECIDED: dict[tuple[str | int, ...], list[object]] = {
     ("files",): [[]],
     ("archive", "path"): ["google/imagenet/other.tar.gz"],
     ("page", "path"): ["index.html"],
+    ("page_links", "base_url"): ["https://models.example.org", "javascript:1"],
+    ("page_links", "artifacts"): [["classification/5"], ["feature_vector/5"], ["x"]],
 }
 
 

@@ -14,7 +14,7 @@ from exporter.artifact import metadata as artifact_metadata
 from exporter.artifact.metadata import METADATA_SCHEMA, Metadata, Tool, Verdict
 from exporter.files.packing import pack_release, packed_release
 from exporter.models.config import ModelConfig
-from exporter.release import finalize, identity, model_page, report_page
+from exporter.release import finalize, identity, model_page, model_page_html, report_page
 from exporter.release.artifact import remove
 from exporter.release.derived import metadata_of
 from exporter.release.manifest import MANIFEST_FILE, Place, Record, encoded, read_manifest
@@ -84,9 +84,9 @@ def rederive(release: Path, handle: str) -> None:
         record["files"], record["archive"] = msgspec.to_builtins((files, archive))
         size = sum(file.size for file in files)
         options = (config, facts.task, facts.version, tool, facts.options, facts.source, facts.checks, size, archive)
-        page = model_page.page(model_page.PageFacts(*options))
-        (release / place.page).write_text(page, encoding="utf-8")
-        (release / place.page_html).write_text(model_page.html(page), encoding="utf-8")
+        texts = model_page_html.pages(model_page.PageFacts(*options, facts.page_links))
+        for path, text in zip((place.page, place.page_html), texts, strict=True):
+            (release / path).write_text(text, encoding="utf-8")
     rehash(release)
 
 

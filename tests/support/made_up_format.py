@@ -20,6 +20,8 @@ _HERE = "tests.support.made_up_format"
 SPEC = FormatSpec(
     name=NAME,
     title="file of NumPy arrays",
+    framework="NumPy",
+    library="numpy",
     versions=(
         VersionSpec(7, momentum_settable=False, momentum=0.5, serving=False, readers="NumPy", changes=("It is new.",)),
     ),
