@@ -1,15 +1,17 @@
 """Reads the requests of one connection to the server of a release, and sends the responses."""
 
+import hashlib
 import http.server
 import os
 import socket
 import socketserver
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import exporter
 from exporter.errors import ReleaseError
+from exporter.hosting import addressed
 from exporter.hosting.released_files import OpenFile, ReleasedFiles, UnavailableError
 from exporter.hosting.request import RefusedError, Request, read
 from exporter.hosting.responses import Delivery, deliver
@@ -86,7 +88,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 return
             try:
                 with self.server.files.open(answer) as opened:
-                    self._deliver(answer, opened, request.headers)
+                    self._deliver(answer, opened, request)
             except FileNotFoundError:
                 if answer.sha256 is None:
                     self._reply(not_found(listing))
@@ -96,9 +98,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.server.log(f"{WARNING}{error}")
             self._reply(unavailable())
 
-    def _deliver(self, listed: ListedFile, opened: OpenFile, headers: Mapping[str, str]) -> None:
-        delivery = deliver(listed, opened.size, opened.sha256, self.command, headers)
-        self._send(delivery.status, delivery.headers, delivery.length, lambda: self._send_file(delivery, opened))
+    def _deliver(self, listed: ListedFile, opened: OpenFile, request: Request) -> None:
+        if listed.addressed and addressed.wants_page(request, listed.path):
+            self._deliver_page(listed, opened, request)
+            return
+        delivery = deliver(listed, opened.size, opened.sha256, self.command, request.headers)
+        headers = {**delivery.headers, **addressed.VARY} if listed.addressed else delivery.headers
+        self._send(delivery.status, headers, delivery.length, lambda: self._send_file(delivery, opened))
+
+    def _deliver_page(self, listed: ListedFile, opened: OpenFile, request: Request) -> None:
+        """A page with the address that the client knows this server by; its ETag is the hash of what is sent."""
+        content = addressed.addressed(opened.content(), addressed.base_url(request, self.connection.getsockname()))
+        sha256 = hashlib.sha256(content).hexdigest()
+        delivery = deliver(listed, len(content), sha256, self.command, request.headers)
+        part = content[delivery.start : delivery.start + delivery.length]
+        headers = {**delivery.headers, **addressed.VARY}
+        self._send(delivery.status, headers, delivery.length, lambda: self._send_bytes(part))
 
     def _send_file(self, delivery: Delivery, opened: OpenFile) -> None:
         """Sends what belongs to the ETag, or not all of it.

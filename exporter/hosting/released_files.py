@@ -28,12 +28,24 @@ class UnavailableError(Exception):
 
 @dataclass
 class OpenFile:
-    """An open file, its size in bytes, and its sha256 in hexadecimal."""
+    """An open file, its path in the release, its size in bytes, and its sha256 in hexadecimal."""
 
+    path: str
     file: BinaryIO
     size: int
     sha256: str
     _identity: tuple[int, ...]
+
+    def content(self) -> bytes:
+        """All of it, as it was hashed.
+
+        Raises:
+            UnavailableError: it is written to.
+        """
+        content = os.pread(self.file.fileno(), self.size, 0)
+        if hashlib.sha256(content).hexdigest() != self.sha256:
+            raise UnavailableError(f"{self.path}: was changed while it was read")
+        return content
 
     def has_changed(self) -> bool:
         """Whether it was written to since it was hashed; what is read afterwards belongs to the hash until it was."""
@@ -108,7 +120,7 @@ class ReleasedFiles:
                 raise UnavailableError(f"{listed.path}: cannot be read: {error.strerror}") from error
             if listed.sha256 not in (None, sha256):
                 raise UnavailableError(f"{listed.path}: has sha256 {sha256}, expected {listed.sha256} by the manifest")
-            opened = OpenFile(file, identity[-1], sha256, identity)
+            opened = OpenFile(listed.path, file, identity[-1], sha256, identity)
             if opened.has_changed():
                 raise UnavailableError(f"{listed.path}: was changed while it was read")
             yield opened

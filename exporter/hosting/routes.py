@@ -32,10 +32,14 @@ _MAX_HANDLES_LISTED = 50
 
 @dataclass(frozen=True)
 class ListedFile:
-    """A file that is served: its path in the release, and its sha256 in hexadecimal if the manifest states it."""
+    """A file that is served: its path in the release, and its sha256 in hexadecimal if the manifest states it.
+
+    ``addressed`` is whether it is a page of a release without an address: then it has that of the server.
+    """
 
     path: str
     sha256: str | None = None
+    addressed: bool = False
 
     @property
     def content_type(self) -> str:
@@ -64,10 +68,13 @@ class Reply:
 def listing(records: Iterable[Record]) -> Listing:
     """The listing of a release with these records: their files, and those of the whole, signatures among them."""
     by_handle = {record.handle: record for record in records}
-    files = [ListedFile(path) for path in (MANIFEST_FILE, SUMS_FILE, PROVENANCE_FILE, INDEX_FILE, *signatures.KINDS)]
+    files = [ListedFile(path) for path in (MANIFEST_FILE, SUMS_FILE, PROVENANCE_FILE, *signatures.KINDS)]
+    addressed = all(record.page_links.base_url is None for record in by_handle.values())
+    files.append(ListedFile(INDEX_FILE, addressed=addressed))
     for record in by_handle.values():
         files.append(ListedFile(record.place.record))
-        files += [ListedFile(file.path, file.sha256) for file in record.all_files]
+        pages = (record.page.path, record.page_html.path) if addressed else ()
+        files += [ListedFile(file.path, file.sha256, file.path in pages) for file in record.all_files]
     return Listing({file.path: file for file in files if _is_safe(file.path)}, by_handle)
 
 
