@@ -7,7 +7,8 @@ from google.protobuf.message import DecodeError
 from exporter.artifact import hub_messages
 from exporter.artifact.model_file import parsed
 from exporter.errors import ArtifactError
-from exporter.evaluation.saved_model import Loaded, hub_load, static_size
+from exporter.evaluation.loaded import Loaded
+from exporter.evaluation.saved_model import hub_load, static_size
 from exporter.models.signatures import IMAGE_INPUT
 
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from exporter.artifact import keras_archive
 from exporter.errors import ArtifactError
-from exporter.evaluation.loaded_model import Loaded
+from exporter.evaluation.loaded import Loaded
 from exporter.probe.keras import load as load_network
 
 

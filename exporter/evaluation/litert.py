@@ -7,7 +7,7 @@ import numpy as np
 
 from exporter.artifact.litert_file import LitertModel
 from exporter.errors import ArtifactError, reason
-from exporter.evaluation.loaded_model import Loaded
+from exporter.evaluation.loaded import Loaded
 from exporter.models.signatures import SERVING_OUTPUTS
 from exporter.probe.litert import SIGNATURE, signature
 

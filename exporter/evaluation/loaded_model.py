@@ -1,9 +1,6 @@
-"""A loaded artifact of any format, as a function from images to logits."""
+"""An artifact of any format, as a function from images to logits."""
 
 import pkgutil
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,25 +11,12 @@ from exporter.artifact.folder import require_readable
 from exporter.artifact.jobs import LARGEST_IMAGE_SIZE
 from exporter.errors import ArtifactError, ConfigError, reason
 from exporter.evaluation.jobs import ModelToLoad
+from exporter.evaluation.loaded import Loaded, Size
 from exporter.files.plain_path import plain
 from exporter.processes.computation import name_of
 from exporter.progress import Say
 
-Size = tuple[int, int]
-
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A loaded artifact, as the loader of its format returns it.
-
-    ``call`` takes float32 images [batch, height, width, 3] in [0, 1] and returns logits [batch, classes].
-    ``image_size`` is (height, width), None if the artifact does not fix it.
-    """
-
-    call: Callable[[tf.Tensor], Any]
-    image_size: Size | None
 
 
 class LoadedModel:

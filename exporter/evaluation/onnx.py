@@ -7,7 +7,7 @@ import numpy as np
 
 from exporter.artifact import onnx_file
 from exporter.errors import ArtifactError, reason
-from exporter.evaluation.loaded_model import Loaded
+from exporter.evaluation.loaded import Loaded
 from exporter.models.formats import ONNX_FILE
 from exporter.models.signatures import SERVING_OUTPUTS
 from exporter.probe.onnx import session

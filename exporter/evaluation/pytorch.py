@@ -7,7 +7,7 @@ import numpy as np
 
 from exporter.artifact.pytorch_file import PytorchProgram
 from exporter.errors import ArtifactError, reason
-from exporter.evaluation.loaded_model import Loaded
+from exporter.evaluation.loaded import Loaded
 from exporter.probe.pytorch import load as load_module
 from exporter.probe.pytorch import run
 

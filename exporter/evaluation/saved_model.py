@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_hub as hub
 
 from exporter.errors import ArtifactError, reason
-from exporter.evaluation.loaded_model import Loaded, Size
+from exporter.evaluation.loaded import Loaded, Size
 
 
 def load(path: Path) -> Loaded:

@@ -7,21 +7,23 @@ import numpy as np
 
 from exporter.artifact.timm_file import TimmFolder
 from exporter.errors import ArtifactError, reason
-from exporter.evaluation.loaded_model import Loaded
-from exporter.probe.timm import run, whole_model
+from exporter.evaluation.loaded import Loaded
+from exporter.probe.timm import correct_average_pools, created, run, whole_model
 
 
 def load(path: Path) -> Loaded:
-    """The function of timm's network with all rows of its classifier and its average pools corrected.
+    """The function of timm's network with its average pools corrected, and all rows of its classifier if it has one.
 
     Raises:
-        ArtifactError: it is damaged, timm does not load it, or it has no classifier.
+        ArtifactError: it is damaged, or timm does not load it.
     """
     folder = TimmFolder(path)
-    if "final_layer/FC/biases" not in folder.stored:
-        raise ArtifactError(f"{path} has no classifier: expected the weights of a classification")
     try:
-        model = whole_model(path, folder)
+        if "final_layer/FC/biases" in folder.stored:
+            model = whole_model(path, folder)
+        else:
+            model = created(path)
+            correct_average_pools(model)
     except ArtifactError:
         raise
     except Exception as error:  # timm's are of many classes
