@@ -50,6 +50,7 @@ def test_wheel_holds_what_the_tool_reads(installed: Path) -> None:
         f"exporter/data/{name}" for name in ("ops_tensorflow_1.15.json", "class_names.txt", "page.html", "model_hub.md")
     }
     assert {"exporter/checkpoints.lock", "exporter/py.typed", *data} <= names
+    assert {"nasexport/__init__.py", "nasexport/py.typed", "nasexport/results/made.py"} <= names
     assert {f"exporter/data/statistics/bn_{name}.npz" for name in models()} <= names
     assert len([name for name in names if name.startswith("exporter/configs/references/")]) == len(models())
     assert not [name for name in names if name.startswith("tests/")]
