@@ -118,6 +118,10 @@ class SigningError(NasexportError):
     usual_status = 3
 
 
+class PublishError(NasexportError):
+    """A place that a release cannot be published to: it cannot be had or written, or has other bytes than were sent."""
+
+
 class ServingError(NasexportError):
     """An address that a server cannot listen on."""
 
@@ -142,6 +146,7 @@ _CLASSES: dict[str, type[NasexportError]] = {
         ReleaseError,
         OtherReleaseError,
         SigningError,
+        PublishError,
         ServingError,
     )
 }

@@ -17,6 +17,7 @@ from exporter.cli.options import (
     print_text,
     warn,
 )
+from exporter.cli.publish import publish
 from exporter.cli.release_options import base_url_option, checkpoint_option, jobs_option, memory_option
 from exporter.cli.release_verify import sign, verify
 from exporter.cli.values import NamesType, split_names
@@ -204,5 +205,5 @@ def merge(parts: Sequence[Path], output: Path) -> None:
     print_path(output)
 
 
-for _command in (sign, verify):
+for _command in (sign, verify, publish):
     release.add_command(_command)

@@ -95,13 +95,22 @@ def local_path(address: str) -> Path | None:
     return path
 
 
+def protocol_of_store(address: str) -> str | None:
+    """The protocol of an address that fsspec may know, such as s3://bucket/folder; None for a path or a URL."""
+    match = _SCHEME.fullmatch(address)
+    if not match or len(match["scheme"]) < 2 or not re.match(r"//[^/]", match["rest"]):
+        return None
+    protocol = match["scheme"].lower()
+    return None if protocol in ("file", "local", "http", "https") else protocol
+
+
 def addresses(locked: LockedArchive, settings: Settings) -> list[str]:
     """The addresses of an archive in the order to try: on each mirror, then where it is published.
 
     With ``settings.offline``, only those on this machine.
 
     Raises:
-        ConfigError: one of them is neither an http, https or file URL nor a path.
+        ConfigError: one of them is neither an http, https or file URL nor a path, nor an address of fsspec's.
     """
     found = [_join(mirror, locked.file_name) for mirror in settings.mirrors] + [locked.url]
     for url in found:
@@ -114,7 +123,11 @@ def _require_address(url: str) -> None:
         path = local_path(url)
         if not url:
             raise ValueError("it is empty")
-        if path is None:
+        if path is None and protocol_of_store(url) is not None:
+            from exporter.fetch.stores import require_protocol
+
+            require_protocol(url)
+        elif path is None:
             parsed(url)
         elif "\0" in str(path):
             raise ValueError("it has a NUL")
@@ -123,7 +136,7 @@ def _require_address(url: str) -> None:
         shown = without_password(url)
         raise ConfigError(
             f"cannot fetch from {shown} ({without_passwords(str(error))}): expected an http, https or file URL, "
-            f"or a folder"
+            f"an address such as s3://bucket/folder, or a folder"
         ) from error
 
 

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import msgspec
 
@@ -28,6 +28,12 @@ HINT = "pass --checkpoint with a copy you have, name another server or folder wi
 
 #: The same as a sentence of its own.
 NEXT = HINT[0].upper() + HINT[1:]
+
+
+class Readable(Protocol):
+    """What bytes can be read from."""
+
+    def read(self, size: int, /) -> bytes: ...
 
 
 class TooLargeError(Exception):
@@ -189,7 +195,7 @@ def require_space(folder: Path, needed: int) -> None:
 
 
 def copy_and_hash(
-    content: IO[bytes] | gzip.GzipFile,
+    content: Readable,
     target: Path,
     transferred: Callable[[int], None] = lambda _: None,
     most: int | None = None,

@@ -5,10 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from exporter.hosting.routes import ListedFile
-
-#: A version can be built again, and its files belong together, so clients must revalidate what they cached; as long as
-#: nothing has changed, that costs a response without content.
-_CACHE_CONTROL = "public, no-cache"
+from exporter.release.media_types import CACHE_CONTROL
 
 #: 18 digits are more than any file size has; Python refuses to convert thousands of them.
 _RANGE = re.compile(r"bytes\s*=\s*([0-9]{0,18})\s*-\s*([0-9]{0,18})\s*", re.IGNORECASE)
@@ -37,7 +34,7 @@ def deliver(file: ListedFile, size: int, sha256: str, method: str, headers: Mapp
         headers: those of the request, with names in title case, such as ``If-None-Match``.
     """
     etag = f'"{sha256}"'
-    validators = {"ETag": etag, "Cache-Control": _CACHE_CONTROL}
+    validators = {"ETag": etag, "Cache-Control": CACHE_CONTROL}
     if not _matches(headers.get("If-Match"), etag, default=True, weak=False):
         return Delivery(412, {"ETag": etag, "Cache-Control": "no-store", "Content-Length": "0"})
     if _matches(headers.get("If-None-Match"), etag, default=False, weak=True):

@@ -9,23 +9,15 @@ never turned into a path. This module does no input or output: `exporter.hosting
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from urllib.parse import parse_qsl, unquote
 
 from exporter.release import signatures
 from exporter.release.manifest import INDEX_FILE, MANIFEST_FILE, PROVENANCE_FILE, SUMS_FILE, Record
+from exporter.release.media_types import media_type
 
 METHODS = ("GET", "HEAD")
 _FORMAT = "tf-hub-format"
 _TEXT = {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store"}
-_TYPES = {
-    ".gz": "application/gzip",
-    ".html": "text/html; charset=utf-8",
-    ".json": "application/json",
-    ".md": "text/markdown; charset=utf-8",
-    ".txt": "text/plain; charset=utf-8",
-    "": "application/octet-stream",
-}
 #: Handles that a 404 lists at most.
 _MAX_HANDLES_LISTED = 50
 
@@ -43,9 +35,7 @@ class ListedFile:
 
     @property
     def content_type(self) -> str:
-        if self.path == SUMS_FILE:
-            return _TYPES[".txt"]
-        return _TYPES.get(PurePosixPath(self.path).suffix, _TYPES[""])
+        return media_type(self.path)
 
 
 @dataclass(frozen=True)

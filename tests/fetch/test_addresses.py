@@ -3,12 +3,14 @@
 from pathlib import Path
 from urllib.parse import quote
 
+import fsspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from exporter.errors import ConfigError
-from exporter.fetch.addresses import addresses, credentials, local_path
+from exporter.fetch.addresses import addresses, credentials, local_path, protocol_of_store
 from exporter.fetch.lock import LockedArchive
+from exporter.fetch.stores import require_protocol
 from exporter.settings import Settings
 from exporter.terminal import message
 
@@ -60,6 +62,8 @@ _ADDRESS = st.lists(_PIECES, max_size=8).map("".join) | st.text(max_size=20)
 @example("http://host:99999/", "https://host/x", False)
 @example("~nobody-of-that-name/", "https://host/x", False)
 @example("file://[", "https://host/x", True)
+@example("s3://bucket/folder", "https://host/x", False)
+@example("nothing://bucket/folder", "https://host/x", False)
 def test_an_address_can_be_asked_or_is_refused(mirror: str, url: str, offline: bool) -> None:
     locked = LockedArchive("archive", url, Path("checkpoints.lock"))
     try:
@@ -71,7 +75,9 @@ def test_an_address_can_be_asked_or_is_refused(mirror: str, url: str, offline: b
     for address in found:
         path = local_path(address)
         assert path is not None or not offline
-        if path is None:
+        if path is None and protocol_of_store(address) is not None:
+            assert require_protocol(address) in fsspec.available_protocols()
+        elif path is None:
             bare, _ = credentials(address)
             assert "@" not in bare.split("/")[2]
         else:

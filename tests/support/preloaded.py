@@ -299,11 +299,14 @@ def serve() -> None:
 
 
 def _run_alone() -> set[str]:
-    """The modules that run artifacts with other libraries than TensorFlow, some of which start threads at once."""
+    """Modules that a fork imports itself: those that run artifacts with other libraries than TensorFlow, some of which
+    start threads at once, and those whose libraries read the environment when they are imported.
+    """
     from exporter.models.formats import FORMATS
 
     rows = [spec for spec in FORMATS.values() if not spec.runs_with_tensorflow]
-    return {reference.partition(":")[0] for spec in rows for reference in (spec.probe, spec.load)}
+    running = {reference.partition(":")[0] for spec in rows for reference in (spec.probe, spec.load)}
+    return {*running, "exporter.publishing.hugging_face"}
 
 
 def _next(listener: socket.socket) -> tuple[dict[str, Any], list[int]]:

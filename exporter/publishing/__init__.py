@@ -1,0 +1,1 @@
+"""A release put where others load it from: buckets, folders and the Hugging Face Hub."""
