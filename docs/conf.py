@@ -56,7 +56,15 @@ def _with_plain_defaults(app: Any, context: Any, lines: list[str]) -> None:
     lines[:] = [re.sub(r"PosixPath\('([^']*)'\)", r"'\1'", line) for line in lines]
 
 
+def _with_examples(app: Any, context: Any, lines: list[str]) -> None:
+    """Shows the commands at the end of a help as they are typed."""
+    if lines:
+        commands = [line for line in "\n".join(lines).replace("\b", "").splitlines() if "nasexport " in line]
+        lines[:] = ["Examples:", "", ".. code-block:: text", "", *(f"   {line.strip(' |')}" for line in commands), ""]
+
+
 def setup(app: Any) -> None:
     """Called by Sphinx."""
+    app.connect("sphinx-click-process-epilog", _with_examples)
     app.connect("source-read", _with_tree)
     app.connect("sphinx-click-process-options", _with_plain_defaults)

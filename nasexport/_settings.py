@@ -71,8 +71,9 @@ def _of_the_command() -> inner.Settings:
     for field, (variable, read) in _VARIABLES.items():
         if text := os.environ.get(variable):
             values[field] = read(variable, text)
-    paths = {name: Path(values[name]) for name in ("cache_dir", "lock_file") if name in values}
-    return inner.Settings(**{**values, **paths, "mirrors": tuple(values.get("mirrors", ()))})
+    paths: dict[str, Any] = {str(name): Path(values[name]) for name in ("cache_dir", "lock_file") if name in values}
+    values |= {**paths, "mirrors": tuple(values.get("mirrors", ()))}
+    return inner.Settings(**values)
 
 
 def _text(_variable: str, text: str) -> str:

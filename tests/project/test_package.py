@@ -83,7 +83,7 @@ def test_metadata_say_what_an_index_shows(installed: Path) -> None:
     assert facts["Requires-Python"] == "<3.14,>=3.10"
     assert {f"Programming Language :: Python :: 3.{minor}" for minor in minors} < set(classifiers)
     assert "Typing :: Typed" in classifiers
-    assert facts.get_payload().startswith("# nasexport\n")
+    assert str(facts.get_payload()).startswith("# nasexport\n")
     citation = yaml.safe_load((CHECKOUT / "CITATION.cff").read_text(encoding="utf-8"))
     assert (citation["title"], citation["version"]) == ("nasexport", facts["Version"])
     assert citation["license"] == facts["License-Expression"]
