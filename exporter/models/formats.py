@@ -94,6 +94,7 @@ class FormatSpec:
         writes_with_tensorflow: whether ``writer`` is imported before processes are forked that need it. What starts
             threads when it is imported must not be: forked processes do not have them.
         runs_with_tensorflow: the same for ``probe``; without it, an artifact is probed in a process without TensorFlow.
+        runs_eagerly: whether ``probe`` holds every feature map of a run until its end, which takes memory.
         extra: the extra of this package that brings what ``writer``, ``probe`` and ``load`` need, None for no other.
         packages: the packages besides TensorFlow that write an artifact and read its files, those of ``extra`` among
             them, by the names that they are installed under.
@@ -127,6 +128,7 @@ class FormatSpec:
     completed: str | None = None
     writes_with_tensorflow: bool = True
     runs_with_tensorflow: bool = True
+    runs_eagerly: bool = False
     extra: str | None = None
     packages: tuple[str, ...] = ()
     running_packages: tuple[str, ...] = ()
@@ -352,6 +354,7 @@ KERAS = FormatSpec(
     example="index_keras.html",
     refused="exporter.artifact.keras_trust:refused",
     writes_with_tensorflow=False,
+    runs_eagerly=True,
     packages=("h5py",),
     running_packages=("keras",),
     runtime=(("Keras", "keras"), ("TensorFlow", "tensorflow")),
