@@ -97,9 +97,14 @@ class Bars:
     @contextlib.contextmanager
     def job(self, label: str) -> Iterator[Callable[[str], None]]:
         """A line for a job while it runs; gives what is called at the beginning of each of its steps."""
+
+        def shown(text: str) -> str:
+            return terminal.printable(f"{label}: {text}" if label else text)
+
         with self._guard:
             self._end_own()
-            row = self._rows.add_task("", visible=False)
+            # A process takes seconds to start, before its first step.
+            row = self._rows.add_task(shown("starting"))
         begun = False
 
         def step(text: str) -> None:
@@ -107,8 +112,7 @@ class Bars:
             with self._guard:
                 self._finish(begun)
                 begun = True
-                shown = terminal.printable(f"{label}: {text}" if label else text)
-                self._rows.update(row, description=shown, visible=True)
+                self._rows.update(row, description=shown(text))
 
         try:
             yield step

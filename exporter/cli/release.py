@@ -1,6 +1,7 @@
 """``release``: making all published artifacts, or parts of them, and checking them."""
 
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from exporter.cli.options import (
     print_json,
     print_path,
     print_text,
+    suggest,
     warn,
 )
 from exporter.cli.publish import publish
@@ -177,6 +179,8 @@ def release(
         print_json({"release": str(output), **outcome.to_dict()})
     else:
         print_text(release_text.outcome(output, outcome))
+        if not outcome.failed:
+            suggest(f"nasexport serve {shlex.quote(str(output))}")
     if outcome.failed:
         context.exit(1)
 
