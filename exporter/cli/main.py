@@ -71,7 +71,15 @@ def _bounded_usage_errors() -> Iterator[None]:
 @click.option("--debug", is_flag=True, help="Log everything, with TensorFlow's messages and tracebacks.")
 @click.pass_context
 def main(context: click.Context, verbose: bool, debug: bool) -> None:
-    """Turn Google's NASNet-A and PNASNet-5 checkpoints into verified TensorFlow artifacts."""
+    """Turn Google's NASNet-A and PNASNet-5 checkpoints into verified artifacts.
+
+    For completion in a shell, put the line for it into ~/.bashrc, ~/.zshrc or ~/.config/fish/config.fish:
+
+    \b
+      eval "$(_NASEXPORT_COMPLETE=bash_source nasexport)"
+      eval "$(_NASEXPORT_COMPLETE=zsh_source nasexport)"
+      _NASEXPORT_COMPLETE=fish_source nasexport | source
+    """
     logs.show(verbose=verbose, debug=debug)
     context.obj = debug
     context.default_map = _defaults(main, read_config())

@@ -253,6 +253,17 @@ def test_one_that_was_not_verified_is_none_where_that_is_asked_for(
     # The other way round, it is more than what is asked for.
     result = succeeded(own_cli(*args[:-1], tiny_artifacts, "--no-verify"))
     assert "kept, the same as would be written" in result.stderr and "verified before" in result.stderr
+    path = artifact_folder(tiny_artifacts, NAME, "feature_vector", 4)
+    assert result.stdout == f"{path}\n"
+    assert result.stderr.splitlines()[-1] == f"next: nasexport inspect {path}"
+
+    result = succeeded(own_cli(*args[:-1], tiny_artifacts, "--no-verify", "--json"))
+    assert "kept" not in result.stderr and "next:" not in result.stderr
+    (row,) = json.loads(result.stdout)
+    assert (row["path"], row["state"], row["verified"], row["checks"]) == (str(path), "kept", True, None)
+    assert (row["model"], row["task"], row["version"]) == (NAME, "feature_vector", 4)
+    assert row["bytes"] == sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    assert row["source"]["synthetic"] == {"layout": "plain", "model": NAME, "seed": 0}
 
 
 def test_another_configuration_or_checkpoint_of_the_same_name_is_refused(
