@@ -33,6 +33,14 @@ _SECTIONS = {
 }
 
 
+#: The lines as they are, however narrow the terminal is.
+_COMPLETION = """\b
+Completion, by a line in ~/.bashrc, ~/.zshrc or ~/.config/fish/config.fish:
+  eval "$(_NASEXPORT_COMPLETE=bash_source nasexport)"
+  eval "$(_NASEXPORT_COMPLETE=zsh_source nasexport)"
+  _NASEXPORT_COMPLETE=fish_source nasexport | source"""
+
+
 class _Root(Group):
     """Tells errors in a line or two, ends with the exit status that each has, and bounds what click says of usage."""
 
@@ -64,22 +72,14 @@ def _bounded_usage_errors() -> Iterator[None]:
     cls=_Root,
     sections=_SECTIONS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog=examples("nasexport build nasnet_large", "nasexport COMMAND --help"),
+    epilog=f"{examples('nasexport build nasnet_large', 'nasexport COMMAND --help')}\n\n{_COMPLETION}",
 )
 @click.version_option(exporter.__version__, "-V", "--version", prog_name="nasexport")
 @click.option("-v", "--verbose", is_flag=True, help="Log what is being done.")
 @click.option("--debug", is_flag=True, help="Log everything, with TensorFlow's messages and tracebacks.")
 @click.pass_context
 def main(context: click.Context, verbose: bool, debug: bool) -> None:
-    """Turn Google's NASNet-A and PNASNet-5 checkpoints into verified artifacts.
-
-    For completion in a shell, put the line for it into ~/.bashrc, ~/.zshrc or ~/.config/fish/config.fish:
-
-    \b
-      eval "$(_NASEXPORT_COMPLETE=bash_source nasexport)"
-      eval "$(_NASEXPORT_COMPLETE=zsh_source nasexport)"
-      _NASEXPORT_COMPLETE=fish_source nasexport | source
-    """
+    """Turn Google's NASNet-A and PNASNet-5 checkpoints into verified artifacts."""
     logs.show(verbose=verbose, debug=debug)
     context.obj = debug
     context.default_map = _defaults(main, read_config())
