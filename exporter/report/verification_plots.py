@@ -32,6 +32,10 @@ from exporter.report.svg import (
 from exporter.report.templates import number
 
 _BINS = 31
+#: Of the rows of end points, in units of SVG: what two other plots take, and the least and the most of a row.
+_HEIGHT_BESIDE, _LEAST_ROW, _LARGEST_ROW = 570.0, 17.0, 32.0
+#: A power of ten as a label, with some space beside it.
+_POWER_WIDTH = 38.0
 
 
 def end_points(key: str, rows: Sequence[Mapping[str, Any]], tolerance: float) -> Plot:
@@ -51,18 +55,21 @@ def end_points(key: str, rows: Sequence[Mapping[str, Any]], tolerance: float) ->
     left = 16 + CHARACTER_WIDTH * min(max(map(len, names), default=0), MAX_LABEL)
     # A log scale has no place for zero, and no scale has one for NaN and infinity: they get columns of their own.
     zero, not_finite = left + 10, WIDTH - 12
-    axis = Axis(low, high, left + 40, WIDTH - 38)
-    top, step = 26.0, 17.0
+    beyond_scale = any(not value < math.inf for value in values)
+    axis = Axis(low, high, left + 40, WIDTH - 46 if beyond_scale else WIDTH - 16)
+    # As high as the two plots that stand beside it on a wide page, where rows do not get too far apart.
+    top, step = 26.0, min(max(_HEIGHT_BESIDE / max(len(rows), 1), _LEAST_ROW), _LARGEST_ROW)
     bottom = top + step * len(rows)
 
     def across(value: float) -> float:
         return not_finite if not value < math.inf else zero if value <= 0 else axis.at(math.log10(value))
 
-    columns = [(axis.at(decade), power(decade)) for decade in range(low, high + 1, max(1, math.ceil((high - low) / 6)))]
+    apart = math.ceil(_POWER_WIDTH * (high - low) / (axis.end - axis.start))
+    columns = [(axis.at(decade), power(decade)) for decade in range(low, high + 1, apart)]
     if any(value == 0 for value in values):
         columns.append((zero, "0"))
     body = [part for x, text in columns for part in _column(x, top, bottom, text)]
-    if any(not value < math.inf for value in values):
+    if beyond_scale:
         body += [line(not_finite, top, not_finite, bottom, "grid"), label(WIDTH, bottom + 15, "NaN", "end")]
     limit = axis.at(math.log10(tolerance))
     body += [line(limit, top - 6, limit, bottom, "limit")]
@@ -72,7 +79,7 @@ def end_points(key: str, rows: Sequence[Mapping[str, Any]], tolerance: float) ->
     for name, value, (x, y) in zip(names, values, places, strict=True):
         body.append(label(left, y + 4, truncated(name), "end"))
         body.append(mark(x, y, value, tolerance, f"{name}: {number(value)}"))
-    body.append(label((axis.start + axis.end) / 2, bottom + 34, "relative difference (no unit, log scale)", "middle"))
+    body.append(label(WIDTH - 4, bottom + 34, "relative difference (no unit, log scale)", "end"))
     summary = f"{_end_points_summary(names, values, tolerance)} From the input at the top to the output at the bottom."
     return plot(key, "Difference at each end point", summary, bottom + 42, body)
 

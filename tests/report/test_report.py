@@ -1,5 +1,6 @@
 """``--report``: the HTML page of a verification, read here as a browser reads it."""
 
+import itertools
 import json
 import re
 import subprocess
@@ -267,6 +268,19 @@ def test_end_points_are_drawn_in_order_and_those_beyond_the_tolerance_look_diffe
     assert f"All {len(NAMES)} end points are within the tolerance 0.0001" in text
 
 
+@pytest.mark.parametrize("smallest", [1e-5, 1e-9, 1e-16, 1e-300])
+@pytest.mark.parametrize("rows", [1, 6, 18, 24])
+def test_end_points_have_room(smallest: float, rows: int) -> None:
+    """On any scale and with any number of them, labels stand apart and no space is left over."""
+    found = [{"name": "Reduction_Cell_0", "difference": smallest} for _ in range(rows)]
+    drawing = verification_plots.end_points("k", found, 1e-4).svg
+    powers = [float(x) for x in re.findall(r'<text x="([\d.]+)" y="[\d.]+" text-anchor="middle">10', drawing)]
+    assert len(powers) >= 2 and all(b - a >= 38 for a, b in itertools.pairwise(powers))
+    assert max(powers) <= 366
+    (height,) = re.findall(r'viewBox="0 0 380 ([\d.]+)"', drawing)
+    assert rows < 18 or 600 < float(height) < 700
+
+
 def test_what_did_not_run_has_no_plots_and_says_so(made: Path) -> None:
     text = made.read_text(encoding="utf-8")
     page = Reader(text[text.index('<section id="a3"') : text.index("</main>")])
@@ -336,6 +350,15 @@ def test_a_browser_shows_all_of_it(tab: browser.Page, made: Path, width: int, sc
         " || a.top < b.top - 1 || a.bottom > b.bottom + 1 }).map(t => t.textContent)"
     )
     assert tab.evaluate(outside) == []
+    touching = (
+        "[...document.querySelectorAll('svg[aria-labelledby*=end-points]')].flatMap(s => {"
+        "const boxes = [...s.querySelectorAll('text')].map("
+        "t => [t.getBoundingClientRect(), t.textContent]); return boxes.flatMap(([a, x], i) => boxes.slice(i + 1)"
+        ".filter(([b, y]) => a.left < b.right + 3 && b.left < a.right + 3"
+        " && a.top + 3 < b.bottom && b.top + 3 < a.bottom)"
+        ".map(([b, y]) => x + ' | ' + y)) })"
+    )
+    assert tab.evaluate(touching) == []
     heights = "[...document.querySelectorAll('svg.plot text')].map(t => t.getBBox().height * t.getScreenCTM().d)"
     sizes = [size for size in tab.evaluate(heights) if size > 0]
     assert min(sizes) > 10
