@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote
 
 from exporter.release import signatures
-from exporter.release.manifest import INDEX_FILE, MANIFEST_FILE, PROVENANCE_FILE, SUMS_FILE, Record
+from exporter.release.manifest import INDEX_FILE, LABELS_FILE, MANIFEST_FILE, PROVENANCE_FILE, SUMS_FILE, Record
 from exporter.release.media_types import media_type
 
 METHODS = ("GET", "HEAD")
@@ -58,7 +58,7 @@ class Reply:
 def listing(records: Iterable[Record]) -> Listing:
     """The listing of a release with these records: their files, and those of the whole, signatures among them."""
     by_handle = {record.handle: record for record in records}
-    files = [ListedFile(path) for path in (MANIFEST_FILE, SUMS_FILE, PROVENANCE_FILE, *signatures.KINDS)]
+    files = [ListedFile(path) for path in (MANIFEST_FILE, SUMS_FILE, PROVENANCE_FILE, LABELS_FILE, *signatures.KINDS)]
     addressed = all(record.page_links.base_url is None for record in by_handle.values())
     files.append(ListedFile(INDEX_FILE, addressed=addressed))
     for record in by_handle.values():

@@ -1,4 +1,4 @@
-"""The files of a release as a whole: manifest, index, provenance and the list of hashes.
+"""The files of a release as a whole: manifest, index, names of classes, provenance and the list of hashes.
 
 All are derived from the records of the artifacts, so the same artifacts always give the same files.
 """
@@ -10,10 +10,12 @@ from pathlib import Path
 import exporter
 from exporter.errors import ReleaseError
 from exporter.files import staging
+from exporter.models.classes import class_names
 from exporter.models.config import ModelConfig, models
 from exporter.release import index_page, pages, provenance, signatures
 from exporter.release.manifest import (
     INDEX_FILE,
+    LABELS_FILE,
     MANIFEST_FILE,
     PROVENANCE_FILE,
     SUMS_FILE,
@@ -26,7 +28,7 @@ from exporter.release.manifest import (
 from exporter.release.plan import problems
 
 #: In the order in which they are written. The manifest is last: a release that has one is complete.
-FILES = (INDEX_FILE, PROVENANCE_FILE, SUMS_FILE, MANIFEST_FILE)
+FILES = (INDEX_FILE, LABELS_FILE, PROVENANCE_FILE, SUMS_FILE, MANIFEST_FILE)
 
 
 def open_again(release: Path) -> None:
@@ -98,6 +100,7 @@ def contents(found: list[Record], tool: str) -> dict[str, bytes]:
     """
     contents = {MANIFEST_FILE: encoded(manifest(found, tool))}
     contents[INDEX_FILE] = index_page.page(found, _configs(found), tool).encode()
+    contents[LABELS_FILE] = "".join(f"{known.name}\n" for known in class_names()).encode()
     hashes = {name: _sha256(content) for name, content in contents.items()}
     for record in found:
         hashes |= {file.path: file.sha256 for file in record.all_files}

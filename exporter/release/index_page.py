@@ -10,7 +10,7 @@ from exporter.models import variables
 from exporter.models.config import TASKS, ModelConfig
 from exporter.models.formats import FORMATS, in_order
 from exporter.release import address
-from exporter.release.manifest import MANIFEST_FILE, PROVENANCE_FILE, SUMS_FILE, Record
+from exporter.release.manifest import LABELS_FILE, MANIFEST_FILE, PROVENANCE_FILE, SUMS_FILE, Record
 from exporter.report import templates
 
 
@@ -40,15 +40,21 @@ def page(records: Iterable[Record], configs: Mapping[str, ModelConfig], tool: st
     return templates.html(
         "index.html",
         hub=base_url or address.DEFAULT,
+        base_url=base_url,
         suffix=".tar.gz" if base_url else "",
         sections=[_section(configs[name], own) for name, own in by_model.items() if own],
         artifacts=len(shown),
         size=sum(record.archive.size for record in shown),
         synthetic=sum(record.source.synthetic is not None for record in shown),
         examples=[record for record in examples if record is not None],
+        models=[(name, configs[name].title) for name, own in by_model.items() if own],
+        tasks=[(task, task.replace("_", " ")) for task in TASKS],
+        filters=[(name, spec.title) for name, spec in FORMATS.items() if any(r.format == name for r in shown)],
+        frameworks={name: spec.framework for name, spec in FORMATS.items()},
         formats={name: spec.title for name, spec in FORMATS.items()},
         programs={name: spec.example for name, spec in FORMATS.items()},
         manifest=MANIFEST_FILE,
+        labels=LABELS_FILE,
         sums=SUMS_FILE,
         provenance=PROVENANCE_FILE,
         tool=tool,

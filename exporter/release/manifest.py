@@ -40,6 +40,8 @@ T = TypeVar("T")
 MANIFEST_FILE = "manifest.json"
 SUMS_FILE = "SHA256SUMS"
 INDEX_FILE = "index.html"
+#: The names of ImageNet's classes, one a line in the order of the networks' outputs, for the programs on pages.
+LABELS_FILE = "imagenet_labels.txt"
 PROVENANCE_FILE = "provenance.json"
 
 

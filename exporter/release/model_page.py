@@ -21,7 +21,7 @@ from exporter.models.signatures import SERVING_OUTPUTS
 from exporter.release import address
 from exporter.release.families import FAMILY_TEXTS
 from exporter.release.hub_card import front_matter
-from exporter.release.manifest import INDEX_FILE, NO_LINKS, CheckFacts, PageLinks, Place
+from exporter.release.manifest import INDEX_FILE, LABELS_FILE, NO_LINKS, CheckFacts, PageLinks, Place
 from exporter.report import templates
 from exporter.validation import to_plain
 
@@ -75,6 +75,7 @@ def markdown(facts: PageFacts, released: Collection[str]) -> str:
 def values(facts: PageFacts, released: Collection[str]) -> dict[str, Any]:
     """What the templates of both pages are given."""
     config, task, version = facts.config, facts.task, facts.version
+    root = "../" * facts.place.handle.count("/")
     spec, format_spec = config.version_spec(version), config.format_spec(version)
 
     def link(to: Task, number: Version) -> str | None:
@@ -113,7 +114,9 @@ def values(facts: PageFacts, released: Collection[str]) -> dict[str, Any]:
         "others": _others(facts, released, link),
         "sister": handle(config, _OTHER_TASK[task], version),
         "sister_link": link(_OTHER_TASK[task], version),
-        "index": "../" * facts.place.handle.count("/") + INDEX_FILE,
+        "root": root,
+        "index": root + INDEX_FILE,
+        "labels_file": LABELS_FILE,
         "settable": spec.momentum_settable,
         "serving": spec.serving,
         "serving_output": SERVING_OUTPUTS[task],

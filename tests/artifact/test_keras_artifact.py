@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
-from tests.support import keras_faults
+from tests.support import keras_faults, pictures
 from tests.support.command import Command, artifact_folder, files_below, refusal, succeeded
 from tests.support.pictures import picture, written
 from tests.support.servers import serving
@@ -225,8 +225,9 @@ def test_the_programs_on_its_page_run_on_a_release_that_is_served(
     assert "`layer.momentum` sets it, as above." in text and "fine-tunable: true" in text
     tokens = MarkdownIt("commonmark").parse(text)
     programs = [token.content for token in tokens if token.type == "fence" and token.info == "python"]
-    assert len(programs) == 4
+    assert len(programs) == 5
     checked = "\n".join(programs) + '\nimport sys\nassert "exporter" not in sys.modules\n'
+    pictures.written(tmp_path / "picture.jpg", pictures.picture(0), kind="JPEG")
     with serving(cli, release) as served:
         index = (release / "index.html").read_text(encoding="utf-8")
         examples = re.findall(r"<pre><code[^>]*>(.*?)</code></pre>", index, re.S)

@@ -11,6 +11,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from exporter.artifact.options import Precision
+from tests.support import pictures
 from tests.support.command import Command, artifact_folder, files_below, refusal, succeeded
 from tests.support.packing import packed
 from tests.support.pictures import picture, written
@@ -139,7 +140,7 @@ def test_what_is_no_model_is_damaged(own_cli: Command, content: bytes) -> None:
 
 
 def test_the_programs_on_its_page_run_on_a_release_that_is_served(
-    cli: Command, tiny: Path, tiny_checkpoint: Path, kept: Store
+    cli: Command, tiny: Path, tiny_checkpoint: Path, kept: Store, tmp_path: Path
 ) -> None:
     def make(folder: Path) -> None:
         given = ("--models", tiny, "--checkpoint", f"{MODEL}={tiny_checkpoint}", "--formats", "litert")
@@ -149,12 +150,13 @@ def test_the_programs_on_its_page_run_on_a_release_that_is_served(
     text = (release / f"google/imagenet/{MODEL}/classification/litert.md").read_text(encoding="utf-8")
     tokens = MarkdownIt("commonmark").parse(text)
     programs = [token.content for token in tokens if token.type == "fence" and token.info == "python"]
-    assert len(programs) == 2
+    assert len(programs) == 3
+    pictures.written(tmp_path / "picture.jpg", pictures.picture(0), kind="JPEG")
     with serving(cli, release) as served:
         index = (release / "index.html").read_text(encoding="utf-8")
         (example,) = re.findall(r"<pre><code[^>]*>(.*?)</code></pre>", index, re.S)
         for program in ("\n".join(programs) + "\nassert logits.shape == (2, 11)", example.replace("&#34;", '"')):
             assert "http://127.0.0.1:8000" in program
             command = [sys.executable, "-I", "-c", program.replace("http://127.0.0.1:8000", served.url)]
-            result = subprocess.run(command, capture_output=True, text=True, check=False)
+            result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
             assert result.returncode == 0, result.stderr

@@ -11,7 +11,7 @@ import onnx
 import pytest
 from markdown_it import MarkdownIt
 
-from tests.support import onnx_faults
+from tests.support import onnx_faults, pictures
 from tests.support.command import Command, artifact_folder, files_below, refusal, succeeded
 from tests.support.packing import packed
 from tests.support.pictures import picture, written
@@ -255,18 +255,19 @@ def test_a_release_has_it_where_that_is_asked_for(
         assert result.returncode == 2 and said in result.stderr
 
 
-def test_the_program_on_its_page_runs_on_a_release_that_is_served(cli: Command, release: Path) -> None:
+def test_the_program_on_its_page_runs_on_a_release_that_is_served(cli: Command, release: Path, tmp_path: Path) -> None:
     page = release / f"google/imagenet/{MODEL}/classification/onnx.md"
     text = page.read_text(encoding="utf-8")
     assert "## Fine-tuning" not in text and "fine-tunable: false" in text
     tokens = MarkdownIt("commonmark").parse(text)
     programs = [token.content for token in tokens if token.type == "fence" and token.info == "python"]
-    assert len(programs) == 3
+    assert len(programs) == 4
+    pictures.written(tmp_path / "picture.jpg", pictures.picture(0), kind="JPEG")
     with serving(cli, release) as served:
         index = (release / "index.html").read_text(encoding="utf-8")
         (example,) = re.findall(r"<pre><code[^>]*>(.*?)</code></pre>", index, re.S)
         for program in ("\n".join(programs) + "\nassert logits.shape == (2, 11)", example.replace("&#34;", '"')):
             assert "http://127.0.0.1:8000" in program
             command = [sys.executable, "-I", "-c", program.replace("http://127.0.0.1:8000", served.url)]
-            result = subprocess.run(command, capture_output=True, text=True, check=False)
+            result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
             assert result.returncode == 0, result.stderr

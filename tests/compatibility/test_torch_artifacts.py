@@ -15,7 +15,7 @@ import yaml
 from markdown_it import MarkdownIt
 
 from tests.artifact.test_timm import TINY_LARGE
-from tests.support import environments
+from tests.support import environments, pictures
 from tests.support import pytorch_faults as faults
 from tests.support.command import Command, artifact_folder, files_below, refusal, succeeded
 from tests.support.fixtures import REDUCING
@@ -132,6 +132,7 @@ def test_the_programs_on_its_page_run_on_a_release_that_is_served(
     text = (release / f"google/imagenet/{name}/classification/{format_}.md").read_text(encoding="utf-8")
     tokens = MarkdownIt("commonmark").parse(text)
     programs = [token.content for token in tokens if token.type == "fence" and token.info == "python"]
+    pictures.written(tmp_path / "picture.jpg", pictures.picture(0), kind="JPEG")
     with serving(torch, release) as served:
         index = (release / "index.html").read_text(encoding="utf-8")
         (example,) = re.findall(r"<pre><code[^>]*>(.*?)</code></pre>", index, re.S)

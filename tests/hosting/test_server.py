@@ -53,7 +53,7 @@ def serves_models(cli: Command, models: Path) -> Iterator[Served]:
 def listed_bytes(release: Path) -> dict[str, bytes]:
     """All that may be served, by path."""
     records = read_manifest(release).values()
-    paths = ["manifest.json", "SHA256SUMS", "provenance.json", "index.html"]
+    paths = ["manifest.json", "SHA256SUMS", "provenance.json", "index.html", "imagenet_labels.txt"]
     paths += [record.place.record for record in records]
     paths += [file.path for record in records for file in record.all_files]
     return {path: (release / path).read_bytes() for path in paths}

@@ -231,7 +231,7 @@ def test_files_of_a_github_release(finished: Path, tmp_path: Path, signatures: l
     result = _ci("assets", finished, assets)
     assert result.returncode == 0, result.stderr
     archives = ["nasnet_large-feature_vector-3.tar.gz", "pnasnet_large-classification-4.tar.gz"]
-    whole = ["SHA256SUMS", "index.html", "manifest.json", "provenance.json", *signatures]
+    whole = ["SHA256SUMS", "imagenet_labels.txt", "index.html", "manifest.json", "provenance.json", *signatures]
     assert files_below(assets) == sorted([*archives, *whole, "archives.sha256", "pages.tar.gz"])
     lines = [f"{hashlib.sha256((assets / name).read_bytes()).hexdigest()}  {name}" for name in archives]
     assert (assets / "archives.sha256").read_text(encoding="utf-8").splitlines() == lines

@@ -14,7 +14,7 @@ from exporter.models import variables as layout
 from exporter.models.config import TASKS, model, models
 from exporter.models.formats import written
 from exporter.release import index_page
-from exporter.release.manifest import Record
+from exporter.release.manifest import PageLinks, Record
 from exporter.report import templates
 from tests.support import browser, environments
 from tests.support import records as made_up
@@ -57,10 +57,13 @@ def test_models_and_artifacts_are_told_of(text: str) -> None:
 def test_links_are_relative_and_lead_to_all_files(text: str) -> None:
     addresses = [own["href"] for own in Reader(text).having("a")]
     leading = {unquote(address) for address in addresses if not address.startswith("#")}
-    wanted = {"manifest.json", "SHA256SUMS", "provenance.json"}
+    wanted = {"manifest.json", "SHA256SUMS", "provenance.json", "imagenet_labels.txt"}
     for record in RECORDS:
         wanted |= {record.place.page_html, record.place.report, record.archive.path}
     assert leading == wanted
+    given = [replace(record, page_links=PageLinks("https://models.example.org", ())) for record in RECORDS]
+    addressed = index_page.page(given, models(), "1.2.3")
+    assert "https://models.example.org" in addressed and made_up.HUB not in addressed and made_up.HUB in text
     ids = [own["id"] for _, own in Reader(text).elements if "id" in own]
     assert len(ids) == len(set(ids))
     assert {address[1:] for address in addresses if address.startswith("#")} <= set(ids)
@@ -112,6 +115,44 @@ def test_the_page_needs_nothing_else(text: str) -> None:
     (policy,) = page.having("meta", **{"http-equiv": "Content-Security-Policy"})
     assert policy["content"].startswith("default-src 'none'; style-src 'unsafe-inline'")
     assert not re.search(r"url\(|@import|<script|src=", text)
+
+
+def test_a_filter_shows_some_artifacts_without_a_script(tab: browser.Page, text: str, tmp_path: Path) -> None:
+    path = tmp_path / "index.html"
+    path.write_text(text, encoding="utf-8")
+    tab.open(path)
+    shown = (
+        "[...document.querySelectorAll('.artifacts tbody tr')].filter(row => row.getClientRects().length)"
+        ".map(row => row.closest('section').dataset.model + '/' + row.querySelector('th a').textContent)"
+    )
+    every = [f"{r.model}/{r.task}/{r.version}" for r in RECORDS]
+    assert sorted(tab.evaluate(shown)) == sorted(every)
+    for chosen, wanted in (
+        (("task-feature_vector",), lambda r: r.task == "feature_vector"),
+        (("format-hub",), lambda r: r.task == "feature_vector" and r.format == "hub"),
+        (("model-pnasnet_large",), lambda r: (r.task, r.format, r.model) == ("feature_vector", "hub", "pnasnet_large")),
+        (("task-all", "format-all"), lambda r: r.model == "pnasnet_large"),
+        (("model-all",), lambda r: True),
+    ):
+        for choice in chosen:
+            tab.evaluate(f"document.getElementById('{choice}').click()")
+        assert sorted(tab.evaluate(shown)) == sorted(f"{r.model}/{r.task}/{r.version}" for r in RECORDS if wanted(r))
+    headings = "[...document.querySelectorAll('section.model')].filter(s => s.getClientRects().length).length"
+    tab.evaluate("document.getElementById('model-nasnet_mobile').click()")
+    assert tab.evaluate(headings) == 1
+
+
+def test_a_model_without_the_format_is_left_out_by_the_filter(tab: browser.Page, tmp_path: Path) -> None:
+    few = [record for record in RECORDS if record.model != "nasnet_large" or record.format != "hub"]
+    path = tmp_path / "index.html"
+    path.write_text(index_page.page(few, models(), "1"), encoding="utf-8")
+    tab.open(path)
+    tab.evaluate("document.getElementById('format-hub').click()")
+    shown = (
+        "[...document.querySelectorAll('section.model')].filter(s => s.getClientRects().length)"
+        ".map(s => s.dataset.model)"
+    )
+    assert sorted(tab.evaluate(shown)) == ["nasnet_mobile", "pnasnet_large"]
 
 
 @pytest.mark.parametrize(

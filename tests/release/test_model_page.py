@@ -1,8 +1,10 @@
 """The model pages: their facts, their links, what hostile text does, and the programs on them, which are run."""
 
+import dataclasses
 import functools
 import hashlib
 import http.server
+import json
 import posixpath
 import re
 import subprocess
@@ -12,23 +14,27 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from msgspec.structs import replace
+from PIL import Image
 
 from exporter.artifact.metadata import Tool
+from exporter.artifact.options import ArtifactOptions
 from exporter.files.hashing import File
 from exporter.models import variables as layout
+from exporter.models.classes import class_names
 from exporter.models.config import TASKS, ModelConfig, Task, handle, model
 from exporter.models.formats import FORMATS
 from exporter.release import model_page, model_page_html
 from exporter.release.families import FAMILY_TEXTS
 from exporter.release.manifest import CheckFacts, PageLinks, Place
 from exporter.report import templates
-from tests.support import browser, environments, records, small_release
+from tests.support import browser, environments, pictures, records, small_release
 from tests.support.command import artifact_folder
 from tests.support.html_pages import Reader
 from tests.support.reading import FOR_TINY_NETWORKS
@@ -94,7 +100,7 @@ def test_facts_are_those_of_the_configuration(artifact: tuple[ModelConfig, Task,
     size = {"classification": config.num_classes, "feature_vector": layout.features(config)}[task]
     assert f"output float32, [batch, {size}]" in page.text
     assert ("overfitting" in page.text) == (task == "classification")
-    assert ("ImageNetLabels" in text) == (task == "classification")
+    assert ("imagenet_labels.txt" in text) == (task == "classification")
 
     facts = dict(re.findall(r"^<!-- ([a-z-]+): (.+) -->$", text, re.MULTILINE))
     assert facts == {
@@ -127,7 +133,7 @@ def test_every_link_leads_to_a_file_of_the_release(artifact: tuple[ModelConfig, 
     subject = records.subject(*artifact)
     places = [Place(other) for other in records.HANDLES]
     files = {path for place in places for path in (place.page, place.page_html, place.report, place.archive)}
-    files |= {"index.html"} | {place.record for place in places}
+    files |= {"index.html", "imagenet_labels.txt"} | {place.record for place in places}
     text = model_page.markdown(subject, records.HANDLES)
     folder = posixpath.dirname(subject.place.page)
     in_markdown = [address for address in re.findall(r"\]\(([^)]+)\)", text) if ":" not in address]
@@ -387,6 +393,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., None]:
     def run(python: Path, program: str) -> None:
         folder = tmp_path_factory.mktemp("program")
         (folder / "program.py").write_text(program, encoding="utf-8")
+        pictures.written(folder / "picture.jpg", pictures.picture(0), kind="JPEG")
         variables = {**environments.clean_variables(), **FOR_TINY_NETWORKS, "TF_CPP_MIN_LOG_LEVEL": "2"}
         variables["TFHUB_CACHE_DIR"] = str(folder / "cache")
         command = [str(python), "program.py"]
@@ -413,6 +420,64 @@ def _checks(config: ModelConfig, task: Task) -> tuple[str, ...]:
         "assert gradients and all(gradient is not None for gradient in gradients)",
         "assert float(layer.resolved_object.regularization_losses[0]()) > 0",
     )
+
+
+#: Runs the programs for a picture with a network that is none, keeps what it was given, and prints what they print.
+_WITH_A_PICTURE = """
+import json, types
+import numpy as np, tensorflow as tf
+
+given, logits = {}, np.zeros((1, 1001), np.float32)
+logits[0, [208, 3, 1000, 7, 1]] = 9, 8, 7, 6, 5
+
+def network(inputs, name):
+    given[name] = np.asarray(inputs)
+    return logits
+
+for name, program in json.load(open("programs.json")).items():
+    model = lambda inputs, name=name: network(inputs, name)
+    if name == "litert":
+        model = lambda inputs, name=name: {"logits": network(inputs, name)}
+    if name == "keras":
+        model = types.SimpleNamespace(predict=model)
+    run = lambda outputs, inputs, name=name: [network(inputs["inputs"], name)]
+    labels = [str(index) for index in range(1001)]
+    exec(program, dict(model=model, session=types.SimpleNamespace(run=run), np=np, tf=tf, labels=labels, HUB=HUB))
+np.savez("given.npz", **given)
+"""
+
+
+def test_a_picture_goes_in_and_names_come_out(tmp_path: Path) -> None:
+    """As ImageNet's networks have it: the pages of those above have classes without names."""
+    config = model("nasnet_mobile")
+    programs = {}
+    for version, name in ((4, "saved_model_2"), ("onnx", "onnx"), ("keras", "keras"), ("litert", "litert")):
+        options = ArtifactOptions(config.version_spec(version).momentum)
+        subject = dataclasses.replace(records.subject(config, "classification", 4, options=options), version=version)
+        after = model_page.markdown(subject, ()).split("### A picture in, its classes out")[1]
+        programs[name] = _programs(after)[0]
+    (tmp_path / "programs.json").write_text(json.dumps(programs))
+    (tmp_path / "imagenet_labels.txt").write_text("".join(f"{known.name}\n" for known in class_names()))
+    pictures.written(tmp_path / "picture.jpg", pictures.picture(0, 300, 400), kind="JPEG", quality=95)
+    (tmp_path / "program.py").write_text(f"HUB = {tmp_path.as_uri()!r}\n{_WITH_A_PICTURE}")
+    command = [str(environments.current()), "program.py"]
+    variables = {**environments.clean_variables(), "TF_CPP_MIN_LOG_LEVEL": "2"}
+    result = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr[-4000:]
+    lines = result.stdout.splitlines()
+    assert len(lines) == 4 * 5
+    shares = [line.split(" ")[0] for line in lines]
+    assert shares == shares[:5] * 4 and shares[0] > shares[4]
+    assert [line.split(" ", 1)[1] for line in lines[:5]] == [class_names()[at].name for at in (208, 3, 1000, 7, 1)]
+    assert [line.split(" ", 1)[1] for line in lines[5:10]] == ["208", "3", "1000", "7", "1"]
+    pixels = np.asarray(Image.open(tmp_path / "picture.jpg").convert("RGB"))
+    expected = pictures.network_input(pixels, config.image_size)
+    with np.load(tmp_path / "given.npz") as given:
+        for name in programs:
+            assert given[name].shape == (1, 224, 224, 3) and given[name].dtype == np.float32
+            # Decoders of JPEG differ by some levels, and Pillow smooths.
+            apart = np.abs(given[name][0] - expected)
+            assert apart.max() < (0.03 if name == "saved_model_2" else 0.2) and apart.mean() < 0.02, name
 
 
 # Each page is run once, in one reader or the other.

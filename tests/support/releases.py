@@ -12,6 +12,7 @@ from exporter.files.hashing import File
 from exporter.models.config import Task
 from exporter.release.manifest import (
     INDEX_FILE,
+    LABELS_FILE,
     MANIFEST_FILE,
     PROVENANCE_FILE,
     SUMS_FILE,
@@ -79,6 +80,7 @@ def finish(release: Path, records: Iterable[Record]) -> None:
     """Writes what the release has once; its manifest takes the place of an older one in one step."""
     records = list(records)
     (release / INDEX_FILE).write_text("<!DOCTYPE html><title>Index</title>\n", encoding="utf-8")
+    (release / LABELS_FILE).write_text("background\n", encoding="utf-8")
     (release / PROVENANCE_FILE).write_bytes(encoded({"made": "by hand"}))
     sums = "".join(f"{file.sha256}  {file.path}\n" for record in records for file in record.all_files)
     (release / SUMS_FILE).write_text(sums, encoding="utf-8")

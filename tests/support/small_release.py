@@ -32,7 +32,7 @@ HANDLES = sorted(
     for task in ("classification", "feature_vector")
     for version in own["versions"]
 )
-WHOLE = ["SHA256SUMS", "google", "index.html", "manifest.json", "provenance.json"]
+WHOLE = ["SHA256SUMS", "google", "imagenet_labels.txt", "index.html", "manifest.json", "provenance.json"]
 
 
 def hashes(release: Path) -> dict[str, str]:
