@@ -16,6 +16,7 @@ from exporter.cli.commands import Group, examples
 from exporter.cli.descriptions import inspect
 from exporter.cli.doctor import doctor
 from exporter.cli.evaluation import evaluate, predict
+from exporter.cli.handles import handles
 from exporter.cli.hosting import serve
 from exporter.cli.release import release
 from exporter.settings import read_config
@@ -113,5 +114,6 @@ for _command in (
     synth,
     release,
     serve,
+    handles,
 ):
     main.add_command(_command)

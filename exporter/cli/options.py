@@ -115,22 +115,22 @@ _cache_dir = _option("--cache-dir", variable="NASEXPORT_CACHE_DIR", type=path_ty
 _lock_file = _option(
     "--lock-file", variable="NASEXPORT_LOCK", type=path_type, help="File of pins to use in place of checkpoints.lock."
 )
-_SOURCES = (
-    _option(
-        "--mirror",
-        variable="NASEXPORT_MIRROR",
-        multiple=True,
-        type=TextType("address of a mirror"),
-        metavar="URL",
-        help="Look for archives here first: an http(s) or file URL, or a folder; repeatable.",
-    ),
-    _option("--offline", variable="NASEXPORT_OFFLINE", is_flag=True, help="Never use the network."),
-    _option(
-        "--frozen",
-        variable="NASEXPORT_FROZEN",
-        is_flag=True,
-        help="Accept only archives that are pinned, with the pinned bytes.",
-    ),
+_mirror = _option(
+    "--mirror",
+    variable="NASEXPORT_MIRROR",
+    multiple=True,
+    type=TextType("address of a mirror"),
+    metavar="URL",
+    help="Look for archives here first: an http(s) or file URL, or a folder; repeatable.",
+)
+_offline = _option("--offline", variable="NASEXPORT_OFFLINE", is_flag=True, help="Never use the network.")
+_frozen = _option(
+    "--frozen",
+    variable="NASEXPORT_FROZEN",
+    is_flag=True,
+    help="Accept only archives that are pinned, with the pinned bytes.",
+)
+_patience = (
     _option(
         "--timeout",
         variable="NASEXPORT_TIMEOUT",
@@ -169,7 +169,9 @@ def _with_settings(options: tuple[Callable[[Command], Command], ...]) -> Callabl
 
 
 #: For commands that may fetch an archive; passes them ``settings``.
-fetching_options = _with_settings((_cache_dir, _lock_file, *_SOURCES))
+fetching_options = _with_settings((_cache_dir, _lock_file, _mirror, _offline, _frozen, *_patience))
+#: For commands that ask a server for something else than archives; passes them ``settings``.
+transfer_options = _with_settings((_offline, *_patience))
 #: For commands that only use the cache; passes them ``settings``.
 cache_options = _with_settings((_cache_dir, _lock_file))
 

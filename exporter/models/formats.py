@@ -102,6 +102,7 @@ class FormatSpec:
         runtime: what runs an artifact to verify it: what people call each library, and the name of its package.
         choices: the fields of `exporter.artifact.options.ArtifactOptions` that it has besides the momentum.
         shares_between_tasks: whether artifacts of both tasks share work, where one is verified after the other.
+        kaggle_framework: the framework that Kaggle lists its published artifacts under; None where none were published.
     """
 
     name: Format
@@ -135,6 +136,7 @@ class FormatSpec:
     choices: tuple[str, ...] = ()
     runtime: tuple[tuple[str, str], ...] = _TENSORFLOW
     shares_between_tasks: bool = False
+    kaggle_framework: str | None = None
 
     @property
     def is_trained(self) -> bool:
@@ -224,6 +226,7 @@ HUB = FormatSpec(
     example="index_hub.html",
     refused="exporter.artifact.saved_model_trust:refused",
     shares_between_tasks=True,
+    kaggle_framework="TensorFlow1",
 )
 
 SAVED_MODEL_2 = FormatSpec(
@@ -268,6 +271,7 @@ SAVED_MODEL_2 = FormatSpec(
     page="model_saved_model_2.md",
     example="index_saved_model_2.html",
     refused="exporter.artifact.saved_model_trust:refused",
+    kaggle_framework="TensorFlow2",
 )
 
 #: What others wrote: it can be described and makes predictions; a verification says that no model has this format.
@@ -282,6 +286,7 @@ SAVED_MODEL_1 = dataclasses.replace(
     writer=None,
     page=None,
     example=None,
+    kaggle_framework=None,
 )
 
 ONNX = FormatSpec(
