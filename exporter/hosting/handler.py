@@ -11,7 +11,7 @@ from typing import Any
 
 import exporter
 from exporter.errors import ReleaseError
-from exporter.hosting import addressed
+from exporter.hosting import addressed, kaggle
 from exporter.hosting.released_files import OpenFile, ReleasedFiles, UnavailableError
 from exporter.hosting.request import RefusedError, Request, read
 from exporter.hosting.responses import Delivery, deliver
@@ -20,7 +20,7 @@ from exporter.hosting.routes import METHODS, ListedFile, Reply, method_refused, 
 #: Bytes that are read and sent between two checks that the file has not changed.
 _CHUNK = 2**18
 
-#: Bytes of a request's body that are read and discarded at most: many clients read the response only after sending it.
+#: Bytes of a request's body that are read at most: many clients read the response only after sending it.
 _MAX_DISCARDED_BODY = 2**20
 
 #: Seconds that a client has to read a response after which its connection is closed.
@@ -75,14 +75,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.server.request_started.pop(self.connection, None)
 
     def _answer(self, request: Request) -> None:
-        self._discard_body(request)
+        body = self._body(request)
         self.server.request_started.pop(self.connection, None)
-        if request.method not in METHODS:
+        is_call = kaggle.is_call(request.method, self.path)
+        if not (is_call or request.method in METHODS):
             self._reply(method_refused())
             return
         try:
             listing = self.server.files.listing()
-            answer = route(listing, self.path)
+            answer = kaggle.answer(listing, self.path, body if is_call else None) or route(listing, self.path)
             if isinstance(answer, Reply):
                 self._reply(answer)
                 return
@@ -171,10 +172,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         now = time.strftime("%Y-%m-%d %H:%M:%S")
         self.server.log(f"{now} {self.client_address[0]} {printable} {status} {size}")
 
-    def _discard_body(self, request: Request) -> None:
-        """Reads a short body: many clients read the response only after sending theirs."""
+    def _body(self, request: Request) -> bytes:
+        """Reads a short body, needed or not: many clients read the response only after sending theirs."""
         if request.body and "Expect" not in request.headers:
-            self.rfile.read(min(request.body, _MAX_DISCARDED_BODY))
+            return self.rfile.read(min(request.body, _MAX_DISCARDED_BODY))
+        return b""
 
     def _let_read(self) -> None:
         """Ends the connection only when the client has: with bytes unread, it would lose the response to a reset."""

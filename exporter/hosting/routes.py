@@ -11,12 +11,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote
 
+from exporter.models.old_addresses import KaggleName, kaggle_name
 from exporter.release import signatures
 from exporter.release.manifest import INDEX_FILE, LABELS_FILE, MANIFEST_FILE, PROVENANCE_FILE, SUMS_FILE, Record
 from exporter.release.media_types import media_type
 
 METHODS = ("GET", "HEAD")
-_FORMAT = "tf-hub-format"
+#: What tensorflow-hub appends to an address.
+FORMAT = "tf-hub-format"
 _TEXT = {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store"}
 #: Handles that a 404 lists at most.
 _MAX_HANDLES_LISTED = 50
@@ -40,10 +42,11 @@ class ListedFile:
 
 @dataclass(frozen=True)
 class Listing:
-    """Everything that is served of a release: files by path, and records by handle."""
+    """Everything that is served of a release: files by path, and records by handle and by what Kaggle calls them."""
 
     files: Mapping[str, ListedFile]
     records: Mapping[str, Record]
+    on_kaggle: Mapping[KaggleName, Record] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,9 @@ def listing(records: Iterable[Record]) -> Listing:
         files.append(ListedFile(record.place.record))
         pages = (record.page.path, record.page_html.path) if addressed else ()
         files += [ListedFile(file.path, file.sha256, file.path in pages) for file in record.all_files]
-    return Listing({file.path: file for file in files if _is_safe(file.path)}, by_handle)
+    named = ((kaggle_name(each.model, each.task, each.version, each.format), each) for each in by_handle.values())
+    on_kaggle = {name: record for name, record in named if name}
+    return Listing({file.path: file for file in files if _is_safe(file.path)}, by_handle, on_kaggle)
 
 
 def _is_safe(path: str) -> bool:
@@ -75,10 +80,10 @@ def _is_safe(path: str) -> bool:
 
 def route(listing: Listing, target: str) -> ListedFile | Reply:
     """The file or the text that answers a request. ``target`` is that of the request line: path and query, or a URL."""
-    path, query = _parts(target)
+    path, query = parts(target)
     if path is None:
         return not_found(listing)
-    format_ = dict(parse_qsl(query, errors="replace")).get(_FORMAT)
+    format_ = dict(parse_qsl(query, errors="replace")).get(FORMAT)
     record = listing.records.get(path.removesuffix("/"))
     file = listing.files.get(path or INDEX_FILE)
     if format_ == "uncompressed" and (record or file):
@@ -88,16 +93,16 @@ def route(listing: Listing, target: str) -> ListedFile | Reply:
     if record and format_ is None:
         # The page's links are relative to the folder that contains it.
         if path.endswith("/"):
-            return _redirect(f"../{record.version}")
+            return redirect(f"../{record.version}")
         file = listing.files.get(record.page_html.path)
     if file:
         return file
     if format_ is None and any(handle.startswith(path.removesuffix("/") + "/") for handle in listing.records):
-        return _redirect("../" * path.count("/") or "./")
+        return redirect("../" * path.count("/") or "./")
     return not_found(listing)
 
 
-def _parts(target: str) -> tuple[str | None, str]:
+def parts(target: str) -> tuple[str | None, str]:
     """The path, without its first slash, and the query; the path is None if no file can have it.
 
     Each part of a path is decoded separately and once, so an encoded slash or a double encoding matches no file.
@@ -135,7 +140,8 @@ def _uncompressed_refused() -> Reply:
     )
 
 
-def _redirect(location: str) -> Reply:
+def redirect(location: str) -> Reply:
+    """A 302 to another address of this server, relative to the one that was asked for."""
     return Reply(302, f"See {location}\n", {**_TEXT, "Location": location})
 
 

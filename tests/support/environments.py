@@ -109,7 +109,21 @@ OLDEST_KERAS = Libraries("3.11", ("keras==3.6.0", "jax==0.4.30", "jaxlib==0.4.30
 #: optimizations), and another library that reads ONNX models.
 OLDEST_ONNX = Libraries("3.7", ("onnxruntime==1.14.1", "numpy==1.21.6", "protobuf==3.20.3"))
 OPENVINO = Libraries("3.11", ("openvino==2026.4.1", "numpy==2.4.6"))
-READERS = (OLDEST, LAST_WITH_HUB_MODULE, OLDEST_WRITER, TORCH, OLDEST_ONNX, OPENVINO, KERAS, OLDEST_KERAS)
+#: The last kagglehub that asks the server that a variable names, and one that sends its questions by POST.
+LAST_WITH_ENDPOINT = Libraries(
+    "3.11", ("kagglehub==0.3.13", "packaging==26.3", "pyyaml==6.0.3", "requests==2.34.2", "tqdm==4.70.1")
+)
+KAGGLEHUB = Libraries(
+    "3.11",
+    (
+        *("kagglehub==1.0.3", "kagglesdk==0.1.38", "packaging==26.3", "pyyaml==6.0.3", "requests==2.34.2"),
+        *("tqdm==4.70.1", "protobuf==7.36.2"),
+    ),
+)
+READERS = (
+    *(OLDEST, LAST_WITH_HUB_MODULE, OLDEST_WRITER, TORCH, OLDEST_ONNX, OPENVINO, KERAS, OLDEST_KERAS),
+    *(LAST_WITH_ENDPOINT, KAGGLEHUB),
+)
 
 _PRINT_VERSIONS = (
     "import sys, tensorflow as tf, tensorflow_hub as hub\n"
@@ -158,6 +172,16 @@ def oldest_onnx() -> Path:
 
 def openvino() -> Path:
     return reader(OPENVINO)
+
+
+def last_with_endpoint() -> Path:
+    """A Python with the last kagglehub that knows ``KAGGLE_API_ENDPOINT``."""
+    return reader(LAST_WITH_ENDPOINT)
+
+
+def kagglehub() -> Path:
+    """A Python with the kagglehub of today."""
+    return reader(KAGGLEHUB)
 
 
 def beside(python: Path) -> str:
