@@ -5,6 +5,7 @@ COPY pyproject.toml requirements.lock README.md LICENSE checkpoints.lock ./
 COPY .ci/install .ci/install
 COPY configs configs
 COPY exporter exporter
+COPY nasexport nasexport
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 # TensorFlow's headers are for those who compile against it; pip and hatchling have done what they are for.
 RUN python -m venv /opt/nasexport \
