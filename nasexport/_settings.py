@@ -71,8 +71,10 @@ def _of_the_command() -> inner.Settings:
     for field, (variable, read) in _VARIABLES.items():
         if text := os.environ.get(variable):
             values[field] = read(variable, text)
-    paths: dict[str, Any] = {str(name): Path(values[name]) for name in ("cache_dir", "lock_file") if name in values}
-    values |= {**paths, "mirrors": tuple(values.get("mirrors", ()))}
+    for field in ("cache_dir", "lock_file"):
+        if field in values:
+            values[field] = Path(values[field])
+    values["mirrors"] = tuple(values.get("mirrors", ()))
     return inner.Settings(**values)
 
 
