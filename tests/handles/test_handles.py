@@ -197,14 +197,26 @@ def test_what_does_not_have_the_hash_of_the_manifest_is_not_installed(
     assert files_below(own_cli.cwd / "cache") == []
 
 
-def test_a_manifest_that_leads_out_of_its_release_is_refused(own_cli: Command, release: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("4/../../../../../../outside", "manifest.json is damaged: artifacts[0].files[0].path is "),
+        (
+            "5/saved_model.pb",
+            f" is damaged: {NAME}/classification/4 has a file '{NAME}/classification/5/saved_model.pb'",
+        ),
+    ],
+)
+def test_a_manifest_that_leads_out_of_an_artifact_is_refused(
+    own_cli: Command, release: Path, tmp_path: Path, path: str, said: str
+) -> None:
     hostile = tmp_path / "hostile"
     record = add_artifact(hostile, release / NAME / "classification/4")
     finish(hostile, [record])
-    file = msgspec.structs.replace(record.files[0], path=f"{NAME}/classification/4/../../../../../../outside")
+    file = msgspec.structs.replace(record.files[0], path=f"{NAME}/classification/{path}")
     replace_manifest(hostile, [msgspec.structs.replace(record, files=(file, *record.files[1:]))])
     message = refusal(own_cli("handles", "install", "cache", "--release", hostile), 1)
-    assert message.startswith(f"{hostile} is damaged: {NAME}/classification/4 has a file '{NAME}")
+    assert message.startswith(str(hostile)) and said in message
     assert files_below(own_cli.cwd) == []
 
 
