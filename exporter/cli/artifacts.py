@@ -25,7 +25,7 @@ from exporter.cli.options import (
     verbose_option,
     warn,
 )
-from exporter.cli.values import NamesType, Number, split_names, version_type
+from exporter.cli.values import NamesType, Number, checkpoint_type, split_names, version_type
 from exporter.diff.jobs import ASPECTS
 from exporter.models.config import model
 from exporter.reference.jobs import KINDS, Kind
@@ -47,7 +47,7 @@ _MOST_PIXELS = 10_000
     ),
 )
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=path_type)
-@click.option("--checkpoint", type=path_type, help="Weights to compare with. [default: the published archive]")
+@click.option("--checkpoint", type=checkpoint_type, help="Weights to compare with. [default: the published archive]")
 @click.option("--model", "name", metavar="MODEL", type=model_type, help="Model of an artifact from elsewhere.")
 @click.option("--version", metavar="N", type=version_type, help="Its version, with --model. [default: detected]")
 @click.option("--against", type=click.Choice(KINDS), multiple=True, help="Also compare with this implementation.")
@@ -139,7 +139,7 @@ def reference() -> None:
     ),
 )
 @click.argument("name", metavar="MODEL", type=model_type)
-@click.option("--checkpoint", type=path_type, help="Weights. [default: the published archive]")
+@click.option("--checkpoint", type=checkpoint_type, help="Weights. [default: the published archive]")
 @click.option("--output", type=path_type, help="File to write. [default: in the cache, where verify finds it]")
 @device_option()
 @fetching_options

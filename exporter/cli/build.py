@@ -28,7 +28,7 @@ from exporter.cli.options import (
     verbose_option,
     warn,
 )
-from exporter.cli.values import version_type
+from exporter.cli.values import checkpoint_type, version_type
 from exporter.errors import VerificationError
 from exporter.models.config import TASKS, Task, model, resolve_version
 from exporter.models.config import models as known_models
@@ -83,7 +83,7 @@ def models(names: Sequence[str], settings: Settings, as_json: bool) -> None:
 @click.option("--format", "format_", type=click.Choice(written()), help=f"Artifact format. [default: {DEFAULT_FORMAT}]")
 @click.option("--version", metavar="N", type=version_type, help=f"Version to write. [default: {_default_versions()}]")
 @click.option("--task", type=click.Choice(TASKS), help="Only this task. [default: both]")
-@click.option("--checkpoint", type=path_type, help="Weights: a checkpoint's prefix, file, folder or .tar.gz.")
+@click.option("--checkpoint", type=checkpoint_type, help="Weights: a checkpoint's prefix, file, folder or .tar.gz.")
 @click.option("--output", type=path_type, default=Path("dist"), show_default=True, help="Folder for the artifacts.")
 @click.option("--batch-norm-momentum", type=float, callback=_momentum, help="For fine-tuning. [default: 0.99]")
 @click.option("--end-points", is_flag=True, help="Give each end point as an output, too. Only onnx.")

@@ -21,6 +21,7 @@ from exporter.cli.options import (
     trust_option,
     warn,
 )
+from exporter.cli.values import images_type
 from exporter.errors import ImageError
 from exporter.evaluation.jobs import PREDICT, Image, PredictedImage, PredictRequest, PredictResult
 from exporter.models.classes import described
@@ -134,7 +135,7 @@ def _prediction_text(image: dict[str, Any]) -> str:
     ),
 )
 @click.argument("path", metavar="PATH", type=path_type)
-@click.option("--images", "folder", metavar="DIR", type=path_type, required=True, help="Folder of the images.")
+@click.option("--images", "folder", metavar="DIR", type=images_type, required=True, help="Folder of the images.")
 @click.option("--labels", metavar="FILE", type=path_type, help="File with the labels of the images; see above.")
 @click.option("--limit", type=click.IntRange(1, 10**9), help="Evaluate only so many images, spread evenly.")
 @click.option(

@@ -13,7 +13,7 @@ import click
 from exporter import terminal
 from exporter.cli import colours, logs
 from exporter.cli.commands import ArchiveOption
-from exporter.cli.values import MOST_JOBS, Number, TextType, path_type
+from exporter.cli.values import MOST_JOBS, Number, Remote, TextType, path_type
 from exporter.cli.values import model_type as model_type
 from exporter.errors import USAGE, ConfigError
 from exporter.models.config import ModelConfig, model
@@ -121,7 +121,7 @@ _mirror = _option(
     multiple=True,
     type=TextType("address of a mirror"),
     metavar="URL",
-    help="Look for archives here first: an http(s) or file URL, or a folder; repeatable.",
+    help="Look for archives here first: an http(s) or file URL, a folder, or s3://..., gs://...; repeatable.",
 )
 _offline = _option("--offline", variable="NASEXPORT_OFFLINE", is_flag=True, help="Never use the network.")
 _frozen = _option(
@@ -150,6 +150,24 @@ _patience = (
 )
 
 
+def _with_copies(values: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """The values of a command's options, with the path of a copy in place of each address of a store."""
+
+    def copied(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: copied(each) for name, each in value.items()}
+        if not isinstance(value, Remote):
+            return value
+        from exporter.evaluation.remote import KINDS
+        from exporter.fetch.remote import local_copy
+        from exporter.progress import progress
+
+        with progress("copy", None, warn) as listener:
+            return local_copy(value.address, KINDS[value.kind], settings, listener)
+
+    return {name: copied(value) for name, value in values.items()}
+
+
 def _with_settings(options: tuple[Callable[[Command], Command], ...]) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         names = ("cache_dir", "lock_file", "mirror", "offline", "frozen", "timeout", "retries")
@@ -159,7 +177,8 @@ def _with_settings(options: tuple[Callable[[Command], Command], ...]) -> Callabl
             given = {name: values.pop(name) for name in names if name in values}
             if "mirror" in given:
                 given["mirrors"] = tuple(given.pop("mirror"))
-            return command(*args, settings=Settings(**given), **values)
+            settings = Settings(**given)
+            return command(*args, settings=settings, **_with_copies(values, settings))
 
         for option in reversed(options):
             with_settings = option(with_settings)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from exporter.cli.values import MOST_JOBS, path_of_model_type, require_name
+from exporter.cli.values import MOST_JOBS, Remote, path_of_model_type, require_name, source
 from exporter.models.config import known_name
 
 _SIZE = re.compile(r"(?P<number>[0-9]{1,15}(?:\.[0-9]{1,9})?) *(?P<unit>[MGT]?)i?B?", re.IGNORECASE)
@@ -22,13 +22,15 @@ def _memory(_context: click.Context, _parameter: click.Parameter, value: str | N
     return int(float(match["number"]) * _UNITS[match["unit"].upper()])
 
 
-def _checkpoints(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> dict[str, Path]:
+def _checkpoints(
+    _context: click.Context, _parameter: click.Parameter, values: Sequence[str]
+) -> dict[str, Path | Remote]:
     pairs = [value.partition("=") for value in values]
     for name, _, path in pairs:
         if not path or not name:
             raise click.BadParameter(f"{name!r} has no {'path' if name else 'model'}: expected MODEL=PATH")
         require_name(path, "path")
-    return {known_name(name): Path(path) for name, _, path in pairs}
+    return {known_name(name): source(path, "checkpoint") or Path(path) for name, _, path in pairs}
 
 
 def _base_url(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:

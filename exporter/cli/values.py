@@ -1,6 +1,8 @@
 """What the values of options may be: whole and finite numbers within bounds, paths, names of models."""
 
+import re
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,34 @@ class _PathType(click.Path):
         return super().convert(value, parameter, context)
 
 
+@dataclass(frozen=True)
+class Remote:
+    """An address that an option was given in place of a path, and what it is to mean, by the name of a `Kind`.
+
+    Commands get the path of a copy in its place: see `exporter.cli.options`.
+    """
+
+    address: str
+    kind: str
+
+
+class _SourceType(_PathType):
+    """A path, or an address that fsspec may know, of which the command gets a copy."""
+
+    def __init__(self, kind: str):
+        super().__init__(path_type=Path)
+        self._kind = kind
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        return source(value, self._kind) or super().convert(value, parameter, context)
+
+
+def source(value: Any, kind: str) -> Remote | None:
+    """The address that a value is; None for a path."""
+    remote = isinstance(value, str) and bool(re.match(r"(?!file:)[A-Za-z][A-Za-z0-9+.-]+://[^/]", value))
+    return Remote(value, kind) if remote else None
+
+
 class TextType(click.ParamType):
     """A text that is not empty; ``name`` is what messages call it."""
 
@@ -57,6 +87,8 @@ def require_name(
 
 
 path_type = _PathType(path_type=Path)
+#: What of fsspec's addresses takes the place of a path: see `exporter.fetch.remote`.
+checkpoint_type, images_type = _SourceType("checkpoint"), _SourceType("images")
 
 
 class _Model(click.ParamType):
