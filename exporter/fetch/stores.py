@@ -7,6 +7,7 @@ what could be one.
 
 import contextlib
 import errno
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -84,6 +85,9 @@ def store(address: str, error: type[NasexportError]) -> Store:
     with failures(shown, error):
         import fsspec
 
+        if not logging.root.isEnabledFor(logging.DEBUG):
+            # Of a connection that is cut, tasks that nobody waits for print tracebacks.
+            logging.getLogger("asyncio").setLevel(logging.CRITICAL)
         kind = fsspec.get_filesystem_class(protocol)
         options = kind._get_kwargs_from_urls(address) if path is None else {}
         _require_usable_credentials(address, shown, options)

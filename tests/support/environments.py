@@ -120,9 +120,11 @@ KAGGLEHUB = Libraries(
         *("tqdm==4.70.1", "protobuf==7.36.2"),
     ),
 )
+#: The client of S3 that `nasexport[publish]` has, and a server for it.
+STORES = Libraries("3.11", ("s3fs==2026.9.0", "moto==5.2.5", "flask==3.1.3", "flask-cors==6.0.5"))
 READERS = (
     *(OLDEST, LAST_WITH_HUB_MODULE, OLDEST_WRITER, TORCH, OLDEST_ONNX, OPENVINO, KERAS, OLDEST_KERAS),
-    *(LAST_WITH_ENDPOINT, KAGGLEHUB),
+    *(LAST_WITH_ENDPOINT, KAGGLEHUB, STORES),
 )
 
 _PRINT_VERSIONS = (
@@ -182,6 +184,11 @@ def last_with_endpoint() -> Path:
 def kagglehub() -> Path:
     """A Python with the kagglehub of today."""
     return reader(KAGGLEHUB)
+
+
+def stores() -> Path:
+    """A Python with s3fs and moto."""
+    return reader(STORES)
 
 
 def beside(python: Path) -> str:
