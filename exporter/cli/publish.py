@@ -36,10 +36,10 @@ def publish(
     read_back: bool,
     as_json: bool,
 ) -> None:
-    """Put a release where others load it from: a bucket, a folder, the Hugging Face Hub.
+    """Put a release where others load it from: a bucket, a folder, the Hugging Face Hub, Kaggle.
 
-    TARGET is a folder, an address of fsspec's (s3://bucket/path, gs://bucket/path), or hf://OWNER/NAME. With {model}
-    in it, such as hf://OWNER/{model}, each model goes to a place of its own.
+    TARGET is a folder, an address of fsspec's (s3://bucket/path, gs://bucket/path), hf://OWNER/NAME or
+    kaggle://OWNER/MODEL. With {model} in it, such as hf://OWNER/{model}, each model goes to a place of its own.
 
     Only a release whose files are sound is published, and only what has changed is sent; each file is read back, and
     the manifest is the last. After a stop, the same command continues. Nothing is removed unless --remove names it.

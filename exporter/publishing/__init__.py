@@ -1,1 +1,1 @@
-"""A release put where others load it from: buckets, folders and the Hugging Face Hub."""
+"""A release put where others load it from: buckets, folders, the Hugging Face Hub, Kaggle."""

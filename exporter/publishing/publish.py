@@ -39,8 +39,8 @@ def prepared(
     Nothing is written anywhere.
 
     Args:
-        address: a folder, an address of fsspec's, or ``hf://OWNER/NAME``. With ``{model}`` in it, each model goes to a
-            place of its own, with a manifest, an index and a provenance of its own.
+        address: a folder, an address of fsspec's, ``hf://OWNER/NAME`` or ``kaggle://OWNER/MODEL``. With ``{model}`` in
+            it, each model goes to a place of its own, with a manifest, an index and a provenance of its own.
         remove: handles, and names of signatures, to be removed where they are there and no part of the release.
 
     Raises:

@@ -40,6 +40,12 @@ def _hugging_face(address: str, options: TargetOptions) -> Target:
     return HuggingFaceTarget(_hub_name(address), options.create, options.tag, options.read_back)
 
 
+def _kaggle(address: str, options: TargetOptions) -> Target:
+    from exporter.publishing.kaggle import KaggleTarget
+
+    return KaggleTarget(_hub_name(address), options.read_back)
+
+
 @dataclass(frozen=True)
 class TargetKind:
     """A kind of target: what makes one from its address, and what it can do.
@@ -54,6 +60,7 @@ class TargetKind:
 
 _KINDS: dict[str, TargetKind] = {
     "hf": TargetKind(_hugging_face, frozenset({"create", "tag", "read_back"}), card=True),
+    "kaggle": TargetKind(_kaggle),
 }
 _STORE = TargetKind(_store_target)
 

@@ -255,7 +255,7 @@ def _require_no_secret(result: Result) -> None:
 
 
 def test_what_is_no_repository_is_wrong_usage(cli: Command, released_of_one: Path) -> None:
-    for address in ("hf://models", "hf://a/b/c", "hf://"):
+    for address in ("hf://models", "hf://a/b/c", "hf://", "kaggle://models"):
         assert "expected" in refusal(publish(cli, released_of_one, address), 2)
     said = refusal(publish(cli, released_of_one, "/srv/models", "--tag", "v1"), 2)
     assert "--tag is for hf://" in said

@@ -38,7 +38,7 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         port = free.getsockname()[1]
     log = tmp_path_factory.mktemp("moto") / "log"
     with open(log, "w") as file:
-        command = [environments.stores().parent / "moto_server", "-H", "127.0.0.1", "-p", str(port)]
+        command = [str(environments.stores().parent / "moto_server"), "-H", "127.0.0.1", "-p", str(port)]
         server = subprocess.Popen(command, stdout=file, stderr=file, env=environments.clean_variables())
     try:
         end = time.monotonic() + 60
@@ -226,9 +226,7 @@ def test_what_is_wrong_is_told_in_a_line_without_secrets(
         _asked("POST", f"{moto}/moto-api/reset-auth", b"inf")
 
 
-def test_checkpoints_come_from_a_bucket(
-    s3_cli: Command, bucket: str, tiny: Path, tiny_checkpoint: Path
-) -> None:
+def test_checkpoints_come_from_a_bucket(s3_cli: Command, bucket: str, tiny: Path, tiny_checkpoint: Path) -> None:
     for path in tiny_checkpoint.parent.iterdir():
         _asked("PUT", f"{bucket}/{BUCKET}/runs/17/{path.name}", path.read_bytes())
     args = ("release", "--models", tiny, "--versions", "5", "--plan", "--json", "--checkpoint")

@@ -120,8 +120,8 @@ KAGGLEHUB = Libraries(
         *("tqdm==4.70.1", "protobuf==7.36.2"),
     ),
 )
-#: The client of S3 that `nasexport[publish]` has, and a server for it.
-STORES = Libraries("3.11", ("s3fs==2026.9.0", "moto==5.2.5", "flask==3.1.3", "flask-cors==6.0.5"))
+#: What `nasexport[publish]` has for S3 and Kaggle, and a server of S3.
+STORES = Libraries("3.11", ("s3fs==2026.9.0", "moto==5.2.5", "flask==3.1.3", "flask-cors==6.0.5", "kagglehub==1.0.3"))
 READERS = (
     *(OLDEST, LAST_WITH_HUB_MODULE, OLDEST_WRITER, TORCH, OLDEST_ONNX, OPENVINO, KERAS, OLDEST_KERAS),
     *(LAST_WITH_ENDPOINT, KAGGLEHUB, STORES),
@@ -187,7 +187,7 @@ def kagglehub() -> Path:
 
 
 def stores() -> Path:
-    """A Python with s3fs and moto."""
+    """A Python with s3fs, moto and kagglehub."""
     return reader(STORES)
 
 

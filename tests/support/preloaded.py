@@ -306,7 +306,7 @@ def _run_alone() -> set[str]:
 
     rows = [spec for spec in FORMATS.values() if not spec.runs_with_tensorflow]
     running = {reference.partition(":")[0] for spec in rows for reference in (spec.probe, spec.load)}
-    return {*running, "exporter.publishing.hugging_face"}
+    return {*running, "exporter.publishing.hugging_face", "exporter.publishing.kaggle"}
 
 
 def _next(listener: socket.socket) -> tuple[dict[str, Any], list[int]]:
