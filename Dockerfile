@@ -13,6 +13,29 @@ RUN python -m venv /opt/nasexport \
   && rm -rf /opt/nasexport/lib/python3.12/site-packages/tensorflow/include \
   && /opt/nasexport/bin/python -m pip uninstall --yes --quiet hatchling pip
 
+# A worker or a scheduler of a Dask cluster; docs/scale.md has how to run it: docker build --target worker.
+FROM python:3.12-slim AS worker-build
+COPY --from=build /opt/nasexport /opt/nasexport
+COPY pyproject.toml requirements.lock README.md LICENSE checkpoints.lock /build/
+COPY configs /build/configs
+COPY exporter /build/exporter
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN python -m venv --upgrade-deps /opt/pip \
+  && /opt/pip/bin/pip --python /opt/nasexport/bin/python install --constraint /build/requirements.lock '/build[cluster,images,parquet]' \
+  && /opt/nasexport/bin/python -m compileall -q /opt/nasexport/lib
+
+FROM python:3.12-slim AS worker
+LABEL org.opencontainers.image.title="nasexport-worker" \
+  org.opencontainers.image.description="A Dask worker that runs nasexport's artifacts over data sets" \
+  org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=worker-build /opt/nasexport /opt/nasexport
+RUN useradd --uid 1000 --home-dir /tmp --no-create-home --shell /usr/sbin/nologin nasexport
+ENV PATH=/opt/nasexport/bin:$PATH
+WORKDIR /tmp
+USER 1000
+ENTRYPOINT []
+CMD ["dask", "worker", "--help"]
+
 FROM python:3.12-slim
 LABEL org.opencontainers.image.title="nasexport" \
   org.opencontainers.image.description="Turns Google's NASNet-A and PNASNet-5 checkpoints into verified TensorFlow artifacts" \

@@ -13,10 +13,10 @@ from benchmarks.workspace import MODELS, Workspace
 #: In the order in which they are measured and shown.
 SUBJECTS = (
     *("build", "size", "load", "inference", "fine_tuning", "formats", "startup", "reading", "growth", "fetch"),
-    "release",
+    *("release", "scale"),
 )
 #: Measured only with ``--only``: they take long, or have no goal.
-ON_REQUEST = ("fetch", "release")
+ON_REQUEST = ("fetch", "release", "scale")
 #: Subjects that are measured as a part of another one.
 MEASURED_WITH = {"limits": "inference"}
 

@@ -76,6 +76,10 @@ class MachineError(NasexportError):
     """The machine, or what it allows a process, is too small for the work, or lacks what it needs."""
 
 
+class ClusterError(NasexportError):
+    """A cluster that cannot be reached or used, or whose workers cannot do the work."""
+
+
 class DeviceError(NasexportError):
     """There is no device of the kind that the user wants the computations to run on."""
 
@@ -139,6 +143,7 @@ _CLASSES: dict[str, type[NasexportError]] = {
         CompatibilityError,
         WorkerError,
         MachineError,
+        ClusterError,
         DeviceError,
         VerificationError,
         ImageError,

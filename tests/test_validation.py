@@ -31,20 +31,21 @@ _SHA256 = "0123456789abcdef" * 4
 _ARTIFACT = records.ARTIFACTS[0]
 _PIN = {"url": "https://example.org/a.tar.gz", "size": 7, "sha256": _SHA256, "files": {"model.ckpt.index": _SHA256}}
 _EVALUATION: dict[str, Any] = {
-    "schema": 1,
+    "schema": 2,
     "identity": {"artifact": "a", "images": "b", "model": None},
     "artifact": "some/folder",
     "folder": "images",
     "total": 10,
-    "position": 4,
-    "broken": ["x.jpg"],
-    "tally": {
-        "images": 3,
-        "ranks": [2, 0, 1, *[0] * 7],
-        "bin_images": [*[0] * 8, 1, 2],
-        "bin_right": [*[0] * 8, 0, 2],
-        "bin_confidence": [*[0.0] * 8, 0.85, 1.9],
-    },
+    "chunks": [
+        {
+            **{"start": 4, "count": 2, "broken": [], "ranks": [0, 12], "confidences": [0.85, 1.0], "classes": [7, 3]},
+            **{"device": "CPU", "model": 0},
+        },
+        {
+            **{"start": 0, "count": 2, "broken": [{"place": 1, "problem": "x.jpg is empty"}], "ranks": [2]},
+            **{"confidences": [0.25], "classes": [1], "device": None, "model": 0},
+        },
+    ],
 }
 
 
@@ -73,6 +74,14 @@ def _toml_file(value: Any) -> str:
     if not isinstance(value, dict):
         return _toml(value)
     return "".join(f"{_toml(str(key))} = {_toml(item)}\n" for key, item in value.items())
+
+
+def _lines(value: Any) -> str:
+    """A ledger: a line for its head, and for each chunk."""
+    if not isinstance(value, dict) or not isinstance(value.get("chunks"), list):
+        return json.dumps(value) + "\n"
+    head = {key: item for key, item in value.items() if key != "chunks"}
+    return "".join(json.dumps(line) + "\n" for line in (head, *value["chunks"]))
 
 
 def _read_config(path: Path) -> object:
@@ -123,7 +132,7 @@ KINDS = {
         lambda path: read_manifest(path.parent),
         ReleaseError,
     ),
-    "evaluation": Kind("state.json", _EVALUATION, json.dumps, _read_evaluation, EvaluationError),
+    "evaluation": Kind("state.json", _EVALUATION, _lines, _read_evaluation, EvaluationError),
 }
 
 

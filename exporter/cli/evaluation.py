@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from exporter.cli import comparing
+from exporter.cli.cluster_options import cluster_options
 from exporter.cli.commands import Command, examples
 from exporter.cli.options import (
     cache_options,
@@ -30,13 +32,13 @@ from exporter.progress import in_place
 from exporter.settings import Settings
 from exporter.terminal import counted, joined
 
-_model_option = click.option(
+model_option = click.option(
     "--model", "model_name", metavar="MODEL", type=model_type, help="Model of an artifact from elsewhere."
 )
 #: Seconds between two lines of progress if no progress bar is shown.
 _INTERVAL = 10
 #: Images of a batch: its activations are in memory all at once, tens of megabytes for each image.
-_LARGEST_BATCH = 1024
+LARGEST_BATCH = 1024
 _MEANINGLESS = "the artifact has SYNTHETIC weights, not published ones: its predictions are meaningless"
 
 
@@ -50,7 +52,7 @@ _MEANINGLESS = "the artifact has SYNTHETIC weights, not published ones: its pred
 @click.argument("path", metavar="PATH", type=path_type)
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=path_type)
 @click.option("--top", type=click.IntRange(1, 10**6), default=5, show_default=True, help="Number of classes to print.")
-@_model_option
+@model_option
 @trust_option
 @device_option("a card, where there is one")
 @json_option
@@ -67,11 +69,12 @@ def predict(
     An image that cannot be read has a line on standard error; the others are classified, and the exit status is 1.
     """
     from exporter.evaluation.classifier import Classifier
+    from exporter.evaluation.engine import fitting
     from exporter.evaluation.image_files import require_image
     from exporter.processes import run as worker
     from exporter.progress import progress
 
-    classifier = Classifier.of(path, _named(model_name), trust)
+    classifier = Classifier.of(path, model_named(model_name), trust)
     found: dict[int, PredictedImage] = {}
     for place, image in enumerate(images):
         try:
@@ -83,7 +86,7 @@ def predict(
     if todo:
         request = PredictRequest(classifier.to_load(), tuple(Image(images[place]) for place in todo), top)
         with progress("predict", 2) as listener:
-            result = worker.run(PREDICT, request, listener.step, debug).result
+            result = worker.run(fitting(PREDICT, [path]), request, listener.step, debug).result
         found |= dict(zip(todo, result.images, strict=True))
         if classifier.synthetic:
             warn(_MEANINGLESS)
@@ -101,7 +104,7 @@ def predict(
         raise click.exceptions.Exit(1)
 
 
-def _named(name: str | None) -> ModelConfig | None:
+def model_named(name: str | None) -> ModelConfig | None:
     return model(name) if name else None
 
 
@@ -134,29 +137,32 @@ def _prediction_text(image: dict[str, Any]) -> str:
         "nasexport evaluate downloaded/4 --model nasnet_large --images shards --limit 5000 --report page.html",
     ),
 )
-@click.argument("path", metavar="PATH", type=path_type)
-@click.option("--images", "folder", metavar="DIR", type=images_type, required=True, help="Folder of the images.")
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=path_type)
+@click.option("--compare", is_flag=True, help="Compare several artifacts on the same images.")
+@click.option("--images", metavar="DIR|FILE", type=images_type, required=True, help="The images; see above.")
 @click.option("--labels", metavar="FILE", type=path_type, help="File with the labels of the images; see above.")
 @click.option("--limit", type=click.IntRange(1, 10**9), help="Evaluate only so many images, spread evenly.")
 @click.option(
-    "--batch-size", type=click.IntRange(1, _LARGEST_BATCH), default=32, show_default=True, help="Images per batch."
+    "--batch-size", type=click.IntRange(1, LARGEST_BATCH), default=32, show_default=True, help="Images per batch."
 )
 @click.option("--skip-broken", is_flag=True, help="Skip images that cannot be read, with a warning.")
 @click.option(
     "--state", metavar="FILE", type=path_type, help="File for the state of the evaluation. [default: in the cache]"
 )
 @click.option("--restart", is_flag=True, help="Start again, whatever the state.")
-@_model_option
+@model_option
 @trust_option
 @device_option("a card, where there is one")
 @page_option
+@cluster_options
 @cache_options
 @json_option
 @click.pass_obj
 def evaluate(
     debug: bool,
-    path: Path,
-    folder: Path,
+    paths: tuple[Path, ...],
+    compare: bool,
+    images: Path,
     labels: Path | None,
     limit: int | None,
     batch_size: int,
@@ -166,6 +172,7 @@ def evaluate(
     model_name: str | None,
     trust: bool,
     page_file: Path | None,
+    engine: Callable[[bool], Any],
     settings: Settings,
     as_json: bool,
 ) -> None:
@@ -174,9 +181,11 @@ def evaluate(
     Prints the published accuracy and 95 % confidence intervals (Wilson) beside it; --json adds calibration.
 
     PATH is the folder of a classification artifact. DIR contains folders of images that are named by wnid, such as
-    n01440764; or image files, which need --labels; or TFRecord shards as TF-Slim writes them, such as
-    validation-00000-of-00128. A folder with pictures in more than one of these ways is refused. Of a network whose
-    classes are not ImageNet's, folders are named by the index of their class, from 0 on.
+    n01440764; or image files, which need --labels; or TFRecord shards as TF-Slim or TensorFlow Datasets writes them,
+    such as validation-00000-of-00128 (DIR/train for another set than that); or .tar files as WebDataset writes them. A
+    folder with pictures in more than one of these ways is refused. Of a network whose classes are not ImageNet's,
+    folders are named by the index of their class, from 0 on. FILE is one such file, or a list: a .txt or .tsv with a
+    path, a tab and a label in each line, or a .csv.
 
     Each line of the --labels file is a label, in the order of the file names, or a file name and a label. A label is a
     wnid, as in TF-Slim's imagenet_2012_validation_synset_labels.txt, or the index of the network's output, from 1 to
@@ -184,7 +193,24 @@ def evaluate(
     of other classes have no background, and number them from 0 on.
 
     An evaluation that was stopped continues when the same command is run again; the result of a finished one is kept.
+
+    With --compare, several PATHs are evaluated in one pass, each with a state of its own in the cache, and held against
+    each other: how often they give the same answer, and McNemar's test of whether they are right equally often. The
+    page of --report then has the curves of all, and pictures on which they disagree.
     """
+    if len(paths) > 1 and not compare:
+        raise click.UsageError("several PATHs need --compare")
+    if compare:
+        if len(paths) < 2 or state:
+            raise click.UsageError(
+                "--compare needs two PATHs or more" if len(paths) < 2 else "--compare has no --state"
+            )
+        comparing.compare(
+            *(paths, images, labels, limit, batch_size, skip_broken, restart, model_named(model_name), trust),
+            *(page_file, settings.cache, engine(debug), as_json, at_intervals),
+        )
+        return
+    (path,) = paths
     from exporter.artifact.metadata import read_metadata
     from exporter.evaluation import evaluation
     from exporter.evaluation.classifier import Classifier
@@ -193,8 +219,8 @@ def evaluate(
     from exporter.report import page
     from exporter.report.section import evaluation_section
 
-    classifier = Classifier.of(path, _named(model_name), trust)
-    dataset = listed(folder, labels, classifier.classes, limit)
+    classifier = Classifier.of(path, model_named(model_name), trust)
+    dataset = listed(images, labels, classifier.classes, limit)
     for text in dataset.warnings:
         warn(text)
     with (
@@ -203,16 +229,16 @@ def evaluate(
     ):
         if run.finished:
             tell(f"evaluate: already finished, the result is in {run.state}; use --restart to evaluate again")
-        elif run.position:
-            tell(f"evaluate: continuing after {run.position:,} of {run.total:,} images")
+        elif run.done:
+            tell(f"evaluate: continuing after {run.done:,} of {run.total:,} images")
         if not run.finished:
-            steps = 2 + -(-(run.total - run.position) // batch_size)
+            steps = 2 + -(-(run.total - run.done) // batch_size)
             try:
                 with progress("evaluate", steps) as listener:
-                    run.run(batch_size, skip_broken, _at_intervals(listener.step), debug=debug)
+                    run.run(batch_size, skip_broken, at_intervals(listener.step), engine(debug))
             except (KeyboardInterrupt, SystemExit):
                 run.load()  # the stop may have come before the last batch was saved
-                done = f"{run.position:,} of {run.total:,} images"
+                done = f"{run.done:,} of {run.total:,} images"
                 tell(f"evaluate: stopped after {done}; run the same command to continue")
                 raise
         result = run.result()
@@ -228,7 +254,7 @@ def evaluate(
         print_text(_evaluation_text(result))
 
 
-def _at_intervals(report: Callable[[str], None]) -> Callable[[str], None]:
+def at_intervals(report: Callable[[str], None]) -> Callable[[str], None]:
     """Reports every batch to a progress bar, but only now and then if each report is a line."""
     if in_place():
         return report

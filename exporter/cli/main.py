@@ -15,6 +15,7 @@ from exporter.cli.checkpoints import cache, fetch, lock, synth
 from exporter.cli.commands import Group, examples
 from exporter.cli.descriptions import inspect
 from exporter.cli.doctor import doctor
+from exporter.cli.embedding import embed
 from exporter.cli.evaluation import evaluate, predict
 from exporter.cli.handles import handles
 from exporter.cli.hosting import serve
@@ -29,8 +30,8 @@ _LONGEST_USAGE_ERROR = 600
 _SECTIONS = {
     "Make": ("models", "build", "synth", "fetch", "lock", "cache"),
     "Check": ("verify", "inspect", "diff", "reference", "doctor"),
-    "Use": ("predict", "evaluate"),
-    "Publish": ("release", "serve"),
+    "Use": ("predict", "evaluate", "embed"),
+    "Publish": ("release", "serve", "handles"),
 }
 
 
@@ -106,6 +107,7 @@ for _command in (
     diff,
     predict,
     evaluate,
+    embed,
     reference,
     doctor,
     fetch,

@@ -48,6 +48,20 @@ class Tally:
         ):
             raise ValueError("its counts do not add up")
 
+    @classmethod
+    def of(cls, ranks: Any, confidences: Any) -> "Tally":
+        """The tally of many images, int [image] and float [image] of NumPy, added up in their order as `add` does."""
+        import numpy as np
+
+        places = np.minimum((confidences * BINS).astype(np.int64), BINS - 1)
+        counts = {
+            "ranks": np.bincount(ranks[ranks < MAX_K], minlength=MAX_K),
+            "bin_images": np.bincount(places, minlength=BINS),
+            "bin_right": np.bincount(places[ranks == 0], minlength=BINS),
+            "bin_confidence": np.bincount(places, confidences, BINS),
+        }
+        return cls(len(ranks), **{name: values.tolist() for name, values in counts.items()})
+
     def add(self, ranks: Sequence[int], confidences: Sequence[float]) -> None:
         """Adds a batch: for each image the rank of the true class, and the probability of the likeliest class."""
         for rank, confidence in zip(ranks, confidences, strict=True):

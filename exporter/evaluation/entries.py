@@ -8,6 +8,7 @@ from pathlib import Path
 from exporter.errors import EvaluationError
 from exporter.evaluation.image_files import SUFFIXES
 from exporter.evaluation.shards import shard
+from exporter.evaluation.tars import TAR_SUFFIXES
 
 #: Files and folders that systems make beside those of their users; hidden ones, too, are none of a data set.
 _OF_SYSTEMS = {
@@ -22,13 +23,14 @@ class Entries:
 
     pictures: list[str] = field(default_factory=list)
     shards: list[str] = field(default_factory=list)
+    tars: list[str] = field(default_factory=list)
     classes: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
 
     @property
     def names(self) -> list[str]:
-        return sorted([*self.pictures, *self.shards, *self.classes, *self.folders, *self.files])
+        return sorted([*self.pictures, *self.shards, *self.tars, *self.classes, *self.folders, *self.files])
 
 
 def entries_of(folder: Path, is_class: Callable[[str], bool]) -> Entries:
@@ -48,8 +50,10 @@ def entries_of(folder: Path, is_class: Callable[[str], bool]) -> Entries:
                     (found.classes if is_class(name) else found.folders).append(name)
                 elif name.lower().endswith(SUFFIXES):
                     found.pictures.append(name)
+                elif shard(name):
+                    found.shards.append(name)
                 else:
-                    (found.shards if shard(name) else found.files).append(name)
+                    (found.tars if name.lower().endswith(TAR_SUFFIXES) else found.files).append(name)
     except OSError as error:
         raise _unreadable(folder, error) from error
     return found

@@ -5,96 +5,99 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
-
-import msgspec
+from typing import Any
 
 from exporter.artifact import folder
 from exporter.errors import EvaluationError
 from exporter.evaluation.accuracy import MAX_K, Tally
 from exporter.evaluation.classifier import Classifier
 from exporter.evaluation.dataset import DataSet
-from exporter.evaluation.jobs import EVALUATE, ClassifiedBatch, EvaluateRequest
+from exporter.evaluation.engine import Engine, OneProcess, Work
+from exporter.evaluation.jobs import EVALUATE, Chunk, ClassifiedChunk
+from exporter.evaluation.ledger import Ledger
+from exporter.evaluation.outcomes import Outcomes
+from exporter.evaluation.pace import Pace
 from exporter.files import staging
-from exporter.processes import run as worker
 from exporter.progress import Say
-from exporter.validation import MOST_JSON, at_least, convert, parse_json, read, to_plain
 
 #: Incremented with every change of what is counted, or of how images are preprocessed.
-STATE_SCHEMA = 1
-
-
-class _StateHeader(msgspec.Struct, frozen=True):
-    """The start of a state file: the version of its schema, and the inputs that identify the evaluation."""
-
-    schema: int
-    identity: dict[str, Any]
-
-
-class _State(_StateHeader, frozen=True, kw_only=True):
-    """The content of a state file. ``artifact``, ``folder`` and ``total`` are only for people who read it."""
-
-    artifact: str
-    folder: str
-    total: int
-    position: Annotated[int, at_least(0)]
-    broken: list[str]
-    tally: Tally
-    devices: list[str] = []
+STATE_SCHEMA = 2
 
 
 class Evaluation:
-    """An evaluation, unfinished or finished; `opened` returns one.
-
-    ``position`` is the number of items that were processed; ``broken`` has the names of those that could not be read,
-    ``devices`` what the network ran on, which may have changed after a stop.
-    """
+    """An evaluation, unfinished or finished; `opened` returns one."""
 
     def __init__(self, classifier: Classifier, dataset: DataSet, identity: dict[str, Any], state: Path):
-        self._classifier, self._dataset, self._identity = classifier, dataset, identity
+        self.classifier, self._dataset, self._identity = classifier, dataset, identity
         self.state = state
-        self.position = 0
-        self.tally = Tally()
-        self.broken: list[str] = []
-        self.devices: list[str] = []
+        self.ledger = Ledger(state, ClassifiedChunk, STATE_SCHEMA, identity, len(dataset.items), "evaluation")
+        self._outcomes = Outcomes()
 
     @property
     def total(self) -> int:
-        return len(self._dataset.items)
+        return self.ledger.total
+
+    @property
+    def done(self) -> int:
+        """The number of images that were processed, in whatever order."""
+        return self.ledger.done
 
     @property
     def finished(self) -> bool:
-        return self.position == self.total
+        return self.ledger.finished
+
+    @property
+    def tally(self) -> Tally:
+        return self._outcomes.tally()
+
+    @property
+    def devices(self) -> list[str]:
+        """What the network ran on, which may have changed after a stop."""
+        return self._outcomes.devices
 
     def run(
-        self, batch_size: int, skip_broken: bool = False, say: Say = lambda _: None, *, debug: bool = False
+        self, batch_size: int, skip_broken: bool = False, say: Say = lambda _: None, engine: Engine = OneProcess()
     ) -> None:
-        """Evaluates the remaining images. After each batch the state is saved and ``say`` is called.
+        """Evaluates the remaining images. After each chunk a line of the state is written and ``say`` is called.
 
         Raises:
             ImageError: an image cannot be read, and ``skip_broken`` is not set.
-            EvaluationError: a record's label is wrong, or the state cannot be written.
+            EvaluationError: an image is missing, a record's label is wrong, or the state cannot be written.
             ArtifactError, ConfigError: the artifact cannot classify the images.
         """
+        pace = Pace(self.total)
 
-        def count(batch: ClassifiedBatch) -> None:
-            self._count(batch)
-            say(self._progress())
+        def count(chunk: ClassifiedChunk) -> None:
+            self.count(chunk)
+            say(self._progress(pace))
 
-        model, images = self._classifier.to_load(), self._dataset.images(self.position)
-        worker.run(EVALUATE, EvaluateRequest(model, images, batch_size, skip_broken), say, debug, on_event=count)
+        todo = list(self.ledger.todo(batch_size))
+        chunks = (Chunk(start, self._dataset.images(start, count)) for start, count in todo)
+        self.begin()
+        try:
+            engine.compute(EVALUATE, Work((self.classifier.to_load(),), skip_broken), chunks, count, say)
+        finally:
+            self.ledger.close()
 
-    def _count(self, batch: ClassifiedBatch) -> None:
-        self.position += batch.done
-        self.tally.add(batch.ranks, batch.confidences)
-        self.broken += batch.broken
-        if batch.device and batch.device not in self.devices:
-            self.devices.append(batch.device)
-        self._save()
+    def begin(self) -> None:
+        """Makes ready for `count`; see `exporter.evaluation.ledger.Ledger.begin`."""
+        self.ledger.begin(str(self.classifier.path), str(self._dataset.named))
 
-    def _progress(self) -> str:
-        share = f", top-1 {100 * self.tally.right(1) / self.tally.images:.1f} %" if self.tally.images else ""
-        return f"{self.position:,} of {self.total:,} images{share}"
+    def count(self, chunk: ClassifiedChunk) -> None:
+        """Counts a chunk and writes its line."""
+        self.ledger.append(chunk)
+        self._outcomes.add(chunk)
+
+    def _progress(self, pace: Pace) -> str:
+        found = self._outcomes
+        share = f", top-1 {100 * found.right / found.images:.1f} %" if found.images else ""
+        return f"{self.done:,} of {self.total:,} images{share}{pace.text(self.done)}"
+
+    def broken(self) -> list[str]:
+        """The names of the images that could not be read."""
+        return [
+            self._dataset.image(entry.start + one.place).name for entry in self.ledger.entries() for one in entry.broken
+        ]
 
     def result(self) -> dict[str, Any]:
         """The result as JSON values, accuracy in per cent.
@@ -102,25 +105,26 @@ class Evaluation:
         Raises:
             EvaluationError: no image could be read.
         """
-        if not self.tally.images:
-            raise EvaluationError(f"none of the {self.total:,} images in {self._dataset.folder} could be read")
-        config = self._classifier.config
+        tally = self.tally
+        if not tally.images:
+            raise EvaluationError(f"none of the {self.total:,} images in {self._dataset.named} could be read")
+        config = self.classifier.config
         published = (config and config.accuracy) or {}
         return {
-            **self._classifier.facts(),
+            **self.classifier.facts(),
             "dataset": {
-                "folder": str(self._dataset.folder),
+                "folder": str(self._dataset.named),
                 "arrangement": self._dataset.arrangement,
                 "available": self._dataset.available,
                 "sha256": self._identity["images"],
             },
-            "images": self.tally.images,
-            "broken": self.broken,
+            "images": tally.images,
+            "broken": self.broken() if tally.images < self.total else [],
             "devices": self.devices,
-            "top_1": self.tally.top(1, published.get("top_1")),
-            "top_5": self.tally.top(5, published.get("top_5")),
-            "top_k": [100 * self.tally.right(k) / self.tally.images for k in range(1, MAX_K + 1)],
-            "calibration": self.tally.calibration(),
+            "top_1": tally.top(1, published.get("top_1")),
+            "top_5": tally.top(5, published.get("top_5")),
+            "top_k": [100 * tally.right(k) / tally.images for k in range(1, MAX_K + 1)],
+            "calibration": tally.calibration(),
             "state": str(self.state),
         }
 
@@ -130,49 +134,8 @@ class Evaluation:
         Raises:
             EvaluationError: it is damaged, or belongs to another artifact or data set.
         """
-        self.position, self.tally, self.broken, self.devices = 0, Tally(), [], []
-        try:
-            content = read(self.state, MOST_JSON, self._damaged)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise EvaluationError(f"cannot read {self.state}: {error.strerror}") from error
-        values = parse_json(content, self._damaged)
-        header = convert(values, _StateHeader, self._damaged)
-        if header.schema != STATE_SCHEMA or header.identity != self._identity:
-            differs = ", ".join(key for key, value in self._identity.items() if header.identity.get(key) != value)
-            raise EvaluationError(
-                f"{self.state} belongs to another evaluation (other {differs or 'schema'}): pass --restart to replace "
-                f"it, or another --state"
-            )
-        held = convert(values, _State, self._damaged)
-        images, broken = held.tally.images, len(held.broken)
-        if held.position != images + broken or held.position > self.total:
-            counted = f"{images + broken} of {self.total}, as tally has {images} images and broken {broken}"
-            raise self._damaged(f"position is {held.position}, expected {counted}")
-        self.position, self.tally, self.broken, self.devices = held.position, held.tally, held.broken, held.devices
-
-    def _damaged(self, problem: str) -> EvaluationError:
-        return EvaluationError(
-            f"{self.state} is damaged or is not the state of an evaluation: {problem}\npass --restart to replace it"
-        )
-
-    def _save(self) -> None:
-        held = _State(
-            schema=STATE_SCHEMA,
-            identity=self._identity,
-            artifact=str(self._classifier.path),
-            folder=str(self._dataset.folder),
-            total=self.total,
-            position=self.position,
-            broken=self.broken,
-            devices=self.devices,
-            tally=self.tally,
-        )
-        try:
-            staging.write(self.state, (json.dumps(to_plain(held), indent=1) + "\n").encode())
-        except OSError as error:
-            raise EvaluationError(f"cannot write {self.state}: {error.strerror}") from error
+        self._outcomes = Outcomes()
+        self.ledger.load(self._outcomes.add)
 
 
 @contextlib.contextmanager
@@ -189,9 +152,9 @@ def opened(
     Raises:
         EvaluationError: the state file belongs to another evaluation, is damaged, cannot be used, or is in use.
     """
-    identity = {"artifact": folder.content(classifier.path), "images": dataset.digest(), **_named(classifier)}
+    identity = identity_of(classifier, dataset)
     path = state or _default_state(cache, classifier, identity)
-    evaluation = Evaluation(classifier, dataset, identity, path)
+    evaluation = Evaluation(classifier, dataset, {**identity, "decoder": classifier.decoder}, path)
     if path.is_dir():
         raise EvaluationError(f"{path} is a folder: name a file with --state")
     taken = f"another nasexport is running this evaluation ({path}): wait for it"
@@ -202,15 +165,17 @@ def opened(
         yield evaluation
 
 
+def identity_of(classifier: Classifier, dataset: DataSet) -> dict[str, Any]:
+    """What an evaluation depends on: the artifact's files, the list of images and labels, and the model's name."""
+    named = classifier.config.name if classifier.config else None
+    return {"artifact": folder.content(classifier.path), "images": dataset.digest(), "model": named}
+
+
 def _removed(state: Path) -> None:
     try:
         state.unlink(missing_ok=True)
     except OSError as error:
         raise EvaluationError(f"cannot replace {state}: {error.strerror}") from error
-
-
-def _named(classifier: Classifier) -> dict[str, Any]:
-    return {"model": classifier.config.name if classifier.config else None}
 
 
 def _default_state(cache: Path, classifier: Classifier, identity: dict[str, Any]) -> Path:

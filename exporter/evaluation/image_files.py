@@ -1,9 +1,11 @@
 """Recognizes image files without decoding them."""
 
-import stat
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from exporter.errors import ImageError
+from exporter.evaluation.opening import NoFileError, opened, size_of
 
 #: Suffixes of the files that count as images, in lower case: also those that are refused, for none to be passed over.
 SUFFIXES = (
@@ -82,18 +84,37 @@ def content_of(path: Path) -> bytes:
     return _read(path, MAX_BYTES)
 
 
+def piece_of(path: Path, offset: int, size: int) -> bytes:
+    """Bytes from the middle of a file of many images: fewer than ``size`` where it ends before.
+
+    Raises:
+        ImageError: the file cannot be read.
+    """
+    with _reading(path), opened(path) as file:
+        file.seek(offset)
+        return file.read(size)
+
+
 def _read(path: Path, at_most: int) -> bytes:
+    with _reading(path), opened(path) as file:
+        if (size := size_of(file)) > MAX_BYTES:
+            raise ImageError(f"{path} has {size:,} bytes, more than the {MAX_BYTES:,} that are read of an image")
+        return file.read(at_most)
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Within it, what keeps a file from being read is an ImageError."""
     try:
-        found = path.stat()
-        if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
-            raise ImageError(f"{path} is a device or a pipe: expected the file of an image")
-        if found.st_size > MAX_BYTES:
-            raise ImageError(
-                f"{path} has {found.st_size:,} bytes, more than the {MAX_BYTES:,} that are read of an image"
-            )
-        with open(path, "rb") as file:
-            return file.read(at_most)
+        yield
+    except NoFileError as error:
+        raise ImageError(f"{path} {error}: expected the file of an image") from error
     except OSError as error:
         raise ImageError(f"cannot read the image {path}: {error.strerror}") from error
     except ValueError as error:  # a name with a NUL
         raise ImageError(f"cannot read the image {str(path)!r}: {error}") from error
+
+
+def is_missing(error: ImageError) -> bool:
+    """Whether there is no such image: then a list is wrong, or a disk is not there, and no image is broken."""
+    return isinstance(error.__cause__, FileNotFoundError | NotADirectoryError)

@@ -1,5 +1,6 @@
 """Files with the labels of images, and what a label means to a network."""
 
+import csv
 import io
 import re
 from collections.abc import Sequence
@@ -92,7 +93,8 @@ def _by_name(lines: list[tuple[int, str]], labels: Path) -> dict[str, tuple[int,
         separator = next((sign for sign in "\t," if sign in line), None)
         # A name may have spaces in it: what looks like a label ends it.
         spaced = None if separator else _SPACED.match(line)
-        name, *rest = spaced.groups() if spaced else line.split(separator, 1)
+        quoted = '"' in line and separator == ","
+        name, *rest = spaced.groups() if spaced else quoted_fields(line)[:2] if quoted else line.split(separator, 1)
         # Whatever follows the label, such as the boxes of LOC_val_solution.csv, is ignored.
         label = rest[0].replace(",", " ").replace("\t", " ").split()[:1] if rest else []
         if not label:
@@ -104,17 +106,23 @@ def _by_name(lines: list[tuple[int, str]], labels: Path) -> dict[str, tuple[int,
     return found
 
 
-def label_of(text: str, classes: int, where: str) -> int:
+def quoted_fields(line: str) -> list[str]:
+    """The fields of a line of CSV, where they may be in quotes."""
+    return next(csv.reader([line], skipinitialspace=True), [])
+
+
+def label_of(text: str, classes: int | None, where: str) -> int:
     """The index of a class from a wnid or a number.
 
     Args:
+        classes: the number of classes of the network; None where any number is one.
         where: names the place of the text in messages.
 
     Raises:
         EvaluationError: it is neither, or there is no such class.
     """
     if WNID.fullmatch(text):
-        if classes != IMAGENET_CLASSES:
+        if classes not in (None, IMAGENET_CLASSES):
             raise EvaluationError(
                 f"{where} has the wnid {text}, but the artifact has {classes} classes: wnids are for ImageNet's "
                 f"{IMAGENET_CLASSES}"
@@ -124,6 +132,10 @@ def label_of(text: str, classes: int, where: str) -> int:
                 f"{where} has the wnid {text}, which is none of ImageNet's 1000 classes (ILSVRC-2012)"
             )
         return class_of_wnid()[text]
+    if classes is None:
+        if not is_number(text):
+            raise EvaluationError(f"{where} has the label {text[:60]!r}: expected a wnid such as n01440764 or a number")
+        return int(text)
     first = first_class(classes)
     expected = "a wnid such as n01440764" if first else f"the index of a class, from 0 to {classes - 1}"
     if not is_number(text):

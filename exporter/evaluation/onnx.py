@@ -8,6 +8,7 @@ import numpy as np
 from exporter.artifact import onnx_file
 from exporter.errors import ArtifactError, reason
 from exporter.evaluation.loaded import Loaded
+from exporter.evaluation.threads import threads
 from exporter.models.formats import ONNX_FILE
 from exporter.models.signatures import SERVING_OUTPUTS
 from exporter.probe.onnx import session
@@ -21,7 +22,7 @@ def load(path: Path) -> Loaded:
     """
     model = onnx_file.read(path)
     try:
-        loaded = session(path / ONNX_FILE)
+        loaded = session(path / ONNX_FILE, threads())
     except Exception as error:  # ONNX Runtime's have no class in common
         raise ArtifactError(f"{path} does not load with ONNX Runtime: {reason(error)}") from error
     inputs = onnx_file.inputs(model)

@@ -1,27 +1,35 @@
-"""The worker jobs that classify images with an artifact."""
+"""The worker jobs that run artifacts on images."""
 
+import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
 from exporter.errors import ImageError
-from exporter.evaluation import records
-from exporter.evaluation.image_files import content_of
+from exporter.evaluation.chunks import (
+    ReadImage,
+    embed_chunk,
+    evaluate_chunk,
+    probabilities,
+    read_image,
+    read_or_told,
+)
 from exporter.evaluation.jobs import (
-    ClassifiedBatch,
-    EvaluateRequest,
-    EvaluateResult,
+    Chunk,
+    ChunksRequest,
+    ChunksResult,
+    ClassifiedChunk,
+    EmbeddedChunk,
     Image,
     PredictedImage,
     PredictRequest,
     PredictResult,
 )
 from exporter.evaluation.loaded_model import Floats, LoadedModel
-from exporter.evaluation.preprocessing import preprocessed
+from exporter.processes.messages import from_plain
 from exporter.progress import Say
 
 #: The number of images that are decoded at the same time, while a batch is classified.
@@ -38,12 +46,14 @@ def predict(request: PredictRequest, say: Say) -> PredictResult:
     """
     model = LoadedModel(request.model, say)
     say(f"classifying {len(request.images)} images" if len(request.images) > 1 else "classifying the image")
+    batches = (Chunk(start, request.images[start : start + _BATCH]) for start in range(0, len(request.images), _BATCH))
     found: list[PredictedImage] = []
-    for batch in _batches(request.images, _BATCH, model):
-        rows: Iterator[Floats] = iter(_probabilities(model.logits(batch.images)) if batch.labels else ())
-        for problem in batch.problems:
-            if problem:
-                found.append(PredictedImage((), problem))
+    for _, read in _ahead(batches, {0: model}, _predictable):
+        images = [one.ready[0] for one in read if not isinstance(one, str)]
+        rows: Iterator[Floats] = iter(probabilities(model.logits(images)) if images else ())
+        for one in read:
+            if isinstance(one, str):
+                found.append(PredictedImage((), one))
             else:
                 row = next(rows)
                 best = np.argsort(-row, kind="stable")[: request.top]
@@ -51,80 +61,76 @@ def predict(request: PredictRequest, say: Say) -> PredictResult:
     return PredictResult(model.size, model.device, tuple(found))
 
 
-def evaluate(request: EvaluateRequest, say: Say, send: Callable[[ClassifiedBatch], None]) -> EvaluateResult:
+def _predictable(image: Image, models: dict[int, LoadedModel]) -> ReadImage | str:
+    """An image, or what is to be said of it: one that is missing costs a line like any other."""
+    try:
+        return read_image(image, models)
+    except ImageError as error:
+        return str(error)
+
+
+def evaluate(request: ChunksRequest, say: Say, send: Callable[[ClassifiedChunk], None]) -> ChunksResult:
     """The job `exporter.evaluation.jobs.EVALUATE`: compares the classes of images with their labels.
 
     Raises:
         ImageError: an image cannot be read.
-        EvaluationError: a record has no label, or a wrong one.
-        ArtifactError: the artifact does not load, or does not classify.
+        EvaluationError: an image is missing, or a record has no label, or a wrong one.
+        ArtifactError: an artifact does not load, or does not classify.
     """
-    model = LoadedModel(request.model, say)
+    models = [LoadedModel(model, say) for model in request.models]
     say("classifying the first images")
-    done = 0
-    for batch in _batches(request.images, request.batch_size, model):
-        if not request.skip_broken and (problem := next(filter(None, batch.problems), None)):
-            raise ImageError(problem)
-        broken = tuple(
-            image.name for image, problem in zip(request.images[done:], batch.problems, strict=False) if problem
-        )
-        done += len(batch.problems)
-        ranks, confidences = [], []
-        if batch.labels:
-            logits = model.logits(batch.images)
-            ranks = _ranks(logits, batch.labels)
-            confidences = _probabilities(logits).max(axis=1).tolist()
-        send(ClassifiedBatch(len(batch.problems), broken, tuple(ranks), tuple(confidences), model.device))
-    return EvaluateResult(model.size)
+    for chunk, read in _chunks(request, models):
+        for place in chunk.models:
+            send(evaluate_chunk(chunk, place, models[place], read))
+    return ChunksResult(tuple(model.size for model in models))
 
 
-def _probabilities(logits: Floats) -> Floats:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+def embed(request: ChunksRequest, say: Say, send: Callable[[EmbeddedChunk], None]) -> ChunksResult:
+    """The job `exporter.evaluation.jobs.EMBED`: writes the feature vectors of images.
 
-
-def _ranks(logits: Floats, labels: Sequence[int]) -> list[int]:
-    """The rank of each true class; among equal logits, the class with the smaller index comes first."""
-    true = logits[np.arange(len(labels)), labels][:, np.newaxis]
-    earlier = np.arange(logits.shape[1]) < np.asarray(labels)[:, np.newaxis]
-    return ((logits > true) | ((logits == true) & earlier)).sum(axis=1).tolist()
-
-
-class _Batch:
-    """A batch after reading: the images and labels of those that could be read, and for each image what is wrong with
-    it, None where nothing is.
+    Raises:
+        ImageError: an image cannot be read.
+        EvaluationError: an image is missing.
+        ArtifactError: the artifact does not load, or gives no feature vectors; or a file cannot be written.
     """
-
-    def __init__(self, read: Sequence[tuple[tf.Tensor, int] | str]):
-        self.problems = [one if isinstance(one, str) else None for one in read]
-        whole = [one for one in read if not isinstance(one, str)]
-        self.labels = [label for _, label in whole]
-        self._images = [image for image, _ in whole]
-
-    @property
-    def images(self) -> tf.Tensor:
-        return tf.stack(self._images)
+    assert request.parts
+    models = [LoadedModel(model, say) for model in request.models]
+    say("computing the first feature vectors")
+    for chunk, read in _chunks(request, models):
+        for place in chunk.models:
+            send(embed_chunk(chunk, place, models[place], read, request.parts))
+    return ChunksResult(tuple(model.size for model in models))
 
 
-def _batches(images: Sequence[Image], size: int, model: LoadedModel) -> Iterator[_Batch]:
-    """Reads the next batch while the current one is used, so that two batches are in memory."""
+def _chunks(request: ChunksRequest, models: list[LoadedModel]) -> Iterator[tuple[Chunk, list[ReadImage | str]]]:
+    def read(image: Image, models: dict[int, LoadedModel]) -> ReadImage | str:
+        return read_or_told(image, models, skip_broken=request.skip_broken)
 
-    def read(image: Image) -> tuple[tf.Tensor, int] | str:
-        try:
-            content, label, name = _content(image, model.classes)
-            return preprocessed(content, model.size, name), label
-        except ImageError as error:
-            return str(error)
+    yield from _ahead(_listed(request.chunks), dict(enumerate(models)), read)
 
+
+def _listed(path: Path) -> Iterator[Chunk]:
+    with open(path, encoding="ascii") as lines:
+        for line in lines:
+            yield from_plain(json.loads(line), Chunk)
+
+
+def _ahead(
+    chunks: Iterable[Chunk],
+    models: dict[int, LoadedModel],
+    read: Callable[[Image, dict[int, LoadedModel]], ReadImage | str],
+) -> Iterator[tuple[Chunk, list[ReadImage | str]]]:
+    """Reads the next chunk while the current one is used, so that two are in memory."""
     with ThreadPoolExecutor(_THREADS) as pool:
-        ahead: list[Future[Any]] = [pool.submit(read, image) for image in images[:size]]
-        for start in range(size, len(images) + size, size):
-            now, ahead = ahead, [pool.submit(read, image) for image in images[start : start + size]]
-            yield _Batch([future.result() for future in now])
 
+        def begun(chunk: Chunk) -> list[Future[ReadImage | str]]:
+            wanted = {place: models[place] for place in chunk.models}
+            return [pool.submit(read, image, wanted) for image in chunk.images]
 
-def _content(image: Image, classes: int) -> tuple[bytes, int, str]:
-    """The bytes of an image, its label (0 where none is known), and its name in messages."""
-    if image.offset is not None:
-        return records.image_in(image, classes)
-    return content_of(image.file), image.label or 0, image.name
+        waiting: tuple[Chunk, list[Future[ReadImage | str]]] | None = None
+        for chunk in chunks:
+            now, waiting = waiting, (chunk, begun(chunk))
+            if now:
+                yield now[0], [future.result() for future in now[1]]
+        if waiting:
+            yield waiting[0], [future.result() for future in waiting[1]]

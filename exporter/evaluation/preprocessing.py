@@ -6,14 +6,16 @@ RGB, values in [0, 1], central crop, bilinear resize. TF-Slim then scales the va
 """
 
 import contextlib
+import functools
 import threading
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
-from exporter.evaluation.decoding import decoded, dimensions
+from exporter.evaluation import resizing
+from exporter.evaluation.decoding import decode, decoded, dimensions, told
+from exporter.evaluation.image_files import KINDS, kind_of
 from exporter.models.preprocessing import CENTRAL_FRACTION
 
 #: Images of more pixels are decoded one at a time, and only the pixels that count are made float32, which takes four
@@ -35,18 +37,24 @@ def preprocessed(content: bytes, size: tuple[int, int], name: str) -> tf.Tensor:
         ImageError: as `decoded` does.
     """
     height, width = dimensions(content, name)
+    kind = kind_of(content, name)
+    if height * width <= _LARGE and kind in KINDS:
+        with told(content, kind, name):
+            return _function(kind)(content, size)
     with _one_at_a_time if height * width > _LARGE else contextlib.nullcontext():
         # The crop comes before the values: it is of single bytes then, and keeps the same.
-        return resized(_central(decoded(content, name)), size)
+        return resized(resizing.central(np.asarray(decoded(content, name))), size)
 
 
-def _central(pixels: Any) -> Any:
-    """What `tf.image.central_crop` keeps; of an array without a copy, where TensorFlow would make two."""
-    if not isinstance(pixels, np.ndarray):
-        return tf.image.central_crop(pixels, CENTRAL_FRACTION)
-    height, width = pixels.shape[:2]
-    top, left = (int((side - side * CENTRAL_FRACTION) / 2) for side in (height, width))
-    return pixels[top : height - top, left : width - left]
+@functools.cache
+def _function(kind: str) -> Any:
+    """The steps as one function of TensorFlow's, which takes a third less time than one operation after the other."""
+
+    def steps(content: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+        return _resized(tf.image.central_crop(decode(content, kind), CENTRAL_FRACTION), size)
+
+    signature = [tf.TensorSpec([], tf.string), tf.TensorSpec([2], tf.int32)]
+    return tf.function(steps, input_signature=signature, autograph=False)
 
 
 def resized(pixels: Any, size: tuple[int, int]) -> tf.Tensor:
@@ -56,26 +64,9 @@ def resized(pixels: Any, size: tuple[int, int]) -> tf.Tensor:
     """
     if pixels.shape[0] * pixels.shape[1] <= _LARGE:
         return _resized(pixels, size)
-    values = np.asarray(pixels)
-    (above, below, down), (left, right, across) = (_places(*pair) for pair in zip(values.shape[:2], size, strict=True))
-
-    def corner(rows: NDArray[np.int64], columns: NDArray[np.int64]) -> tf.Tensor:
-        return tf.image.convert_image_dtype(values[rows[:, np.newaxis], columns], tf.float32)
-
-    upper, lower = (
-        corner(rows, left) + (corner(rows, right) - corner(rows, left)) * across[:, np.newaxis]
-        for rows in (above, below)
-    )
-    return upper + (lower - upper) * down[:, np.newaxis, np.newaxis]
+    return tf.convert_to_tensor(resizing.resized(np.asarray(pixels), size))
 
 
-def _resized(pixels: Any, size: tuple[int, int]) -> tf.Tensor:
+def _resized(pixels: Any, size: Any) -> tf.Tensor:
     image = tf.image.convert_image_dtype(pixels, tf.float32)
     return tf.compat.v1.image.resize_bilinear(image[tf.newaxis], size, align_corners=False)[0]
-
-
-def _places(held: int, wanted: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """Between which rows of an image with ``held`` of them each of the ``wanted`` lies, and how far from the first."""
-    places = np.arange(wanted, dtype=np.float32) * (np.float32(held) / np.float32(wanted))
-    first = places.astype(np.int64)
-    return first, np.minimum(first + 1, held - 1), places - first.astype(np.float32)

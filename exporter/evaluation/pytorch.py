@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from exporter.artifact.pytorch_file import PytorchProgram
 from exporter.errors import ArtifactError, reason
 from exporter.evaluation.loaded import Loaded
+from exporter.evaluation.threads import threads
 from exporter.probe.pytorch import load as load_module
 from exporter.probe.pytorch import run
 
@@ -25,6 +27,9 @@ def load(path: Path) -> Loaded:
         module = load_module(path)
     except Exception as error:  # PyTorch's are of many classes
         raise ArtifactError(f"{path} does not load with PyTorch: {reason(error)}") from error
+
+    if threads():
+        torch.set_num_threads(threads())
 
     def call(images: Any) -> Any:
         try:

@@ -1,12 +1,12 @@
 """TFRecord files, as TF-Slim writes data sets: which files are, and where their records begin."""
 
 import re
-import stat
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from exporter.errors import EvaluationError
+from exporter.evaluation.opening import NoFileError, opened, size_of
 
 _NAME = re.compile(r"(?P<split>.+?)-(?P<index>\d{5})-of-(?P<shards>\d{5})(?P<suffix>(?:\.\w+)*)", re.ASCII | re.DOTALL)
 #: Suffixes of shards; those of other files beside them, such as an index, are not of shards.
@@ -27,6 +27,8 @@ _COMPRESSIONS = {
 #: A TFRecord has a header before its content (length, checksum of the length) and the checksum of the content after.
 _HEADER = struct.Struct("<QI")
 _FOOTER_SIZE = 4
+#: The largest record that is read: that of the largest image, and what is said of it.
+_LARGEST = 2**30 + 2**20
 
 
 def shard(name: str) -> re.Match[str] | None:
@@ -45,20 +47,38 @@ def offsets(path: Path) -> list[int]:
     """
     found, offset = [], 0
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise EvaluationError(f"{path} is a device, a pipe or a folder: expected a TFRecord file")
-        with open(path, "rb") as file:
-            while offset < status.st_size:
+        with opened(path) as file:
+            size = size_of(file)
+            while offset < size:
                 file.seek(offset)
                 header = file.read(_HEADER.size)
-                if problem := _problem(header, offset, status.st_size):
-                    raise EvaluationError(f"{path} is no whole TFRecord file of {status.st_size:,} bytes: {problem}")
+                if problem := _problem(header, offset, size):
+                    raise EvaluationError(f"{path} is no whole TFRecord file of {size:,} bytes: {problem}")
                 found.append(offset)
                 offset += _HEADER.size + _HEADER.unpack(header)[0] + _FOOTER_SIZE
+    except NoFileError as error:
+        raise EvaluationError(f"{path} {error}: expected a TFRecord file") from error
     except OSError as error:
         raise EvaluationError(f"cannot read {path}: {error.strerror}") from error
     return found
+
+
+def record_in(read: Callable[[int, int], bytes], offset: int) -> bytes | None:
+    """The content of the record that begins at ``offset``; None where its checksums are others, or it is cut off.
+
+    Args:
+        read: gives bytes of the file, from an offset on, so many.
+    """
+    header = read(offset, _HEADER.size)
+    if len(header) < _HEADER.size:
+        return None
+    length, checksum = _HEADER.unpack(header)
+    if checksum != masked_checksum(header[:8]) or length > _LARGEST:
+        return None
+    found = read(offset + _HEADER.size, length + _FOOTER_SIZE)
+    content, footer = found[:length], found[length:]
+    whole = len(footer) == _FOOTER_SIZE and int.from_bytes(footer, "little") == masked_checksum(content)
+    return content if whole else None
 
 
 def _problem(header: bytes, offset: int, size: int) -> str | None:
@@ -84,22 +104,32 @@ def masked_checksum(content: bytes) -> int:
     return ((checksum >> 15 | checksum << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
-def of_one_data_set(folder: Path, names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The shards of the validation set among all that lie in a folder, and warnings.
+def of_one_data_set(
+    folder: Path, names: Sequence[str], wanted: str | None = None, prefer: str | None = "val"
+) -> tuple[list[str], list[str]]:
+    """The shards of one data set among all that lie in a folder, and warnings.
+
+    Args:
+        wanted: its name, such as "train".
+        prefer: what is in the name of the one that is meant where there are several; by default the validation set.
 
     Raises:
-        EvaluationError: there are several data sets, and no name tells which is the validation set.
+        EvaluationError: there are several data sets, and no name tells which is meant.
     """
     splits: dict[tuple[str, str], list[str]] = {}
     for name in names:
         match = shard(name)
         assert match
         splits.setdefault((match["split"], match["shards"]), []).append(name)
-    if len(splits) > 1:
-        splits = {key: members for key, members in splits.items() if "val" in key[0]} or splits
+    if wanted:
+        splits = {key: members for key, members in splits.items() if key[0] == wanted}
+    elif len(splits) > 1 and prefer:
+        splits = {key: members for key, members in splits.items() if prefer in key[0]} or splits
     if len(splits) > 1:
         sets = ", ".join(f"{split}-…-of-{count}" for split, count in splits)
-        raise EvaluationError(f"{folder} holds several data sets ({sets}): expected validation-00000-of-00128 and on")
+        expected = "expected validation-00000-of-00128 and on" if prefer else "expected one"
+        one = folder / next(iter(splits))[0]
+        raise EvaluationError(f"{folder} holds several data sets ({sets}): {expected}, or --images {one}")
     ((split, count), members), *_ = splits.items()
     numbers = {match["index"] for name in members if (match := shard(name))}
     if len(numbers) != len(members):

@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from exporter.artifact.timm_file import TimmFolder
 from exporter.errors import ArtifactError, reason
 from exporter.evaluation.loaded import Loaded
+from exporter.evaluation.threads import threads
 from exporter.probe.timm import correct_average_pools, created, run, whole_model
 
 
@@ -28,6 +30,9 @@ def load(path: Path) -> Loaded:
         raise
     except Exception as error:  # timm's are of many classes
         raise ArtifactError(f"{path} does not load with timm: {reason(error)}") from error
+
+    if threads():
+        torch.set_num_threads(threads())
 
     def call(images: Any) -> Any:
         try:

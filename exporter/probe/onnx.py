@@ -24,13 +24,17 @@ _CROPS_OR_SCALES = ("Slice", "Mul", "Div")
 _POOLS: dict[str, Literal["average", "max"]] = {"AveragePool": "average", "MaxPool": "max"}
 
 
-def session(model: Path | bytes) -> onnxruntime.InferenceSession:
+def session(model: Path | bytes, threads: int = 0) -> onnxruntime.InferenceSession:
     """A session on the processor that leaves cores to others while it waits.
+
+    Args:
+        threads: how many it computes with; 0 for one for each core.
 
     Raises:
         Exception: those of ONNX Runtime, which are of several classes, where the model is not sound.
     """
     options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
     options.log_severity_level = 3  # what it would warn of is told by checks
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     source = str(model) if isinstance(model, Path) else model

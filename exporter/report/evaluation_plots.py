@@ -6,6 +6,9 @@ from typing import Any
 
 from exporter.report.svg import WIDTH, Axis, Plot, axis_labels, frame, label, line, n, plot
 
+#: How the lines of several artifacts differ, without colour.
+DASHES = ("none", "7 3", "2 3", "9 3 2 3")
+
 
 def evaluation(key: str, data: Mapping[str, Any]) -> tuple[Plot, Plot]:
     """The reliability diagram and the top-k accuracy of an evaluation on labelled images.
@@ -47,6 +50,35 @@ def _reliability(key: str, bins: Sequence[Mapping[str, Any]]) -> Plot:
         )
     else:
         summary = "There are no images."
+    return plot(key, "Reliability: accuracy over confidence", summary, bottom + 42, body)
+
+
+def reliabilities(key: str, curves: Sequence[Sequence[Mapping[str, Any]]]) -> Plot:
+    """The reliability diagrams of several artifacts in one plot, each with its letter at its last point.
+
+    Args:
+        curves: the ``bins`` of each, as `evaluation` takes them.
+    """
+    left, top, bottom = 62.0, 10.0, 264.0
+    x, y = Axis(0.0, 100.0, left, WIDTH - 14), Axis(0.0, 100.0, bottom, top)
+    body = frame(x, y)
+    body.append(line(x.start, y.start, x.end, y.end, "equal"))
+    for place, bins in enumerate(curves):
+        letter, dashes = chr(ord("A") + place), DASHES[place % len(DASHES)]
+        points = [(x.at(100 * row["confidence"]), y.at(100 * row["accuracy"]), row) for row in bins if row["count"]]
+        path = " ".join(f"{n(a)},{n(b)}" for a, b, _ in points)
+        body.append(f'<polyline class="path" style="stroke-opacity:1;stroke-dasharray:{dashes}" points="{path}"/>')
+        for a, b, row in points:
+            shown = f"confidence {row['confidence']:.1%}, accuracy {row['accuracy']:.1%}"
+            text = f"{letter}: {shown}, {row['count']} images"
+            body.append(f'<circle class="mark" cx="{n(a)}" cy="{n(b)}" r="2.5"><title>{text}</title></circle>')
+        if points:
+            # Letters of curves that end in one place stand side by side.
+            body.append(label(points[-1][0] - 6 - 11 * place, points[-1][1] - 6, letter, "end"))
+    body.append(label(x.start + 10, y.end + 18, "underconfident", "start", "note"))
+    body.append(label(x.end - 10, y.start - 12, "overconfident", "end", "note"))
+    body += axis_labels(x, y, "mean confidence in the first answer (%)", "top-1 accuracy (%)")
+    summary = "A curve for each artifact, with its letter at the end: the nearer to the dotted line, the truer."
     return plot(key, "Reliability: accuracy over confidence", summary, bottom + 42, body)
 
 

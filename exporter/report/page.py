@@ -35,8 +35,7 @@ def writing(path: Path | None) -> Iterator[list[Section]]:
     if path is None:
         yield sections
         return
-    with _artifact_errors(path):
-        staging.require_writable(path, follow_link=True)
+    require_writable(path)
     try:
         yield sections
     except NasexportError:
@@ -52,9 +51,23 @@ def write(path: Path, sections: Sequence[Section]) -> None:
     Raises:
         ArtifactError: the page cannot be written.
     """
-    content = page(sections).encode()
+    write_content(path, page(sections))
+
+
+def require_writable(path: Path) -> None:
+    """Raises ArtifactError where a page could not be written to ``path``."""
     with _artifact_errors(path):
-        staging.write(path, content, follow_link=True)
+        staging.require_writable(path, follow_link=True)
+
+
+def write_content(path: Path, content: str) -> None:
+    """Writes the HTML of a page as `write` does.
+
+    Raises:
+        ArtifactError: it cannot be written.
+    """
+    with _artifact_errors(path):
+        staging.write(path, content.encode(), follow_link=True)
 
 
 def page(sections: Sequence[Section]) -> str:

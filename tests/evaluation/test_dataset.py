@@ -1,6 +1,10 @@
 """Folders of images, shards and files of labels: every picture counts, or one line says what is in the way."""
 
+import io
 import struct
+import subprocess
+import sys
+import tarfile
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -9,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.errors import EvaluationError
-from exporter.evaluation import shards
+from exporter.errors import EvaluationError, ImageError
+from exporter.evaluation import chunks, shards
 from exporter.evaluation.dataset import listed
 from exporter.evaluation.labels import labels_of
 
@@ -268,3 +272,171 @@ def test_labels_are_classes_or_a_line_is_named(shard: Path, content: bytes, clas
         assert all(sign.isprintable() or sign == "\n" for sign in message)
         return
     assert len(found) == 2 and all((classes == 1001) <= label < classes for label in found)
+
+
+# Data sets that are files: lists, tar files, shards of one of several sets.
+
+
+def _tar(path: Path, members: list[tuple[str, bytes]], kind: int = tarfile.PAX_FORMAT) -> Path:
+    with tarfile.open(path, "w", format=kind) as archive:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+@pytest.mark.parametrize("kind", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
+def test_members_of_a_tar_file_are_where_they_are_said_to_be(tmp_path: Path, kind: int) -> None:
+    deep = "folder/" * 12 + "x" * 60 + ".jpg"  # more than the header has room for
+    members = [
+        ("0001.jpg", b"first" * 300),
+        ("0001.cls", b"7\n"),
+        ("0001.json", b"{}"),
+        ("readme.txt", b"no picture"),
+        (deep, b"second"),
+        (deep.replace(".jpg", ".cls"), b"8"),
+        (".hidden.jpg", b"none"),
+        ("0003.seg.png", b"no picture of ours"),
+        ("0003.png", b"third" * 500),
+        ("0003.cls", b"9"),
+    ]
+    path = _tar(tmp_path / "000000.tar", members, kind)
+    found = listed(tmp_path, None, 5_000)
+    assert (found.arrangement, [item.label for item in found.items]) == ("tars", [7, 8, 9])
+    assert [item.member for item in found.items] == ["0001.jpg", deep, "0003.png"]
+    contents = dict(members)
+    for place, item in enumerate(found.items):
+        image = found.image(place)
+        assert image.name == f"{path}/{item.member}"
+        assert chunks._member(image) == contents[str(item.member)]
+    assert list(listed(path, None, 5_000).items) == list(found.items)
+
+    path.write_bytes(path.read_bytes()[:1024])
+    with pytest.raises(ImageError, match=r"0001\.jpg is damaged: .* ends within it"):
+        chunks._member(found.image(0))
+    with pytest.raises(ImageError, match=r"0003\.png is not where it was when"):
+        chunks._member(found.image(2))
+
+
+def test_labels_of_tar_files_are_counted_from_0(tmp_path: Path) -> None:
+    path = _tar(tmp_path / "a.tar", [("a.jpg", b"x"), ("a.cls", b"0"), ("b.jpg", b"x"), ("b.cls", b"n01443537")])
+    # ImageNet's networks have a class for the background before them.
+    assert [item.label for item in listed(tmp_path, None, 1001).items] == [1, 2]
+    assert [item.label for item in listed(tmp_path, None, None).items] == [0, 2]
+    assert "has the wnid n01443537" in _message(tmp_path, classes=5)
+    for label, said in {b"1000": "the label 1000, expected 0 to 999", b"cat": "the label 'cat'"}.items():
+        _tar(path, [("a.jpg", b"x"), ("a.cls", label)])
+        assert f"{path}/a.jpg" in _message(tmp_path) and said in _message(tmp_path)
+    _tar(path, [("a.jpg", b"x"), ("a.txt", b"1")])
+    assert "has no label: expected a .cls file after it" in _message(tmp_path)
+    assert [item.label for item in listed(tmp_path, None, None).items] == [None]
+    _tar(path, [("a.jpg", b"x"), ("a.png", b"x")])
+    assert "two pictures of one name, a.jpg and a.png" in _message(tmp_path)
+    path.write_bytes(b"no tar file" * 100)
+    assert "is no whole tar file" in _message(tmp_path)
+    path.rename(tmp_path / "a.tar.gz")
+    assert "is compressed (compressed ones are not read)" in _message(tmp_path)
+    # Beside pictures it is what they were unpacked from.
+    _made(tmp_path, ["n01440764/a.jpg"])
+    assert listed(tmp_path, None, 1001).arrangement == "folders"
+
+
+@settings(max_examples=150, deadline=None)
+@given(cut=st.integers(0, 6000), place=st.integers(0, 5999), value=st.integers(0, 255))
+def test_a_damaged_tar_file_is_named_or_its_members_are_in_it(shard: Path, cut: int, place: int, value: int) -> None:
+    path = _tar(shard.with_name("a.tar"), [("a.jpg", b"x" * 700), ("a.cls", b"1"), ("b.jpg", b"y"), ("b.cls", b"2")])
+    content = bytearray(path.read_bytes())[: len(path.read_bytes()) - cut]
+    if place < len(content):
+        content[place] = value
+    path.write_bytes(content)
+    try:
+        found = listed(path, None, None)
+    except EvaluationError as error:
+        message = str(error)
+    else:
+        assert all(item.offset is not None and item.offset + 512 <= len(content) for item in found.items)
+        return
+    assert str(path) in message and len(message.splitlines()) == 1 and message.isprintable()
+
+
+LISTS = {
+    "paths.txt": ("a.jpg\n\n b c.png \n/else/d.jpg\n", ["a.jpg", "b c.png", "/else/d.jpg"], None),
+    "labels.txt": ("a.jpg\t3\nb c.png 4\n", ["a.jpg", "b c.png"], [3, 4]),
+    "table.tsv": ("path\tlabel\na.jpg\t3\nb\tn01440764\n", ["a.jpg", "b"], [3, 1]),
+    "quoted.csv": ('\ufeffFile,class,more\n"a, b.jpg",3,x\n"say ""c"".jpg", 4\nd.jpg,5\n', None, [3, 4, 5]),
+}
+
+
+@pytest.mark.parametrize(("content", "names", "labels"), LISTS.values(), ids=LISTS)
+def test_a_list_has_paths_and_perhaps_labels(
+    tmp_path: Path, request: pytest.FixtureRequest, content: str, names: list[str] | None, labels: list[int] | None
+) -> None:
+    path = tmp_path / str(request.node.callspec.id)
+    path.write_text(content, encoding="utf-8")
+    found = listed(path, None, None)
+    assert [item.file for item in found.items] == (names or ["a, b.jpg", 'say "c".jpg', "d.jpg"])
+    assert [item.label for item in found.items] == (labels or [None for _ in found.items])
+    assert found.image(0).file == tmp_path / found.items[0].file
+    if labels:
+        assert [item.label for item in listed(path, None, 1001).items] == labels
+    else:
+        assert f"line 1 of {path} has no label" in _message(path)
+
+
+def test_what_is_no_list_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    for content, said in {
+        b"\0\0": "line 1 of .* is no path",
+        b"a" * 70_000: "line 1 of .* is no path",
+        b"": "holds list, but no image",
+        b"a.jpg\tcat\n": "line 1 of .* has the label 'cat': expected a wnid such as n01440764 or a number",
+    }.items():
+        path.write_bytes(content)
+        with pytest.raises(EvaluationError, match=said):
+            listed(path, None, None)
+    path.with_suffix(".csv").write_text(',"a"\n')
+    assert "line 1 of" in _message(path.with_suffix(".csv"), classes=5)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    content=st.binary(max_size=80),
+    suffix=st.sampled_from([".txt", ".csv", ".tsv"]),
+    classes=st.sampled_from([None, 5]),
+)
+def test_a_list_of_anything_is_read_or_named(shard: Path, content: bytes, suffix: str, classes: int | None) -> None:
+    path = shard.with_name(f"list{suffix}")
+    path.write_bytes(content)
+    try:
+        found = listed(path, None, classes)
+    except EvaluationError as error:
+        message = str(error)
+        assert str(path) in message and len(message) < 1000 and len(message.splitlines()) <= 2
+        return
+    assert all(item.file and "\0" not in item.file for item in found.items)
+
+
+def test_one_of_several_sets_is_named_by_its_beginning(tmp_path: Path) -> None:
+    _made(tmp_path, ["validation-00000-of-00001"])
+    (tmp_path / "train-00000-of-00001").write_bytes(record(b"x") * 3)
+    assert len(listed(tmp_path, None, 1001).items) == 2
+    assert len(listed(tmp_path / "train", None, 1001).items) == 3
+    assert len(listed(tmp_path / "train-00000-of-00001", None, 1001).items) == 3
+    # Without labels, none is meant more than another.
+    with pytest.raises(EvaluationError, match=r"holds several data sets \(.*\): expected one, or --images .*/train"):
+        listed(tmp_path, None, None)
+
+
+def test_a_million_images_take_little_memory(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    with open(path, "w") as file:
+        for number in range(10**6):
+            file.write(f"photos/{number % 997:03}/IMG_{number:07}.jpg\t{number % 1000 + 1}\n")
+    program = (
+        "import sys\nfrom pathlib import Path\nfrom exporter.evaluation.dataset import listed\n"
+        f"found = listed(Path({str(path)!r}), None, 1001)\nassert len(found.items) == 10**6\nfound.digest()\n"
+        "print([line for line in open('/proc/self/status') if line.startswith('VmHWM')][0].split()[1])\n"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(result.stdout) * 1024 < 150 * 10**6

@@ -21,6 +21,7 @@ import tensorflow as tf
 from exporter.errors import EvaluationError
 from exporter.evaluation.accuracy import Tally, wilson
 from exporter.evaluation.dataset import listed
+from exporter.evaluation.items import Item
 from exporter.models.classes import class_names
 from tests.support import pictures
 from tests.support.command import Command, artifact_folder, files_below, refusal, succeeded
@@ -158,7 +159,9 @@ def test_every_arrangement_gives_the_same_figures(
     known.check(said)
     assert (said["dataset"]["arrangement"], said["dataset"]["available"]) == (arrangement, PICTURES)
     assert (said["model"], said["broken"]) == ("tiny_imagenet", [])
-    assert said["devices"] == json.loads(Path(said["state"]).read_text())["devices"] and len(said["devices"]) == 1
+    lines = [json.loads(line) for line in Path(said["state"]).read_text().splitlines()]
+    assert said["devices"] == list({line["device"]: None for line in lines[1:]}) and len(said["devices"]) == 1
+    assert [(line["start"], line["count"]) for line in lines[1:]] == [(0, 10), (10, 10), (20, 10), (30, 6)]
     assert said["synthetic"] == {"layout": "plain", "model": "tiny_imagenet", "seed": 0}
     assert "SYNTHETIC" in result.stderr
     # Nothing is written but the state, in the cache.
@@ -196,11 +199,17 @@ def test_a_limit_takes_images_from_all_over(
         assert line in result.stdout
 
 
-def _wait_for(path: Path, position: int, process: subprocess.Popen[str]) -> dict[str, Any]:
-    """The state, as soon as so many images are done."""
+def _done(state: Path) -> int:
+    """The number of images that a state says are done; half a line at its end counts for nothing."""
+    lines = state.read_bytes().splitlines(keepends=True)[1:] if state.exists() else []
+    return sum(json.loads(line)["count"] for line in lines if line.endswith(b"\n"))
+
+
+def _wait_for(path: Path, done: int, process: subprocess.Popen[str]) -> None:
+    """Returns as soon as so many images are done."""
     for _ in range(6000):
-        if path.exists() and (state := json.loads(path.read_text()))["position"] >= position:
-            return state
+        if _done(path) >= done:
+            return
         assert process.poll() is None, process.stderr and process.stderr.read()
         time.sleep(0.01)
     raise AssertionError("nothing happened in a minute")
@@ -227,7 +236,7 @@ def test_a_killed_evaluation_goes_on_where_it_was(
     assert "another nasexport is running this evaluation" in message
     process.kill()
     process.communicate()
-    killed_at = json.loads(state.read_text())["position"]
+    killed_at = _done(state)
     assert 10 <= killed_at < REPEATS * PICTURES
 
     # Ctrl-C reaches the whole group of processes.
@@ -237,7 +246,7 @@ def test_a_killed_evaluation_goes_on_where_it_was(
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGINT and stdout == ""
     assert f"continuing after {killed_at:,} of {REPEATS * PICTURES:,} images" in stderr
-    stopped_at = json.loads(state.read_text())["position"]
+    stopped_at = _done(state)
     assert killed_at < stopped_at < REPEATS * PICTURES
     assert f"stopped after {stopped_at:,} of" in stderr and "run the same command to continue" in stderr
     assert "Traceback" not in stderr
@@ -258,13 +267,26 @@ def test_a_killed_evaluation_goes_on_where_it_was(
     labels.write_text("\n".join([known.wnids[1], *(known.wnids * REPEATS)[1:]]))
     message = refusal(own_cli(*args))
     assert "another evaluation (other images)" in message and "--restart" in message
-    for damaged in ("{", "[]", '{"schema": 1}', json.dumps({**json.loads(state.read_text()), "position": 7})):
+    labels.write_text("\n".join(known.wnids * REPEATS))
+    whole = state.read_text()
+    twice = whole + whole.splitlines(keepends=True)[1]
+    for damaged, said in {
+        "{": "is not valid JSON",
+        "[]": "expected a mapping with schema",
+        '{"schema": 1}': "lacks identity",
+        twice: "is damaged",
+        json.dumps({"schema": 1, "identity": {}, "position": 7}, indent=1): "was written by an older nasexport",
+    }.items():
         state.write_text(damaged)
-        labels.write_text("\n".join(known.wnids * REPEATS))
-        assert "--restart" in refusal(own_cli(*args))
-    assert state.read_text() == damaged
+        message = refusal(own_cli(*args))
+        assert said in message and "--restart" in message
+        assert state.read_text() == damaged
+    # Half a line, as a killed process may leave it, counts for nothing.
+    state.write_text(whole[:-20])
+    assert f"continuing after {_done(state):,} of 720 images" in own_cli(*args).stderr
+    known.check(_result(own_cli(*args)), list(range(PICTURES)) * REPEATS)
     assert _result(own_cli(*args, "--restart", "--limit", 4))["images"] == 4
-    assert json.loads(state.read_text())["position"] == 4
+    assert _done(state) == 4
 
 
 def test_a_damaged_image_stops_it_unless_told_otherwise(
@@ -349,10 +371,6 @@ def test_a_terminal_gets_a_bar(own_cli: Command, artifact: Path, known: Known, f
 # What follows needs no network: the list of a data set, and the figures.
 
 
-def _listed(folder: Path, labels: Path | None = None, classes: int = 1001, limit: int | None = None) -> list[Any]:
-    return [tuple(item) for item in listed(folder, labels, classes, limit).items]
-
-
 @pytest.fixture
 def four(tmp_path: Path) -> Path:
     """Four files with the names of images, of which the first five are known by heart."""
@@ -411,8 +429,8 @@ def test_labels_come_in_many_forms(four: Path, tmp_path: Path, lines: Sequence[s
     labels = tmp_path / "labels.txt"
     labels.write_text("\n".join(lines) + "\n")
     found = listed(four, labels, 1001)
-    assert [tuple(item) for item in found.items] == [
-        (f"{name}.JPEG", None, label) for name, label in zip(_FOUR_NAMES, LABELS, strict=True)
+    assert list(found.items) == [
+        Item(f"{name}.JPEG", None, label) for name, label in zip(_FOUR_NAMES, LABELS, strict=True)
     ]
     assert found.warnings == ()
 

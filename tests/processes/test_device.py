@@ -98,6 +98,7 @@ def test_what_decides_right_or_wrong_computes_on_the_processor() -> None:
         wanted = {place: device.wanted(job) for place, job in all_jobs().items()}
     # The weights of a seed are the same everywhere, and what runs no network needs no card.
     assert {place for place, each in wanted.items() if each == "gpu"} == {
+        "exporter.evaluation.jobs:EMBED",
         "exporter.evaluation.jobs:EVALUATE",
         "exporter.evaluation.jobs:PREDICT",
         "exporter.probe.jobs:PROBE",

@@ -13,7 +13,7 @@ import pytest
 from exporter import errors
 from exporter.artifact.jobs import INSPECT, InspectRequest
 from exporter.errors import ArtifactError, NasexportError
-from exporter.evaluation.jobs import ClassifiedBatch, Image
+from exporter.evaluation.jobs import Broken, ClassifiedChunk, Image
 from exporter.models.config import models
 from exporter.processes import run
 from exporter.processes.job import Failure, Job
@@ -25,7 +25,7 @@ JOBS = all_jobs()
 
 
 def test_there_are_jobs_with_names_of_their_own() -> None:
-    assert len(JOBS) == 15
+    assert len(JOBS) == 17
     assert len({job.name for job in JOBS.values()}) == len(JOBS)
 
 
@@ -54,7 +54,7 @@ def test_every_error_arrives_as_itself() -> None:
     [
         *models().values(),
         Image(Path("/folder/ä \udce4.jpeg"), None, 3),
-        ClassifiedBatch(2, ("a \udce4",), (0,), (0.1 + 0.2,)),
+        ClassifiedChunk(7, 2, (Broken(1, "a \udce4"),), (0,), (0.1 + 0.2,), (3,)),
     ],
     ids=lambda value: type(value).__name__,
 )

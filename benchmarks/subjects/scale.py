@@ -1,0 +1,83 @@
+"""Images per second of whole runs of `evaluate` and `embed`, beside a `tf.data` loop; workers beside one process."""
+
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.measuring import Contestant
+from benchmarks.results import Figure, Goal
+from benchmarks.workspace import HERE, Workspace, nasexport, peer
+
+MODELS = ("nasnet_mobile",)
+IMAGES, BATCH, WORKERS = 1500, 32, 2
+LOOP = "tf.data loop"
+EVALUATE, EMBED = "nasexport evaluate", "nasexport embed"
+LOCAL = f"nasexport embed --workers {WORKERS}"
+ONNX, SAVED_MODEL = "nasexport predict, ONNX", "nasexport predict, SavedModel"
+
+
+def measure(workspace: Workspace) -> list[Figure]:
+    """All contestants read the same made-up pictures, of 200 to 520 pixels a side, from start to end of a process."""
+    folder = _pictures(workspace)
+    figures = []
+    for config in workspace.chosen(MODELS):
+        classifier = workspace.artifact(config, "classification", 4)
+        extractor = workspace.artifact(config, "feature_vector", 4)
+        state, parts = workspace.scratch("state.json"), workspace.scratch("parts")
+        options = ("--images", folder, "--batch-size", BATCH)
+
+        def without_state(state: Path = state) -> None:
+            state.unlink(missing_ok=True)
+
+        embed = nasexport("embed", extractor, *options, "--output", parts)
+        loop = peer("tf_data", classifier, folder, config.image_size, BATCH)
+        contestants = [
+            Contestant(EVALUATE, nasexport("evaluate", classifier, *options, "--state", state), HERE, without_state),
+            Contestant(LOOP, loop, HERE),
+            Contestant(EMBED, embed, HERE, workspace.fresh(parts)),
+            Contestant(LOCAL, [*embed, "--workers", WORKERS], HERE, workspace.fresh(parts)),
+        ]
+        found = workspace.take_turns("scale", contestants)
+        rates = {name: [IMAGES / run.seconds for run in runs] for name, runs in found.items()}
+        for key, ours, rival, least in (
+            ("evaluate", EVALUATE, LOOP, 0.95),
+            ("embed", EMBED, LOOP, 0.95),
+            ("workers", LOCAL, EMBED, 1.0),
+        ):
+            figures.append(
+                Figure(
+                    f"scale/{config.name}/{key}",
+                    f"{config.name}, {IMAGES:,} images, {key}",
+                    "images/s",
+                    {name: rates[name] for name in (ours, rival)},
+                    ours,
+                    rival,
+                    Goal("ratio", least, most=False),
+                )
+            )
+        picture = next(folder.rglob("*.jpg"))
+        single = [
+            Contestant(ONNX, nasexport("predict", workspace.artifact(config, "classification", "onnx"), picture), HERE),
+            Contestant(SAVED_MODEL, nasexport("predict", classifier, picture), HERE),
+        ]
+        seconds = {name: [run.seconds for run in runs] for name, runs in workspace.take_turns("scale", single).items()}
+        title = f"{config.name}, one picture, whole process"
+        figures.append(Figure(f"scale/{config.name}/one", title, "s", seconds, ONNX, SAVED_MODEL, Goal("value", 1.0)))
+    return figures
+
+
+def _pictures(workspace: Workspace) -> Path:
+    """A folder of JPEGs in folders of two classes; made once."""
+    from PIL import Image
+
+    folder = workspace.folder / "pictures"
+    if not (folder / "done").exists():
+        generator = np.random.default_rng(0)
+        for place in range(IMAGES):
+            patches = Image.fromarray(generator.integers(0, 256, (6, 8, 3)).astype(np.uint8))
+            size = tuple(int(side) for side in generator.integers(200, 520, 2))
+            path = folder / ("n01440764", "n01443537")[place % 2] / f"{place:05}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            patches.resize((size[0], size[1]), Image.Resampling.BICUBIC).save(path, quality=90)
+        (folder / "done").touch()
+    return folder

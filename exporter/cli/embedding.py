@@ -1,0 +1,111 @@
+"""``embed``: feature vectors of a data set's images."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from exporter.cli.cluster_options import cluster_options
+from exporter.cli.evaluation import LARGEST_BATCH, at_intervals, model_named, model_option
+from exporter.cli.options import device_option, json_option, path_type, print_json, print_text, tell, trust_option, warn
+from exporter.terminal import joined
+
+
+@click.command()
+@click.argument("path", metavar="PATH", type=path_type)
+@click.option("--images", "images", metavar="DIR|FILE", type=path_type, required=True, help="The images; see above.")
+@click.option(
+    "--output", metavar="FILE|DIR", type=path_type, required=True, help="File or folder for the vectors; see above."
+)
+@click.option("--limit", type=click.IntRange(1, 10**9), help="Take only so many images, spread evenly.")
+@click.option(
+    "--batch-size", type=click.IntRange(1, LARGEST_BATCH), default=32, show_default=True, help="Images per batch."
+)
+@click.option("--skip-broken", is_flag=True, help="Skip images that cannot be read, with a warning.")
+@click.option("--restart", is_flag=True, help="Start again, whatever is in the output.")
+@model_option
+@trust_option
+@device_option("a card, where there is one")
+@cluster_options
+@json_option
+@click.pass_obj
+def embed(
+    debug: bool,
+    path: Path,
+    images: Path,
+    output: Path,
+    limit: int | None,
+    batch_size: int,
+    skip_broken: bool,
+    restart: bool,
+    model_name: str | None,
+    trust: bool,
+    engine: Callable[[bool], Any],
+    as_json: bool,
+) -> None:
+    """Write the feature vectors of images.
+
+    PATH is the folder of a feature_vector artifact of any format. The images are those anywhere below a folder; or in
+    TFRecord shards (a folder of them, one file, or DIR/train for one of several sets) as TF-Slim or TensorFlow Datasets
+    writes them; or in .tar files as WebDataset writes them; or those that a file lists: a .txt with a path in each
+    line, a .csv or .tsv with a column of paths and, perhaps, one of labels.
+
+    The output is one Parquet file (NAME.parquet, with nasexport[parquet] installed) with the columns path, label (where
+    there is one) and features; or TFRecords (NAME.tfrecord); or a folder of NumPy's .npy parts, whose rows index.jsonl
+    names. A record beside it (NAME.parquet.json, or record.json in the folder) says what it came from.
+
+    A run that was stopped continues when the same command is run again. An output of another artifact, of other images
+    or of another batch size is refused.
+    """
+    from exporter.evaluation import embedding
+    from exporter.evaluation.classifier import Extractor
+    from exporter.evaluation.dataset import listed
+    from exporter.progress import progress
+
+    extractor = Extractor.of(path, model_named(model_name), trust)
+    dataset = listed(images, None, None, limit)
+    for text in dataset.warnings:
+        warn(text)
+    with embedding.opened(extractor, dataset, output, batch_size, restart) as run:
+        found = run.found
+        if found is not None:
+            tell(f"embed: already finished, the vectors are in {output}; use --restart to compute them again")
+            run.tidy()
+        else:
+            if run.done:
+                tell(f"embed: continuing after {run.done:,} of {run.total:,} images")
+            steps = 3 + -(-(run.total - run.done) // batch_size)
+            try:
+                with progress("embed", steps) as listener:
+                    run.run(skip_broken, at_intervals(listener.step), engine(debug))
+                    found = run.finish(listener.step, debug=debug)
+            except (KeyboardInterrupt, SystemExit):
+                run.load()  # the stop may have come before the last line was written
+                done = f"{run.done:,} of {run.total:,} images"
+                tell(f"embed: stopped after {done}; run the same command to continue")
+                raise
+    if found["broken"]:
+        first = found["broken"][0]["path"]
+        warn(f"{len(found['broken'])} images could not be read and were skipped; the first is {first}")
+    if found["synthetic"]:
+        warn("the artifact has SYNTHETIC weights, not published ones: its feature vectors are meaningless")
+    if as_json:
+        print_json({"output": str(output), "record": str(run.output.record), **found})
+    else:
+        print_text(_text(output, run.output.record, found))
+
+
+def _text(output: Path, record: Path, found: dict[str, Any]) -> str:
+    images = found["images"]
+    of_all = "" if images["count"] == images["available"] else f" of {images['available']:,}"
+    return joined(
+        [
+            str(output),
+            f"  images       {images['count']:,}{of_all} in {images['folder']} ({images['arrangement']})",
+            f"  vectors      {found['rows']:,} of {found['width']:,} numbers, float32",
+            f"  artifact     {found['artifact']}",
+            f"  computed on  {', '.join(found['devices']) or 'an unknown device'}",
+            f"  record       {record}",
+        ]
+    )

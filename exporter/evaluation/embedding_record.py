@@ -1,0 +1,71 @@
+"""What is written beside feature vectors: an index of their parts, and the record of what they came from."""
+
+from collections.abc import Sequence
+from importlib import metadata
+from typing import Any
+
+import msgspec
+
+import exporter
+from exporter.artifact import folder
+from exporter.evaluation.classifier import Extractor
+from exporter.evaluation.dataset import DataSet
+from exporter.models.preprocessing import CENTRAL_FRACTION, INTERPOLATION
+
+INDEX_FILE = "index.jsonl"
+RECORD_FILE = "record.json"
+
+
+class IndexLine(msgspec.Struct, frozen=True):
+    """A line of the index: a part, in the order of the images, and what its rows are of.
+
+    ``part`` is the name of a file of NumPy's, float32 [row, value], and ``sha256`` its hash. ``labels`` is None where
+    none of its images has one.
+    """
+
+    part: str
+    sha256: str
+    paths: tuple[str, ...]
+    labels: tuple[int | None, ...] | None
+
+
+def record(
+    extractor: Extractor,
+    dataset: DataSet,
+    batch_size: int,
+    rows: int,
+    width: int,
+    broken: Sequence[Any],
+    devices: Sequence[str],
+) -> dict[str, Any]:
+    """What feature vectors came from, as JSON values. It has no time and no machine: the same run writes the same."""
+    spec = folder.require_artifact(extractor.path)
+    made = extractor.metadata
+    packages = ["numpy", *(package for _, package in spec.runtime)]
+    packages.append("tensorflow" if extractor.decoder == "TensorFlow" else "pillow")
+    return {
+        **extractor.facts(),
+        "handle": made.handle if made else None,
+        "format": spec.name,
+        "images": {
+            "folder": str(dataset.named),
+            "arrangement": dataset.arrangement,
+            "count": len(dataset.items),
+            "available": dataset.available,
+        },
+        "preprocessing": {
+            "channels": "RGB",
+            "range": [0, 1],
+            "central_crop": CENTRAL_FRACTION,
+            "resize": INTERPOLATION,
+            "size": extractor.config.image_size if extractor.config else None,
+            "decoder": extractor.decoder,
+        },
+        "batch_size": batch_size,
+        "rows": rows,
+        "width": width,
+        "broken": list(broken),
+        "devices": list(devices),
+        "nasexport": exporter.__version__,
+        "versions": {package: metadata.version(package) for package in sorted(set(packages))},
+    }
