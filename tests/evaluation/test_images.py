@@ -24,8 +24,8 @@ from tests.support.command import artifact_folder
 
 SIZE = (64, 64)
 PICTURE = pictures.picture(5, 20, 30)
-#: By how many of 255 shades Pillow's pixels of a JPEG differ from TensorFlow's: at most, and on average. Measured: 5 and
-#: 1.04 in the pictures here; 9 and 1.50 in noise at quality 95.
+#: By how many of 255 shades Pillow's pixels of a JPEG differ from TensorFlow's: at most, and on average. Measured were
+#: 5 and 1.04 in the pictures here, 9 and 1.50 in noise at quality 95.
 MOST_OFF, MEAN_OFF = 6, 1.2
 #: A small picture in every format that there is, read or not.
 SMALL = {
