@@ -10,7 +10,7 @@ from exporter.errors import ArtifactError, ConfigError
 from exporter.evaluation.jobs import ModelToLoad
 from exporter.models.classes import IMAGENET_CLASSES
 from exporter.models.config import ModelConfig, Task
-from exporter.verification import verify
+from exporter.verification.expectation import said_by
 
 T = TypeVar("T", bound="Runnable")
 
@@ -34,14 +34,16 @@ class Runnable:
         cls: type[T], path: Path, task: Task, refusal: str, named: ModelConfig | None = None, trust: bool = False
     ) -> T:
         folder.require_artifact(path)
-        if read_metadata(path) is None:
+        metadata = read_metadata(path)
+        if metadata is None:
             return cls(path, named, None, trust)
-        expected, metadata = verify.expected_of(path)
+        folder.require_readable(path, running=True)
+        expected = said_by(path, metadata)
         if expected.task != task:
             raise ArtifactError(f"{path} is a {expected.task} artifact{refusal} {expected.config.name}")
         if named not in (None, expected.config):
             raise ConfigError(f"{path} is of {expected.config.name}: leave out --model, or name that model")
-        return cls(path, expected.config, metadata.source.synthetic if metadata else None, trust)
+        return cls(path, expected.config, metadata.source.synthetic, trust)
 
     @property
     def metadata(self) -> Metadata | None:

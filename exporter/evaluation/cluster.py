@@ -26,7 +26,7 @@ _AHEAD = 2
 _SHOWN = 5
 
 
-@dataclass(frozen=True)
+@dataclass
 class Cluster:
     """An engine, see `exporter.evaluation.engine.Engine`: chunks go to whoever is free.
 
@@ -37,6 +37,7 @@ class Cluster:
     options: ClusterOptions
     warn: Say
     debug: bool = False
+    workers: int = 0
 
     def compute(
         self,
@@ -59,7 +60,7 @@ class Cluster:
         )
         say("starting the workers" if self.options.workers else "connecting to the cluster")
         with connected(self.options, _variables(job, self.debug), self.debug) as client:
-            run = _Run(client, json.dumps(to_plain(task)), work.skip_broken, self.warn, say)
+            run = _Run(self, client, json.dumps(to_plain(task)), work.skip_broken)
             (event,) = job.events
             run.all(iter(chunks), lambda plain: take(from_plain(plain, event)))
 
@@ -83,13 +84,11 @@ def _variables(job: Job[Any, Any, Any], debug: bool) -> dict[str, str]:
 class _Run:
     """A run on a connected cluster. ``unfit`` has the addresses of workers that get no work."""
 
+    cluster: Cluster
     client: Any
     task: str
     skip_broken: bool
-    warn: Say
-    say: Say
     unfit: set[str] = field(default_factory=set)
-    workers: int = 0
 
     def all(self, chunks: Iterator[Chunk], take: Callable[[Any], object]) -> None:
         """Computes all chunks.
@@ -130,9 +129,7 @@ class _Run:
     def _room(self) -> int:
         """How many chunks may be at the cluster now."""
         threads = {name: count for name, count in self.client.nthreads().items() if name not in self.unfit}
-        if len(threads) != self.workers:
-            self.workers = len(threads)
-            self.say(f"{self.workers} worker{'' if self.workers == 1 else 's'}")
+        self.cluster.workers = len(threads)
         return max(1, _AHEAD * sum(threads.values()))
 
     def _submitted(self, chunk: Chunk, lost: tuple[int, ...] = (), *, probe: bool = False) -> Any:
@@ -171,7 +168,7 @@ class _Run:
         what = answer.unfit or (answer.failure.message if answer.failure else "")
         if answer.worker not in self.unfit:
             self.unfit.add(answer.worker)
-            self.warn(f"the worker {answer.worker} gets no more work: {what}")
+            self.cluster.warn(f"the worker {answer.worker} gets no more work: {what}")
         if answer.failure and not set(self.client.nthreads()) - self.unfit:
             raise answer.failure.exception()
 
@@ -195,7 +192,7 @@ class _Run:
             lost = self._culprits(chunk, 0, len(chunk.images))
             names = ", ".join(chunk.images[place].name for place in lost[:_SHOWN])
             if lost:
-                self.warn(f"left out, since every worker that read it was ended: {names}")
+                self.cluster.warn(f"left out, since every worker that read it was ended: {names}")
             answer = self._asked(chunk, lost)
             if answer is None:
                 raise ClusterError("workers were ended by images that end none alone: there may be too little memory")

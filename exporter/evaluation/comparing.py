@@ -57,7 +57,7 @@ class Comparison:
 
         def count(chunk: ClassifiedChunk) -> None:
             self._evaluations[chunk.model].count(chunk)
-            say(f"{self.done:,} of {self.total:,} answers{pace.text(self.done)}")
+            say(f"{self.done:,} of {self.total:,} answers{pace.text(self.done, engine.workers)}")
 
         chunks = (
             Chunk(start, self._dataset.images(start, count), places) for start, count, places in self.todo(batch_size)

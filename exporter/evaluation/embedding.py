@@ -169,7 +169,7 @@ class Embedding:
 
         def count(chunk: EmbeddedChunk) -> None:
             self._ledger.append(chunk)
-            say(f"{self.done:,} of {self.total:,} images{pace.text(self.done)}")
+            say(f"{self.done:,} of {self.total:,} images{pace.text(self.done, engine.workers)}")
 
         todo = list(self._ledger.todo(self._batch_size))
         chunks = (Chunk(start, self._dataset.images(start, count)) for start, count in todo)

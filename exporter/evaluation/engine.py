@@ -34,6 +34,10 @@ class Work:
 class Engine(Protocol):
     """What computes chunks."""
 
+    @property
+    def workers(self) -> int:
+        """How many workers there are now; 0 where nobody counts them."""
+
     def compute(
         self,
         job: Job[ChunksRequest, ChunksResult, D],
@@ -54,6 +58,7 @@ class OneProcess:
     """One worker process, which takes the chunks in their order."""
 
     debug: bool = False
+    workers: int = 0
 
     def compute(
         self,

@@ -69,7 +69,7 @@ class Evaluation:
 
         def count(chunk: ClassifiedChunk) -> None:
             self.count(chunk)
-            say(self._progress(pace))
+            say(self._progress(pace, engine.workers))
 
         todo = list(self.ledger.todo(batch_size))
         chunks = (Chunk(start, self._dataset.images(start, count)) for start, count in todo)
@@ -88,10 +88,10 @@ class Evaluation:
         self.ledger.append(chunk)
         self._outcomes.add(chunk)
 
-    def _progress(self, pace: Pace) -> str:
+    def _progress(self, pace: Pace, workers: int) -> str:
         found = self._outcomes
         share = f", top-1 {100 * found.right / found.images:.1f} %" if found.images else ""
-        return f"{self.done:,} of {self.total:,} images{share}{pace.text(self.done)}"
+        return f"{self.done:,} of {self.total:,} images{share}{pace.text(self.done, workers)}"
 
     def broken(self) -> list[str]:
         """The names of the images that could not be read."""

@@ -11,8 +11,12 @@ class Pace:
         #: Loading takes a while, and so does the first part: what comes after it is what counts.
         self._first: tuple[float, int] | None = None
 
-    def text(self, done: int) -> str:
-        """The rate and the time that remains, for the end of a line; empty where they are not known."""
+    def text(self, done: int, workers: int = 0) -> str:
+        """The number of workers, the rate and the time that remains, for the end of a line, as far as they are known."""
+        counted = f", {workers} worker{'' if workers == 1 else 's'}" if workers else ""
+        return counted + self._rate(done)
+
+    def _rate(self, done: int) -> str:
         now = time.monotonic()
         if self._first is None:
             self._first = now, done

@@ -16,7 +16,7 @@ from exporter.checkpoint.source import Source
 from exporter.errors import NOT_DONE, ArtifactError, ConfigError, NasexportError
 from exporter.fetch.published import opened
 from exporter.files import temporary
-from exporter.models.config import ModelConfig, Task, largest_task, listed, models
+from exporter.models.config import ModelConfig, Task, largest_task, listed
 from exporter.models.formats import FORMATS, Version
 from exporter.probe.jobs import probe_job
 from exporter.processes import run, scheduler
@@ -28,6 +28,7 @@ from exporter.reference.jobs import REFERENCE, ReferenceRequest
 from exporter.reference.result import read
 from exporter.settings import Settings
 from exporter.verification.chains import chains
+from exporter.verification.expectation import said_by
 from exporter.verification.options import VerificationOptions
 from exporter.verification.results import Check, Expected, Report
 from exporter.verification.verifier import Verifier
@@ -51,16 +52,7 @@ def expected_of(
             f"{path} has no {METADATA_FILE}, so nasexport did not write it: say with --model what it should be",
             status=NOT_DONE,
         )
-    config = models().get(metadata.model.name, metadata.model)
-    if metadata.version not in config.all_versions:
-        raise ArtifactError(
-            f"{path / METADATA_FILE} is damaged: version is {metadata.version}, expected one of "
-            f"{', '.join(map(str, config.all_versions))}, which {config.name} has"
-        )
-    momentum = metadata.options.batch_norm_momentum
-    if (momentum is None) != (config.version_spec(metadata.version).momentum is None):
-        raise ArtifactError(f"{path / METADATA_FILE} is damaged: batch_norm_momentum is {momentum}")
-    return Expected(config, metadata.task, metadata.version, metadata.options), metadata
+    return said_by(path, metadata), metadata
 
 
 def require_checkpoint(path: Path, metadata: Metadata | None, checkpoint: Path | None) -> None:

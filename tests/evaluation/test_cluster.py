@@ -1,0 +1,219 @@
+"""Clusters: the same bytes as one process gives, whatever process does what, and whichever of them are killed."""
+
+import json
+import os
+import random
+import resource
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+import yaml
+
+from tests.support import clusters, pictures
+from tests.support.clusters import Cluster
+from tests.support.command import Command, artifact_folder, files_below, refusal, succeeded
+from tests.support.fixtures import TINY_IMAGENET
+from tests.support.shared import Store
+
+PICTURES, BATCH = 26, 3
+#: How often processes are killed.
+KILLS = int(os.environ.get("NASEXPORT_TEST_KILLS", "2"))
+
+
+@pytest.fixture(scope="module")
+def artifacts(cli: Command, imagenet_artifacts: Path, kept: Store) -> Path:
+    """The ``--output`` folder of a tiny network for ONNX Runtime, whose processes start at once; not verified."""
+
+    def make(output: Path) -> None:
+        (output / "tiny.yaml").write_text(yaml.safe_dump(TINY_IMAGENET))
+        succeeded(cli("synth", output / "tiny.yaml", "--output", output / "model.ckpt"))
+        command = ("build", output / "tiny.yaml", "--checkpoint", output / "model.ckpt", "--no-verify")
+        succeeded(cli(*command, "--format", "onnx", "--output", output))
+
+    return kept.made("imagenet_onnx", make, __file__)
+
+
+@pytest.fixture(scope="module")
+def artifact(artifacts: Path) -> Path:
+    return artifact_folder(artifacts, "tiny_imagenet", "feature_vector", "onnx")
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cluster") / "set"
+    for seed in range(PICTURES):
+        path = pictures.written(folder / "n01440764" / f"{seed:02}.png", pictures.picture(seed))
+    path.write_bytes(path.read_bytes()[:-60])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(cli: Command, artifact: Path, images: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The bytes that one process writes."""
+    output = tmp_path_factory.mktemp("one") / "one.parquet"
+    succeeded(cli("embed", artifact, *_options(images), "--output", output))
+    return output.read_bytes()
+
+
+def _options(images: Path) -> list[object]:
+    return ["--images", images, "--batch-size", BATCH, "--skip-broken"]
+
+
+@pytest.fixture(scope="module")
+def cluster(cli: Command, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with clusters.cluster(cli, tmp_path_factory.mktemp("dask")) as made:
+        yield made
+
+
+def test_a_cluster_gives_the_bytes_of_one_process(
+    own_cli: Command, artifacts: Path, artifact: Path, images: Path, expected: bytes, cluster: Cluster
+) -> None:
+    result = succeeded(own_cli("embed", artifact, *_options(images), "--output", "features.parquet", *cluster.options))
+    assert "connecting to the cluster" in result.stderr
+    assert (own_cli.cwd / "features.parquet").read_bytes() == expected
+    assert files_below(own_cli.cwd) == ["features.parquet", "features.parquet.json"]
+
+    classifier = artifact_folder(artifacts, "tiny_imagenet", "classification", "onnx")
+    states = []
+    for place, options in enumerate(([], cluster.options)):
+        command = ("evaluate", classifier, *_options(images), "--state", f"{place}.json", *options, "--json")
+        found = json.loads(succeeded(own_cli(*command)).stdout)
+        lines = (own_cli.cwd / f"{place}.json").read_text().splitlines()
+        states.append((sorted(lines[1:]), {**found, "state": None, "dataset": None}))
+    assert states[0] == states[1]
+
+
+def test_a_cluster_of_this_machine_does_as_well(
+    own_cli: Command, artifact: Path, images: Path, expected: bytes
+) -> None:
+    command = ("embed", artifact, *_options(images), "--output", "features.parquet", "--workers", 1)
+    result = succeeded(own_cli(*command))
+    assert (
+        "starting the workers" in result.stderr and "Traceback" not in result.stderr and "WARNING" not in result.stderr
+    )
+    assert (own_cli.cwd / "features.parquet").read_bytes() == expected
+
+
+def test_a_worker_that_cannot_do_the_work_gets_none(
+    own_cli: Command, artifact: Path, images: Path, expected: bytes, tmp_path: Path
+) -> None:
+    """One has another artifact, one a disk that takes nothing more; the third does it all."""
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(
+        "from exporter.artifact import folder\nfolder.content = lambda _: '0' * 64\n"
+    )
+    variables = {"PYTHONPATH": f"{site}:{own_cli.env['PYTHONPATH']}"}
+
+    def full() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+    with clusters.cluster(own_cli, tmp_path / "dask", workers=0) as made:
+        made.start_worker(variables)
+        made.start_worker(before=full)
+        command = ("embed", artifact, *_options(images), "--output", "features.parquet", *made.options)
+        message = refusal(own_cli(*command))
+        assert "workers can do the work" in message or "reading or writing failed" in message
+        made.start_worker()
+        made.wait(3)
+        result = succeeded(own_cli(*command, "--restart"))
+    assert "is another artifact there" in result.stderr and "gets no more work" in result.stderr
+    assert (own_cli.cwd / "features.parquet").read_bytes() == expected
+
+
+def test_what_is_open_to_others_is_refused(own_cli: Command, artifact: Path, images: Path, tmp_path: Path) -> None:
+    def said(*options: object, status: int = 3) -> str:
+        result = own_cli("embed", artifact, *_options(images), "--output", "features.parquet", *options)
+        assert result.returncode == status
+        return result.stderr
+
+    assert "open to all who reach it: expected tls://" in said("--cluster", "tcp://192.0.2.1:8786")
+    assert "needs certificates: --tls-ca-file" in said("--cluster", "tls://192.0.2.1:8786")
+    assert "is no address (tls://host:8786) and no scheduler file" in said("--cluster", "absent.json")
+    (own_cli.cwd / "scheduler.json").write_text("{}")
+    assert "is no scheduler file: expected JSON with an address" in said("--cluster", "scheduler.json")
+    (own_cli.cwd / "scheduler.json").write_text('{"address": "tcp://192.0.2.1:8786"}')
+    assert "192.0.2.1" in said("--cluster", "scheduler.json")
+    assert "not both" in said("--workers", 2, "--cluster", "tcp://127.0.0.1:1", status=2)
+    assert "belong together" in said("--cluster", "tls://127.0.0.1:1", "--tls-cert", "a", status=2)
+    assert "are for --cluster" in said("--workers", 2, "--insecure", status=2)
+    assert "cores that this machine has" in said("--workers", 1024)
+    hidden = own_cli.with_program_first("import sys\nsys.modules['distributed'] = None\n", tmp_path)
+    result = hidden("embed", artifact, *_options(images), "--output", "features.parquet", "--workers", 1)
+    assert "pip install 'nasexport[cluster]'" in refusal(result, 3)
+
+
+@pytest.mark.stops
+def test_another_authoritys_certificate_does_not_get_in(
+    own_cli: Command, artifact: Path, images: Path, cluster: Cluster, tmp_path: Path
+) -> None:
+    other = trustme.CA()
+    certificate = other.issue_cert("127.0.0.1")
+    certificate.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
+    certificate.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    options = [*cluster.options[:4], "--tls-cert", tmp_path / "cert.pem", "--tls-key", tmp_path / "key.pem"]
+    command = ("embed", artifact, *_options(images), "--output", "features.parquet", *options)
+    assert "cannot connect to the scheduler tls://127.0.0.1" in refusal(own_cli(*command), 3)
+
+
+@pytest.mark.stops
+@pytest.mark.parametrize("seed", range(KILLS))
+@pytest.mark.parametrize("victim", ["worker", "driver", "scheduler"])
+def test_whoever_is_killed_the_bytes_are_the_same(
+    own_cli: Command, artifact: Path, images: Path, expected: bytes, tmp_path: Path, victim: str, seed: int
+) -> None:
+    generator = random.Random(f"{victim}{seed}")
+    command = ("embed", artifact, *_options(images), "--output", "features.parquet")
+    with clusters.cluster(own_cli, tmp_path / "dask") as made:
+        process = own_cli.start(*command, *made.options)
+        ledger = own_cli.cwd / "features.parquet.parts" / "ledger.jsonl"
+        wanted = generator.randrange(1, PICTURES // BATCH)
+        while process.poll() is None and not (ledger.exists() and ledger.read_bytes().count(b"\n") > wanted):
+            time.sleep(0.002)
+        time.sleep(generator.random() / 20)
+        if victim == "driver":
+            process.kill()
+        else:
+            assert made.scheduler
+            made.kill(made.scheduler if victim == "scheduler" else generator.choice(made.workers))
+        _, errors = process.communicate(timeout=120)
+        if victim == "scheduler" and process.returncode:
+            assert "connection to the scheduler was lost" in errors
+            made.start_scheduler()
+            made.start_worker()
+        elif victim == "worker":
+            assert process.returncode == 0, errors
+        result = succeeded(own_cli(*command, *made.options))
+    assert "continuing after" in result.stderr or "already finished" in result.stderr or victim == "driver"
+    assert (own_cli.cwd / "features.parquet").read_bytes() == expected
+
+
+@pytest.mark.stops
+def test_a_picture_that_kills_is_found(own_cli: Command, artifact: Path, tmp_path: Path) -> None:
+    for seed in range(6):
+        name = "kills.png" if seed == 3 else f"{seed}.png"
+        pictures.written(tmp_path / "set" / name, pictures.picture(seed))
+    program = (
+        "import os\n"
+        "from exporter.evaluation import image_files\n"
+        "read = image_files.content_of\n"
+        "image_files.content_of = lambda path: os.kill(os.getpid(), 9) if path.name == 'kills.png' else read(path)\n"
+    )
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(program)
+    variables = {"PYTHONPATH": f"{site}:{own_cli.env['PYTHONPATH']}"}
+    command: list[Any] = ["embed", artifact, "--images", tmp_path / "set", "--batch-size", 2]
+    command += ["--output", "features.parquet"]
+    with clusters.cluster(own_cli, tmp_path / "dask", workers=0) as made:
+        made.start_worker(variables, nanny=True)
+        message = refusal(own_cli(*command, *made.options))
+        assert "every worker that read these images was ended" in message and "kills.png" in message
+        result = succeeded(own_cli(*command, "--skip-broken", "--json", *made.options))
+    found = json.loads(result.stdout)
+    assert found["rows"] == 5 and [lost["path"] for lost in found["broken"]] == ["kills.png"]
+    assert "left out, since every worker that read it was ended" in result.stderr
