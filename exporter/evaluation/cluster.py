@@ -15,7 +15,7 @@ from exporter.evaluation.cluster_task import Answer, Task
 from exporter.evaluation.engine import D, Work
 from exporter.evaluation.jobs import Chunk, ChunksRequest, ChunksResult
 from exporter.evaluation.threads import ONE
-from exporter.processes import environment
+from exporter.processes import device, environment
 from exporter.processes.job import Job
 from exporter.processes.messages import from_plain, to_plain
 from exporter.progress import Say
@@ -48,6 +48,8 @@ class Cluster:
         say: Say,
     ) -> None:
         """See `exporter.evaluation.engine.Engine`."""
+        if device.wanted(job) == "gpu":
+            raise ClusterError("workers of a cluster compute on the processor: leave out --device gpu")
         models = tuple(_with_absolute_path(model) for model in work.models)
         paths = [model.path for model in models]
         task = Task(

@@ -171,8 +171,9 @@ class Embedding:
             self._ledger.append(chunk)
             say(f"{self.done:,} of {self.total:,} images{pace.text(self.done, engine.workers)}")
 
-        todo = list(self._ledger.todo(self._batch_size))
-        chunks = (Chunk(start, self._dataset.images(start, count)) for start, count in todo)
+        chunks = (
+            Chunk(start, self._dataset.images(start, count)) for start, count in self._ledger.todo(self._batch_size)
+        )
         try:
             self.output.parts.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -71,8 +71,7 @@ class Evaluation:
             self.count(chunk)
             say(self._progress(pace, engine.workers))
 
-        todo = list(self.ledger.todo(batch_size))
-        chunks = (Chunk(start, self._dataset.images(start, count)) for start, count in todo)
+        chunks = (Chunk(start, self._dataset.images(start, count)) for start, count in self.ledger.todo(batch_size))
         self.begin()
         try:
             engine.compute(EVALUATE, Work((self.classifier.to_load(),), skip_broken), chunks, count, say)

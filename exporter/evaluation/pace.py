@@ -12,7 +12,7 @@ class Pace:
         self._first: tuple[float, int] | None = None
 
     def text(self, done: int, workers: int = 0) -> str:
-        """The number of workers, the rate and the time that remains, for the end of a line, as far as they are known."""
+        """The number of workers, the rate and the time that remains, as far as known, for the end of a line."""
         counted = f", {workers} worker{'' if workers == 1 else 's'}" if workers else ""
         return counted + self._rate(done)
 

@@ -87,6 +87,10 @@ def test_is_built_described_and_predicts(
     image = written(tmp_path / "image.png", picture(0, 70, 200))
     found = json.loads(succeeded(torch("predict", made.artifact, image, "--json")).stdout)
     assert len(found["images"][0]["classes"]) == 5
+    vectors = made.artifact.parents[1] / "feature_vector" / format_
+    embedded = ("embed", vectors, "--images", image.parent, "--output", tmp_path / "parts", "--json")
+    record = json.loads(succeeded(torch(*embedded)).stdout)
+    assert (record["rows"], record["format"], record["preprocessing"]["decoder"]) == (1, format_, "Pillow")
 
 
 def test_what_timm_ships_is_told_beside_the_output(torch: Command, make: Callable[[str], Made]) -> None:

@@ -16,6 +16,9 @@ import tensorflow_hub as hub
 from numpy.typing import NDArray
 
 from exporter.models.classes import class_of_wnid
+from tests.artifact.test_keras_artifact import output as keras_artifacts  # noqa: F401
+from tests.artifact.test_litert_artifact import artifact as litert_classifier  # noqa: F401
+from tests.artifact.test_onnx_artifact import output as onnx_artifacts  # noqa: F401
 from tests.evaluation.test_evaluate import example
 from tests.support import pictures
 from tests.support.command import Command, artifact_folder, files_below, refusal, succeeded
@@ -39,6 +42,11 @@ def contents() -> list[bytes]:
 def expected(artifact: Path) -> NDArray[np.float32]:
     images = [pictures.network_input(np.asarray(pictures.picture(seed)), SIZE) for seed in range(PICTURES)]
     return np.asarray(hub.load(str(artifact))(np.stack(images).astype(np.float32)))
+
+
+@pytest.fixture(scope="module")
+def litert_artifacts(litert_classifier: Path) -> Path:  # noqa: F811
+    return litert_classifier.parents[4]
 
 
 def _folder(folder: Path, contents: Sequence[bytes]) -> Path:
@@ -197,6 +205,25 @@ def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
     info = tarfile.TarInfo(name)
     info.size = len(content)
     archive.addfile(info, io.BytesIO(content))
+
+
+@pytest.mark.parametrize("format_", ["onnx", "keras", "litert"])
+def test_every_format_gives_the_same_vectors(
+    request: pytest.FixtureRequest, own_cli: Command, tiny_artifacts: Path, images: Path, format_: str
+) -> None:
+    artifacts: Path = request.getfixturevalue(f"{format_}_artifacts")
+    found = []
+    for output, name, version in ((tiny_artifacts, "saved_model", 4), (artifacts, format_, format_)):
+        artifact = artifact_folder(output, "tiny_nasnet", "feature_vector", version)
+        command = ("embed", artifact, "--images", images, "--batch-size", 3, "--output", name, "--json")
+        said = json.loads(succeeded(own_cli(*command)).stdout)
+        # What TensorFlow does not run does without it.
+        assert said["preprocessing"]["decoder"] == ("Pillow" if name in ("onnx", "litert") else "TensorFlow")
+        assert ("tensorflow" in said["versions"]) == (name not in ("onnx", "litert"))
+        parts = sorted((own_cli.cwd / name).glob("*.npy"))
+        found.append(np.concatenate([np.load(part) for part in parts]))
+    assert len(found[0]) == PICTURES
+    np.testing.assert_allclose(found[1], found[0], rtol=0, atol=1e-4 * np.abs(found[0]).max())
 
 
 def test_what_cannot_be_is_said_before_anything_is_computed(

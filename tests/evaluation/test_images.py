@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from exporter.errors import EvaluationError, ImageError
-from exporter.evaluation import jobs, numpy_preprocessing, pillow_decoding, preprocessing, records, resizing
+from exporter.evaluation import jobs, numpy_preprocessing, pillow_decoding, preprocessing, records, resizing, shards
 from exporter.evaluation.decoding import MAX_PIXELS, decoded, dimensions
 from exporter.evaluation.image_files import PILLOW_KINDS, content_of
 from exporter.processes import run
@@ -226,6 +226,38 @@ def test_a_record_is_an_image_with_a_class_or_is_named(shard: Path, content: byt
         message = name
     assert str(shard) in message and len(message) < 1000
     assert all(sign.isprintable() for sign in message)
+
+
+@pytest.mark.parametrize(
+    ("features", "classes", "expected"),
+    [
+        ({"image": SMALL["JPEG"], "label": 0, "file_name": b"val_1.JPEG"}, 1001, (1, "val_1.JPEG")),
+        ({"image": SMALL["JPEG"], "label": 999}, 1001, (1000, None)),
+        ({"image": SMALL["JPEG"], "label": 4}, 5, (4, None)),
+        ({"image/encoded": SMALL["JPEG"], "image/class/label": 4}, 5, (4, None)),
+        ({"image": SMALL["JPEG"], "label": 7}, None, (7, None)),
+        ({"image/encoded": SMALL["JPEG"], "image/filename": b"a.jpg"}, None, (None, "a.jpg")),
+        ({"image": SMALL["JPEG"], "label": 1000}, 1001, "has label 1000, expected 0 to 999: TensorFlow Datasets"),
+        ({"image": SMALL["JPEG"], "label": 5}, 5, "has label 5, expected 0 to 4"),
+        ({"image": SMALL["JPEG"]}, 1001, "lacks image or label: label is missing, .* that TensorFlow Datasets writes"),
+        ({"image/encoded": SMALL["JPEG"], "image/class/label": 5}, 5, "has label 5, expected 0 to 4"),
+    ],
+)
+def test_records_of_both_writers_are_read(
+    shard: Path, features: dict[str, Any], classes: int | None, expected: Any
+) -> None:
+    example = tf.train.Example()
+    for name, value in features.items():
+        held = example.features.feature[name]
+        (held.int64_list if isinstance(value, int) else held.bytes_list).value.append(value)
+    shard.write_bytes(record(b"before") + record(example.SerializeToString()))
+    image = jobs.Image(shard, shards.offsets(shard)[1])
+    if isinstance(expected, str):
+        with pytest.raises(EvaluationError, match=expected):
+            records.image_in(image, classes)
+        return
+    found = records.image_in(image, classes)
+    assert (found.content, (found.label, found.filename)) == (SMALL["JPEG"], expected)
 
 
 def test_a_damaged_record_is_named(shard: Path) -> None:
