@@ -13,7 +13,7 @@ RUN python -m venv /opt/nasexport \
   && rm -rf /opt/nasexport/lib/python3.12/site-packages/tensorflow/include \
   && /opt/nasexport/bin/python -m pip uninstall --yes --quiet hatchling pip
 
-# A worker or a scheduler of a Dask cluster; docs/scale.md has how to run it: docker build --target worker.
+# A worker or a scheduler of a Dask cluster; docs/how-to/scale.md has how to run it: docker build --target worker.
 FROM python:3.12-slim AS worker-build
 COPY --from=build /opt/nasexport /opt/nasexport
 COPY pyproject.toml requirements.lock README.md LICENSE checkpoints.lock /build/

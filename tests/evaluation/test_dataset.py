@@ -376,7 +376,8 @@ def test_a_list_has_paths_and_perhaps_labels(
     path.write_text(content, encoding="utf-8")
     found = listed(path, None, None)
     assert [item.file for item in found.items] == (names or ["a, b.jpg", 'say "c".jpg', "d.jpg"])
-    assert [item.label for item in found.items] == (labels or [None for _ in found.items])
+    wanted: list[int] | list[None] = labels or [None] * len(found.items)
+    assert [item.label for item in found.items] == wanted
     assert found.image(0).file == tmp_path / found.items[0].file
     if labels:
         assert [item.label for item in listed(path, None, 1001).items] == labels

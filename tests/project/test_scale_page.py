@@ -1,4 +1,4 @@
-"""`docs/scale.md`: the options that it names are there, in our commands and in Dask's, and its manifest is one."""
+"""`docs/how-to/scale.md`: the options that it names are there, in our commands and in Dask's, and its manifest is one."""
 
 import importlib
 import re
@@ -12,7 +12,7 @@ import yaml
 
 from exporter.cli.main import main
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "scale.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "how-to" / "scale.md").read_text(encoding="utf-8")
 
 
 def _blocks(language: str) -> list[str]:
