@@ -7,14 +7,33 @@ from typing import Any
 import click
 
 from exporter.cli.cluster_options import cluster_options
+from exporter.cli.commands import Command, examples
 from exporter.cli.evaluation import LARGEST_BATCH, at_intervals, model_named, model_option
-from exporter.cli.options import device_option, json_option, path_type, print_json, print_text, tell, trust_option, warn
+from exporter.cli.options import (
+    cache_options,
+    device_option,
+    json_option,
+    path_type,
+    print_json,
+    print_text,
+    tell,
+    trust_option,
+    warn,
+)
+from exporter.cli.values import images_type
+from exporter.settings import Settings
 from exporter.terminal import joined
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    epilog=examples(
+        "nasexport embed dist/google/imagenet/nasnet_mobile/feature_vector/4 --images photos --output features.parquet",
+        "nasexport embed dist/google/imagenet/nasnet_large/feature_vector/onnx --images list.csv --output features",
+    ),
+)
 @click.argument("path", metavar="PATH", type=path_type)
-@click.option("--images", "images", metavar="DIR|FILE", type=path_type, required=True, help="The images; see above.")
+@click.option("--images", metavar="DIR|FILE", type=images_type, required=True, help="The images; see above.")
 @click.option(
     "--output", metavar="FILE|DIR", type=path_type, required=True, help="File or folder for the vectors; see above."
 )
@@ -28,6 +47,7 @@ from exporter.terminal import joined
 @trust_option
 @device_option("a card, where there is one")
 @cluster_options
+@cache_options
 @json_option
 @click.pass_obj
 def embed(
@@ -42,6 +62,7 @@ def embed(
     model_name: str | None,
     trust: bool,
     engine: Callable[[bool], Any],
+    settings: Settings,
     as_json: bool,
 ) -> None:
     """Write the feature vectors of images.
