@@ -26,7 +26,13 @@ from exporter.settings import Settings, config_file
 _PACKAGES = ("tensorflow", "tensorflow-hub", "keras", "tf-keras", "tf-slim", "numpy", "h5py")
 #: Extras that are no format's: their packages, and what needs them.
 _OTHER_EXTRAS = {
+    "cluster": (("distributed", "cryptography"), "evaluate and embed with --workers or --cluster"),
     "images": (("pillow",), "predict and evaluate on WebP, BMP and TIFF files"),
+    "parquet": (("pyarrow",), "embed with a .parquet file as its output"),
+    "publish": (
+        ("fsspec", "huggingface-hub", "s3fs", "gcsfs", "kagglehub"),
+        "release publish, and addresses such as s3://bucket/folder",
+    ),
     "sign": (("cryptography", "securesystemslib", "sigstore"), "release sign, and release verify --signed-by"),
 }
 #: What a processor can do that TensorFlow makes use of.
