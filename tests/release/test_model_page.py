@@ -607,6 +607,26 @@ def test_a_browser_shows_all_of_it(tab: browser.Page, shown: Path, width: int, s
     assert browser.is_dark(tab) == (scheme == "dark")
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_one_tab_at_a_time_is_open_without_a_script(tab: browser.Page, tmp_path: Path, width: int) -> None:
+    config = model("nasnet_large")
+    released = [handle(config, "classification", version) for version in config.all_versions]
+    path = tmp_path / "page.html"
+    path.write_text(model_page_html.html(records.subject(config, "classification", 4), released), encoding="utf-8")
+    tab.open(path, width)
+    tabs = "[...document.querySelectorAll('.tab')]"
+    shown = f"{tabs}.filter(t => t.querySelector('pre').checkVisibility({{contentVisibilityAuto: true}}))"
+    named = f"{shown}.map(t => t.querySelector('summary').textContent)"
+    assert tab.evaluate(named) == ["TensorFlow 2"]
+    tab.evaluate(f"{tabs}[2].querySelector('summary').click()")
+    (opened,) = tab.evaluate(named)
+    assert opened != "TensorFlow 2"
+    browser.fits(tab, width)
+    # Side by side where there is room, one below the other where there is not.
+    tops = set(tab.evaluate("[...document.querySelectorAll('.tab > summary')].map(s => s.getBoundingClientRect().top)"))
+    assert len(tops) == (1 if width == 1280 else 7)
+
+
 def test_it_prints_on_a4(tab: browser.Page, shown: Path) -> None:
     tab.open(shown)
     sizes = re.findall(rb"/MediaBox\s*\[0 0 ([\d.]+) ([\d.]+)\]", tab.pdf())
