@@ -264,13 +264,9 @@ def test_the_page_needs_nothing_else() -> None:
 
 def test_what_is_downloaded_and_what_it_is_called_comes_first(artifact: tuple[ModelConfig, Task, int]) -> None:
     _, task, version = artifact
-    for size, shown in ((356_543_210, "357 MB"), (4_160_000, "4.2 MB"), (9, "0.1 MB")):
-        archive = File(f"{handle(*artifact)}.tar.gz", size, "d4" * 32)
-        subject = records.subject(*artifact, archive=archive)
-        page = _read(subject, records.HANDLES)
-        top = page.text.split("Load it")[0]
-        assert f"Download {shown} .tar.gz" in top
-        assert f"[{shown}]({version}.tar.gz)" in model_page.markdown(subject, ())
+    page = _read(records.subject(*artifact), records.HANDLES)
+    top = page.text.split("Load it")[0]
+    assert "Download 77 MB .tar.gz" in top
     for fact in (
         f"{records.HUB}/{handle(*artifact)} ",
         "d4" * 32,
@@ -285,6 +281,14 @@ def test_what_is_downloaded_and_what_it_is_called_comes_first(artifact: tuple[Mo
     # Which artifact of which task this is, among the others.
     assert len(page.having("strong", **{"aria-current": "page"})) == 1
     assert re.search(rf"{task.replace('_', ' ')} [A-Z].*{version}", top)
+
+
+@pytest.mark.parametrize(("size", "shown"), [(1_356_543_210, "1,357 MB"), (4_160_000, "4.2 MB"), (9, "0.1 MB")])
+def test_sizes_are_in_megabytes(size: int, shown: str) -> None:
+    archive = File(f"{handle(*records.ARTIFACTS[0])}.tar.gz", size, "d4" * 32)
+    subject = records.subject(*records.ARTIFACTS[0], archive=archive)
+    assert f"Download {shown} .tar.gz" in _read(subject).text
+    assert f"[{shown}](1.tar.gz)" in model_page.markdown(subject, ())
 
 
 def test_the_licence_is_told_where_it_is_known(tiny: Path) -> None:
