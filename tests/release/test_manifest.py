@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exporter.errors import ReleaseError
+from exporter.models.formats import FORMATS, written
 from exporter.release.manifest import (
     MANIFEST_FILE,
     CheckFacts,
@@ -59,6 +60,17 @@ def test_a_record_comes_back_and_fits_the_schema(folder: Path, record: Record) -
     assert encoded(found.to_dict()) == path.read_bytes()
     assert '"figure": 0,' in path.read_text() and "größer" in path.read_text()
     assert read_record(folder, Place("google/imagenet/absent/classification/1")) is None
+
+
+@pytest.mark.parametrize("format_", written())
+def test_a_record_of_each_format_fits_the_schema(folder: Path, format_: str) -> None:
+    base = RECORDS[0]
+    version = base.version if FORMATS[format_].numbered else format_
+    handle = f"google/imagenet/{base.model}/{base.task}/{version}"
+    record = msgspec.structs.replace(base, handle=handle, version=version, format=format_)
+    value = manifest([record], "1.2.3")
+    assert json_schema.problems(json.loads(encoded(value)), "manifest") == []
+    assert read_manifest(_written(folder, value)) == {handle: record}
 
 
 def test_a_record_of_another_artifact_is_refused(folder: Path) -> None:
