@@ -1,14 +1,17 @@
 """Computes chunks on a cluster of Dask's: whatever process does one, and however often, it gives the same bits."""
 
+import asyncio
+import contextlib
 import json
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from exporter.artifact import folder
-from exporter.errors import ClusterError, EvaluationError
+from exporter.errors import ClusterError, EvaluationError, NasexportError
 from exporter.evaluation import cluster_task
 from exporter.evaluation.cluster_connection import ClusterOptions, connected
 from exporter.evaluation.cluster_task import Answer, Task
@@ -24,6 +27,7 @@ from exporter.progress import Say
 _AHEAD = 2
 #: How many names of images an error has.
 _SHOWN = 5
+_LOST = "the connection to the scheduler was lost: run the same command to continue"
 
 
 @dataclass
@@ -64,7 +68,8 @@ class Cluster:
         with connected(self.options, _variables(job, self.debug), self.debug) as client:
             run = _Run(self, client, json.dumps(to_plain(task)), work.skip_broken)
             (event,) = job.events
-            run.all(iter(chunks), lambda plain: take(from_plain(plain, event)))
+            with _connected():
+                run.all(iter(chunks), lambda plain: take(from_plain(plain, event)))
 
 
 def _with_absolute_path(model: Any) -> Any:
@@ -80,6 +85,24 @@ def _variables(job: Job[Any, Any, Any], debug: bool) -> dict[str, str]:
     parts = [str(Path(exporter.__file__).resolve().parent.parent), variables.get("PYTHONPATH", "")]
     quiet = {} if debug else {cluster_task.QUIET: "1"}
     return {**ONE, **quiet, **variables, "PYTHONPATH": ":".join(filter(None, parts))}
+
+
+@contextlib.contextmanager
+def _connected() -> Iterator[None]:
+    """Within it, what a lost connection raises, in whatever class, is a ClusterError."""
+    try:
+        yield
+    except NasexportError:
+        raise
+    except (Exception, asyncio.CancelledError) as error:
+        if not isinstance(error, OSError | CancelledError | asyncio.CancelledError) and not _is_of_dask(error):
+            raise
+        text = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise ClusterError(f"{_LOST}\n({text})") from error
+
+
+def _is_of_dask(error: BaseException) -> bool:
+    return type(error).__module__.partition(".")[0] == "distributed"
 
 
 @dataclass
@@ -154,7 +177,7 @@ class _Run:
         if future.status == "finished":
             return from_plain(json.loads(future.result()), Answer)
         if future.status == "cancelled":
-            raise ClusterError("the connection to the scheduler was lost: run the same command to continue")
+            raise ClusterError(_LOST)
         error = future.exception()
         if isinstance(error, KilledWorker):
             return None

@@ -108,8 +108,9 @@ def _local(workers: int, environment: Mapping[str, str]) -> Iterator[Any]:
                 host="127.0.0.1",
                 protocol="tls://",
                 security=Security.temporary(),
-                dashboard_address=None,
-                worker_dashboard_address=None,
+                # Without an address they would listen to all of the network.
+                dashboard_address="127.0.0.1:0",
+                worker_dashboard_address="127.0.0.1:0",
                 silence_logs=logging.CRITICAL,
                 memory_limit=None,
                 local_directory=str(folder),

@@ -82,9 +82,9 @@ def _pair(pair: Mapping[str, Any], artifacts: Sequence[Mapping[str, Any]]) -> di
     return {
         "letters": letters,
         "agreement": f"{pair['agreement']:.2f} %",
-        "both_right": pair["both_right"],
-        "only": (pair["only_first_right"], pair["only_second_right"]),
-        "both_wrong": pair["both_wrong"],
+        "both_right": f"{pair['both_right']:,}",
+        "only": (f"{pair['only_first_right']:,}", f"{pair['only_second_right']:,}"),
+        "both_wrong": f"{pair['both_wrong']:,}",
         "p_value": f"{chance:.3g}",
         "verdict": "differ" if chance < 0.05 else "may be equal",
     }

@@ -73,8 +73,9 @@ def reliabilities(key: str, curves: Sequence[Sequence[Mapping[str, Any]]]) -> Pl
             text = f"{letter}: {shown}, {row['count']} images"
             body.append(f'<circle class="mark" cx="{n(a)}" cy="{n(b)}" r="2.5"><title>{text}</title></circle>')
         if points:
-            # Letters of curves that end in one place stand side by side.
-            body.append(label(points[-1][0] - 6 - 11 * place, points[-1][1] - 6, letter, "end"))
+            # Above and below in turns: curves may end in one place.
+            a, b, _ = points[-1]
+            body.append(label(a - 11 * (place // 2), b + (16 if place % 2 else -8), letter, "middle"))
     body.append(label(x.start + 10, y.end + 18, "underconfident", "start", "note"))
     body.append(label(x.end - 10, y.start - 12, "overconfident", "end", "note"))
     body += axis_labels(x, y, "mean confidence in the first answer (%)", "top-1 accuracy (%)")

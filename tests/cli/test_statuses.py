@@ -134,6 +134,13 @@ ROWS: dict[str, Row] = {
     ),
     "evaluate of no images": (3, lambda at: ("evaluate", at.classifier, "--images", "absent")),
     "evaluate of nothing": (3, lambda at: ("evaluate", "absent", "--images", "pictures")),
+    "embed by what classifies": (1, lambda at: ("embed", at.classifier, "--images", "pictures", "--output", "new")),
+    "embed of no images": (3, lambda at: ("embed", at.artifact, "--images", "absent", "--output", "new")),
+    "embed by nothing": (3, lambda at: ("embed", "absent", "--images", "pictures", "--output", "new")),
+    "embed on two clusters": (
+        2,
+        lambda at: ("embed", at.artifact, "--images", "a", "--output", "b", "--workers", 1, "--cluster", "c"),
+    ),
     "reference record of a damaged checkpoint": (
         1,
         lambda at: ("reference", "record", at.tiny, "--checkpoint", "bad", "--output", "new.npz"),
