@@ -27,6 +27,8 @@ from exporter.progress import Say
 _AHEAD = 2
 #: How many names of images an error has.
 _SHOWN = 5
+#: What a future is when its worker ended before anybody had the result: it is computed anew.
+_LOST_RESULT = ("pending", "lost")
 _LOST = "the connection to the scheduler was lost: run the same command to continue"
 
 
@@ -136,6 +138,9 @@ class _Run:
             submit(chunk)
         while known:
             future = next(waiting)
+            if future.status in _LOST_RESULT:
+                waiting.add(future)
+                continue
             chunk = known.pop(future)
             answer = self._answer(future)
             if answer is None:
@@ -235,6 +240,8 @@ class _Run:
         from distributed import wait
 
         wait(future)
+        while future.status in _LOST_RESULT:
+            wait(future)
         return self._answer(future)
 
     def _culprits(self, chunk: Chunk, begin: int, end: int) -> tuple[int, ...]:
