@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from itertools import islice
@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from exporter.artifact import folder
-from exporter.errors import ClusterError, EvaluationError, NasexportError
+from exporter.errors import ClusterError, EvaluationError, MachineError, NasexportError
 from exporter.evaluation import cluster_task
 from exporter.evaluation.cluster_connection import ClusterOptions, connected
 from exporter.evaluation.cluster_task import Answer, Task
 from exporter.evaluation.engine import D, Work
 from exporter.evaluation.jobs import Chunk, ChunksRequest, ChunksResult
 from exporter.evaluation.threads import ONE
-from exporter.processes import device, environment
+from exporter.probe.jobs import probe_job
+from exporter.processes import device, environment, memory
 from exporter.processes.job import Job
 from exporter.processes.messages import from_plain, to_plain
 from exporter.progress import Say
@@ -66,12 +67,37 @@ class Cluster:
             tuple(map(folder.content, paths)),
             cluster_task.versions_of(paths),
         )
+        if self.options.workers:
+            _require_room(self.options.workers, paths)
         say("starting the workers" if self.options.workers else "connecting to the cluster")
         with connected(self.options, _variables(job, self.debug), self.debug) as client:
             run = _Run(self, client, json.dumps(to_plain(task)), work.skip_broken)
             (event,) = job.events
             with _connected():
                 run.all(iter(chunks), lambda plain: take(from_plain(plain, event)))
+
+
+def _require_room(workers: int, paths: Sequence[Path]) -> None:
+    """Refuses more workers than there are cores, or than there is memory for: by the least that each takes, which is a
+    probe's of so many weights.
+
+    Raises:
+        MachineError: there is too little of one.
+    """
+    if workers > memory.cores():
+        raise MachineError(f"--workers {workers} is more than the {memory.cores()} cores that this machine has for it")
+    needed = 0.0
+    for path in paths:
+        expected = probe_job(folder.require_artifact(path)).memory
+        assert expected
+        weights = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        needed = max(needed, expected.base) + expected.per_weight * weights
+    free = memory.free_memory()
+    if workers * needed > free:
+        raise MachineError(
+            f"{workers} workers take {workers * needed / 1e9:.1f} GB and more, and {free / 1e9:.1f} GB are free: "
+            f"choose fewer --workers"
+        )
 
 
 def _with_absolute_path(model: Any) -> Any:

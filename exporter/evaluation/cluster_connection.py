@@ -18,7 +18,6 @@ from urllib.parse import urlsplit
 
 from exporter.errors import ClusterError, MachineError
 from exporter.files import temporary
-from exporter.processes.memory import cores
 
 #: Schemes of addresses whose connections are encrypted, and need certificates on both sides.
 _ENCRYPTED = ("tls", "wss")
@@ -87,8 +86,6 @@ def _silence(debug: bool) -> None:
 @contextlib.contextmanager
 def _local(workers: int, environment: Mapping[str, str]) -> Iterator[Any]:
     """A cluster of processes that end with this one, each with one thread."""
-    if workers > cores():
-        raise MachineError(f"--workers {workers} is more than the {cores()} cores that this machine has for it")
     with temporary.folder() as folder, _variables({**environment, **_log_level()}):
         import dask
         from distributed import Client, LocalCluster, Security

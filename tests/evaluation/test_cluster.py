@@ -13,6 +13,13 @@ import pytest
 import trustme
 import yaml
 
+from exporter.errors import ClusterError, MachineError
+from exporter.evaluation import cluster as cluster_engine
+from exporter.evaluation.cluster_connection import ClusterOptions
+from exporter.evaluation.engine import Work
+from exporter.evaluation.jobs import EMBED, ModelToLoad
+from exporter.processes import memory
+from exporter.processes.device import using
 from tests.support import clusters, pictures
 from tests.support.clusters import Cluster
 from tests.support.command import Command, artifact_folder, files_below, refusal, succeeded
@@ -145,6 +152,21 @@ def test_what_is_open_to_others_is_refused(own_cli: Command, artifact: Path, ima
     hidden = own_cli.with_program_first("import sys\nsys.modules['distributed'] = None\n", tmp_path)
     result = hidden("embed", artifact, *_options(images), "--output", "features.parquet", "--workers", 1)
     assert "pip install 'nasexport[cluster]'" in refusal(result, 3)
+
+
+def test_workers_need_memory_and_compute_on_the_processor(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are said before anything is started."""
+    engine = cluster_engine.Cluster(ClusterOptions(workers=1), warn=print)
+    work = Work((ModelToLoad(artifact, 64, None),), skip_broken=False)
+
+    def compute() -> None:
+        engine.compute(EMBED, work, [], print, print)
+
+    monkeypatch.setattr(memory, "free_memory", lambda: 3e8)
+    with pytest.raises(MachineError, match=r"1 workers take 0.3 GB and more, and 0.3 GB are free: choose fewer"):
+        compute()
+    with using("gpu"), pytest.raises(ClusterError, match="leave out --device gpu"):
+        compute()
 
 
 @pytest.mark.stops
