@@ -12,6 +12,8 @@ PYTEST = $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist workste
 WITH_LINTERS = --no-print-directory --jobs=2 lint
 # Whatever the pages' builder complains about is an error.
 DOCS = $(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --quiet
+# When make began, in seconds.
+STARTED := $(shell date +%s)
 CHECKPOINT = checkpoints/nasnet-a_mobile_synthetic.tar.gz
 
 .DEFAULT_GOAL := help
@@ -20,18 +22,25 @@ CHECKPOINT = checkpoints/nasnet-a_mobile_synthetic.tar.gz
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(BIN)/.installed: pyproject.toml requirements.lock
+# What nasexport itself needs, which is TensorFlow above all; no extra, no linter, nothing for tests.
+$(BIN)/.usable: pyproject.toml requirements.lock
+	@echo "Installing nasexport in $(VENV): 2.2 GB, nearly all of it TensorFlow and what it needs"
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable .
+	touch $@
+
+$(BIN)/.installed: $(BIN)/.usable
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[dev]'
 	touch $@
 
 install: $(BIN)/.installed ## Make a virtual environment with nasexport and what its tests need
 
-$(CHECKPOINT): | $(BIN)/.installed
+$(CHECKPOINT): | $(BIN)/.usable
 	$(BIN)/nasexport synth nasnet_mobile --output $@
 
-demo: $(BIN)/.installed $(CHECKPOINT) ## Install, then build and verify nasnet_mobile version 4 from a synthetic checkpoint
+demo: $(BIN)/.usable $(CHECKPOINT) ## Install what nasexport needs, then build and verify nasnet_mobile version 4 from a synthetic checkpoint
 	$(BIN)/nasexport build nasnet_mobile --format saved_model_2 --checkpoint $(CHECKPOINT) --output $(OUTPUT) --overwrite
+	@echo "The demo took $$(($$(date +%s) - $(STARTED))) s, and $$(du -sh $(VENV) | cut -f 1) of disk in $(VENV)"
 
 docs: $(BIN)/.installed ## Install, then make a site of docs/ in build/docs
 	$(DOCS) docs build/docs

@@ -133,3 +133,18 @@ def test_readme_names_only_what_exists() -> None:
         pkgutil.resolve_name(name)
     for name, config in models().items():
         assert f"| `{name}` | {config.image_size} x {config.image_size} |" in text
+
+
+def test_demo_installs_nothing_for_development() -> None:
+    """What else there is in it comes from the dependencies; and what follows finds it installed."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+
+    def lines(target: str) -> list[str]:
+        command = ["make", "--dry-run", "--always-make", target]
+        made = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=True)
+        return made.stdout.splitlines()
+
+    installed = [line.split("--editable ")[1] for line in lines("demo") if "pip install" in line]
+    assert installed == ["."]
+    assert [line.split("--editable ")[1] for line in lines("docs") if "pip install" in line] == [".", "'.[dev]'"]
+    assert "-m sphinx" in lines("docs")[-1]
