@@ -127,8 +127,8 @@ def test_readme_names_only_what_exists() -> None:
     targets = set(re.findall(r"^([a-z]+):.*##", (CHECKOUT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     assert set(re.findall(r"(?:`|^)make ([a-z]+)\b", text, re.MULTILINE)) <= targets
     python = (CHECKOUT / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
-    named = re.findall(r"`(exporter\.[\w.]+)`", text + python)
-    assert "exporter.build.build" in named
+    named = re.findall(r"`((?:exporter|nasexport)\.(?!json)[\w.]+)", text + python)
+    assert {"nasexport.errors", "nasexport.NasexportError"} <= set(named)
     for name in named:
         pkgutil.resolve_name(name)
     for name, config in models().items():
