@@ -63,8 +63,15 @@ def _with_examples(app: Any, context: Any, lines: list[str]) -> None:
         lines[:] = ["Examples:", "", ".. code-block:: text", "", *(f"   {line.strip(' |')}" for line in commands), ""]
 
 
+def _with_literals(app: Any, context: Any, lines: list[str]) -> None:
+    """Shows options and commands within a text as such; a line does not end within one then."""
+    text = re.sub(r"(?<!`)`([^`\n]+)`(?!`)", r"``\1``", "\n".join(lines))
+    lines[:] = re.sub(r"(?<![\w`-])(--[a-z][a-z-]*)(?![\w`])", r"``\1``", text).split("\n")
+
+
 def setup(app: Any) -> None:
     """Called by Sphinx."""
+    app.connect("sphinx-click-process-description", _with_literals)
     app.connect("sphinx-click-process-epilog", _with_examples)
     app.connect("source-read", _with_tree)
     app.connect("sphinx-click-process-options", _with_plain_defaults)
