@@ -1,4 +1,4 @@
-"""`docs/how-to/scale.md`: the options that it names are there, in our commands and in Dask's, and its manifest is one."""
+"""The page about large data sets: the options that it names are there, here and in Dask, and its manifest is one."""
 
 import importlib
 import re
