@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from exporter.cli.commands import Command, Group, examples
 from exporter.cli.options import json_option, path_type, print_json, print_text, tell, transfer_options, warn
 from exporter.cli.values import TextType
 from exporter.errors import NOT_DONE, CacheError
@@ -21,7 +22,7 @@ _PATTERNS = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def handles() -> None:
     """Make old addresses of models load in unchanged programs.
 
@@ -29,7 +30,14 @@ def handles() -> None:
     """
 
 
-@handles.command("install")
+@handles.command(
+    "install",
+    cls=Command,
+    epilog=examples(
+        "nasexport handles install ~/tfhub --release https://models.example/release",
+        "nasexport handles install ~/tfhub --release dist --handle '*/nasnet_large/*'",
+    ),
+)
 @_CACHE
 @click.option(
     "--release",
@@ -70,7 +78,9 @@ def install_command(
         tell(f"install: set TFHUB_CACHE_DIR={cache.absolute()} where programs run")
 
 
-@handles.command("list")
+@handles.command(
+    "list", cls=Command, epilog=examples("nasexport handles list ~/tfhub", "nasexport handles list ~/tfhub --json")
+)
 @_CACHE
 @json_option
 def list_command(cache: Path, as_json: bool) -> None:
@@ -88,7 +98,11 @@ def list_command(cache: Path, as_json: bool) -> None:
     print_text("\n".join(lines or [f"{cache} has no addresses"]))
 
 
-@handles.command("remove")
+@handles.command(
+    "remove",
+    cls=Command,
+    epilog=examples("nasexport handles remove ~/tfhub", "nasexport handles remove ~/tfhub --handle '*/nasnet_large/*'"),
+)
 @_CACHE
 @_PATTERNS
 def remove_command(cache: Path, patterns: tuple[str, ...]) -> None:

@@ -6,12 +6,20 @@ from typing import get_args
 
 import click
 
+from exporter.cli.commands import Command, examples
 from exporter.cli.options import json_option, path_type, print_json, print_text, warn
 from exporter.cli.values import TextType
 from exporter.publishing.options import TargetOptions, Visibility
 
 
-@click.command("publish")
+@click.command(
+    "publish",
+    cls=Command,
+    epilog=examples(
+        "nasexport release publish release s3://bucket/nasnet --plan",
+        "nasexport release publish release hf://OWNER/{model} --create public",
+    ),
+)
 @click.argument("folder", metavar="DIR", type=path_type)
 @click.argument("target", metavar="TARGET", type=TextType("target"))
 @click.option("--plan", "only_plan", is_flag=True, help="Only print what would be sent and removed.")
@@ -36,10 +44,11 @@ def publish(
     read_back: bool,
     as_json: bool,
 ) -> None:
-    """Put a release where others load it from: a bucket, a folder, the Hugging Face Hub, Kaggle.
+    """Put a release where others load it from.
 
-    TARGET is a folder, an address of fsspec's (s3://bucket/path, gs://bucket/path), hf://OWNER/NAME or
-    kaggle://OWNER/MODEL. With {model} in it, such as hf://OWNER/{model}, each model goes to a place of its own.
+    That is a bucket, a folder, the Hugging Face Hub or Kaggle. TARGET is a folder, an address of fsspec's
+    (s3://bucket/path, gs://bucket/path), hf://OWNER/NAME or kaggle://OWNER/MODEL. With {model} in it, such as
+    hf://OWNER/{model}, each model goes to a place of its own.
 
     Only a release whose files are sound is published, and only what has changed is sent; each file is read back, and
     the manifest is the last. After a stop, the same command continues. Nothing is removed unless --remove names it.
