@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from absl import logging
 
@@ -21,26 +21,39 @@ def _silent(*_: object) -> None:
     pass
 
 
-@contextlib.contextmanager
-def _silent_job(_label: str) -> Iterator[Say]:
-    yield _silent
-
-
 @dataclass(frozen=True)
 class Listener:
     """The callbacks through which long work reports its progress; by default they do nothing.
 
     ``step`` is called with the name of each step as it begins, ``note`` with details within a step, ``warn`` with
-    warnings for the user, ``transferred`` during a download. Work that runs beside other work is done within
-    ``job(label)``, and reports its steps to what that gives, each told after the label; the label may be empty. All of
-    them may be called from several threads.
+    warnings for the user, ``transferred`` during a download. ``show_job`` is what `job` gives, for listeners that show
+    each job by itself; without it, its steps are steps as all others.
     """
 
     step: Say = _silent
     note: Say = _silent
     warn: Say = _silent
     transferred: Transferred = _silent
-    job: Callable[[str], contextlib.AbstractContextManager[Say]] = _silent_job
+    show_job: Callable[[str], contextlib.AbstractContextManager[Say]] | None = None
+    _guard: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    @contextlib.contextmanager
+    def job(self, label: str) -> Iterator[Say]:
+        """Within it, a job runs beside others, in threads of their own; gives what is called with each of its steps.
+
+        Args:
+            label: what the steps are told after; it may be empty.
+        """
+        if self.show_job is not None:
+            with self.show_job(label) as say:
+                yield say
+            return
+
+        def step(text: str) -> None:
+            with self._guard:
+                self.step(f"{label}: {text}" if label else text)
+
+        yield step
 
 
 SILENT = Listener()
@@ -75,17 +88,8 @@ def in_place() -> bool:
 
 def _lines(title: str, warn: Say) -> Listener:
     """A listener that prints a line for each step, as fits a log."""
-    guard = threading.Lock()
-
-    def say(text: str) -> None:
-        with guard:
-            print(terminal.message(f"{title}: {text}"), file=sys.stderr, flush=True)
-
-    @contextlib.contextmanager
-    def job(label: str) -> Iterator[Say]:
-        yield (lambda text: say(f"{label}: {text}")) if label else say
-
-    return Listener(say, say, warn, _Lines(say), job)
+    say = lambda text: print(terminal.message(f"{title}: {text}"), file=sys.stderr, flush=True)  # noqa: E731
+    return Listener(say, say, warn, _Lines(say))
 
 
 class _Lines:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 import pyte
 import pytest
 
+from exporter.progress import SILENT, Listener
 from tests.support.command import CHECKOUT
 
 LONG = "the gradients of a loss with respect to every variable, " * 4
@@ -149,6 +150,17 @@ def test_a_wheel_turns_where_no_count_is_known() -> None:
         while terminal.lines()[0][:8] == lines[0][:8]:
             assert time.monotonic() < deadline
             time.sleep(0.02)
+
+
+def test_the_steps_of_jobs_are_steps_of_a_listener_that_knows_no_jobs() -> None:
+    said: list[str] = []
+    listener = Listener(said.append)
+    with listener.job("classification/4") as first, listener.job("") as second:
+        first("loading")
+        second("computing")
+    with SILENT.job("a") as silent:
+        silent("b")
+    assert said == ["classification/4: loading", "computing"]
 
 
 def test_a_terminal_that_cannot_move_its_cursor_gets_lines() -> None:
