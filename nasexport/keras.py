@@ -109,6 +109,11 @@ class ArtifactLayer(keras.layers.Layer):
                 raise ValueError(f"the weights have {name} {tuple(value.shape)}, expected {tuple(variable.shape)}")
             variable.assign(value)
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "ArtifactLayer":
+        """The layer of a configuration; Keras's own method would print all of that, graph included, in an error."""
+        return cls(**{name: value for name, value in config.items() if name != "dtype"})
+
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "graph": self._graph, "batch_norm_momentum": self._momentum}
 
@@ -129,7 +134,9 @@ def _loaded(folder: Path, name: str, *, trusted: bool, values: bool = True) -> A
         try:
             trust.require(folder)
         except ArtifactError as error:
-            raise ArtifactError(str(error).replace(str(folder), name), status=error.status) from error
+            told = str(error).replace(str(folder / _GRAPH_FILE), name).replace(str(folder), name)
+            # What was saved with a network cannot be trusted by an argument.
+            raise ArtifactError(told if values else told.partition("\n")[0], status=error.status) from error
     try:
         loaded = tf.saved_model.load(
             str(folder), options=tf.saved_model.LoadOptions(experimental_skip_checkpoint=not values)

@@ -185,7 +185,7 @@ def loadable(
 _LOAD = """
 import json, os, sys
 import numpy as np
-sys.path.append(sys.argv[1])
+sys.path[:] = [sys.argv[1], *sys.path, sys.argv[2]]
 import kagglehub
 if hasattr(kagglehub, "config") and not hasattr(kagglehub.config, "get_kaggle_api_endpoint"):
     from kagglesdk import kaggle_env  # it knows some ports of this machine, and takes no address
@@ -207,7 +207,7 @@ class ByKagglehub(resolver.Resolver):
 registry.resolver.add_implementation(ByKagglehub())
 images = tf.constant(np.random.default_rng(0).random((2, 64, 64, 3), np.float32))
 outputs = []
-for handle in sys.argv[2:]:
+for handle in sys.argv[3:]:
     loaded = hub.load(handle)
     outputs.append(loaded(images) if callable(loaded) else loaded.signatures["default"](images)["default"])
 downloaded = kagglehub.model_download("google/tiny/tensorFlow2/nasnet-classification/1", "saved_model.pb")
@@ -247,8 +247,13 @@ def test_kagglehub_loads_old_addresses_from_the_server(
     folders = [
         artifact_folder(output, "tiny_nasnet", "classification", version) for output, version in addresses.values()
     ]
+    # Before what is installed here, another kagglehub perhaps; what it needs comes after that.
+    own = own_cli.cwd / "packages"
+    own.mkdir()
+    for package in packages.glob("kaggle*"):
+        (own / package.name).symlink_to(package)
     command = own_cli.with_variables(**kaggle_variables)
-    said = programs.said(programs.run_with_tensorflow(command, _LOAD, packages, *addresses, *folders))
+    said = programs.said(programs.run_with_tensorflow(command, _LOAD, own, packages, *addresses, *folders))
     assert said["version"] == version
     for address, output, expected in zip(addresses, said["outputs"], said["outputs"][3:], strict=False):
         np.testing.assert_array_equal(output, expected, err_msg=address)
