@@ -38,7 +38,8 @@ class Cluster:
     """An engine, see `exporter.evaluation.engine.Engine`: chunks go to whoever is free.
 
     A chunk that ends the process of every worker that reads it ends the run; or, where broken images are to be skipped,
-    is halved until the image is found. A worker that has another artifact, other versions or no disk left gets no work.
+    is halved until the image is found. A worker that has another artifact, other versions or no disk left is told to
+    leave the cluster.
     """
 
     options: ClusterOptions
@@ -135,7 +136,7 @@ def _is_of_dask(error: BaseException) -> bool:
 
 @dataclass
 class _Run:
-    """A run on a connected cluster. ``unfit`` has the addresses of workers that get no work."""
+    """A run on a connected cluster. ``unfit`` has the addresses of workers that were told to leave."""
 
     cluster: Cluster
     client: Any
@@ -189,13 +190,8 @@ class _Run:
         return max(1, _AHEAD * sum(threads.values()))
 
     def _submitted(self, chunk: Chunk, lost: tuple[int, ...] = (), *, probe: bool = False) -> Any:
-        fit = None
-        if self.unfit:
-            fit = [name for name in self.client.nthreads() if name not in self.unfit]
-            if not fit:
-                raise ClusterError(f"none of the {len(self.unfit)} workers can do the work; see the warnings above")
         text = json.dumps(to_plain(chunk))
-        return self.client.submit(cluster_task.do, self.task, text, list(lost), probe=probe, pure=False, workers=fit)
+        return self.client.submit(cluster_task.do, self.task, text, list(lost), probe=probe, pure=False)
 
     def _answer(self, future: Any) -> Answer | None:
         """What came of a chunk; None where it, or another beside it, ended one process after the other.
@@ -216,17 +212,21 @@ class _Run:
         raise ClusterError(f"a worker cannot do the work; has it this version of nasexport? {text}") from error
 
     def _leave_out(self, answer: Answer) -> None:
-        """Gives a worker no more work.
+        """Tells a worker to leave the cluster.
 
         Raises:
-            NasexportError: that of its machine, where there is no other worker.
+            NasexportError: there is no other worker: that of its machine, or a ClusterError.
         """
         what = answer.unfit or (answer.failure.message if answer.failure else "")
         if answer.worker not in self.unfit:
             self.unfit.add(answer.worker)
-            self.cluster.warn(f"the worker {answer.worker} gets no more work: {what}")
-        if answer.failure and not set(self.client.nthreads()) - self.unfit:
-            raise answer.failure.exception()
+            self.cluster.warn(f"the worker {answer.worker} was told to leave: {what}")
+        if not set(self.client.nthreads()) - self.unfit:
+            if answer.failure:
+                raise answer.failure.exception()
+            raise ClusterError(f"no worker is left that can do the work: {what}")
+        # Not before: what waits for a worker goes nowhere when the last of them leaves.
+        self.client.retire_workers([answer.worker])
 
     def _taken(self, answer: Answer, take: Callable[[Any], object]) -> None:
         if answer.failure:

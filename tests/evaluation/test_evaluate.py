@@ -401,6 +401,7 @@ _FOUR_NAMES = [f"ILSVRC2012_val_{number:08}" for number in (2, 4, 5, 7)]
         ["", *(f"{_wnid(label)}  " for label in LABELS), "", ""],
         [f"{name}.JPEG,{_wnid(label)}" for name, label in zip(_FOUR_NAMES, LABELS, strict=True)][::-1],
         [f"{name}.JPEG\t{label}" for name, label in zip(_FOUR_NAMES, LABELS, strict=True)],
+        [f'"val, all/{name}.JPEG", "{_wnid(label)}"' for name, label in zip(_FOUR_NAMES, LABELS, strict=True)],
         [f"val/{name}.JPEG {label}" for name, label in zip(_FOUR_NAMES, LABELS, strict=True)],
         # Kaggle's LOC_val_solution.csv: names without an ending, boxes after the label; and of more images.
         [
@@ -423,7 +424,7 @@ _FOUR_NAMES = [f"ILSVRC2012_val_{number:08}" for number in (2, 4, 5, 7)]
             *["n01440764"] * 49_993,
         ],
     ],
-    ids=["wnids", "numbers", "blank", "csv", "tsv", "paths", "kaggle", "all"],
+    ids=["wnids", "numbers", "blank", "csv", "tsv", "quoted", "paths", "kaggle", "all"],
 )
 def test_labels_come_in_many_forms(four: Path, tmp_path: Path, lines: Sequence[str]) -> None:
     labels = tmp_path / "labels.txt"
