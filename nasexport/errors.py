@@ -11,9 +11,11 @@
 `CompatibilityError`        a written file holds something that its oldest reader does not know; an `ArtifactError`
 `VerificationError`         an artifact was checked while it was built, and is not right
 `ImageError`                an image cannot be read
+`ClusterError`              a cluster of Dask cannot be reached or used
 `EvaluationError`           a data set or its labels cannot be understood
 `ReleaseError`              a release is not whole or not sound, or artifacts of it could not be made
 `OtherReleaseError`         another nasexport made the release, and it alone can check all of it; a `ReleaseError`
+`PublishError`              a release cannot be put where others load it from, or is not whole there
 `SigningError`              a release cannot be signed, or a signature not be checked
 `ServingError`              a server cannot listen at its address
 `DeviceError`               there is no graphics card to compute on
@@ -25,7 +27,7 @@
     >>> try:
     ...     nasexport.build("nasnet_huge")
     ... except nasexport.errors.ConfigError as error:
-    ...     print(str(error).partition(":")[0])
+    ...     print(str(error).partition(";")[0])
     there is no model 'nasnet_huge'
 
 What is not right but does not stop the work is a warning, `NasexportWarning`.
@@ -35,6 +37,7 @@ from exporter.errors import (
     ArtifactError,
     CacheError,
     CheckpointError,
+    ClusterError,
     CompatibilityError,
     ConfigError,
     DeviceError,
@@ -44,6 +47,7 @@ from exporter.errors import (
     MachineError,
     NasexportError,
     OtherReleaseError,
+    PublishError,
     ReleaseError,
     ServingError,
     SigningError,
@@ -55,6 +59,7 @@ __all__ = [
     "ArtifactError",
     "CacheError",
     "CheckpointError",
+    "ClusterError",
     "CompatibilityError",
     "ConfigError",
     "DeviceError",
@@ -65,6 +70,7 @@ __all__ = [
     "NasexportError",
     "NasexportWarning",
     "OtherReleaseError",
+    "PublishError",
     "ReleaseError",
     "ServingError",
     "SigningError",

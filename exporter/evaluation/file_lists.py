@@ -46,7 +46,7 @@ def lines(path: Path) -> Iterator[Line]:
                 text = line.removeprefix(_MARK if number == 1 else b"").decode("utf-8", "surrogateescape").strip()
                 if not text:
                     continue
-                fields = quoted_fields(text) if commas else text.split("\t")
+                fields = quoted_fields(text, f"line {number} of {path}") if commas else text.split("\t")
                 if not fields[0].strip():
                     raise EvaluationError(f"line {number} of {path} is {text[:60]!r}: expected a path, and a label")
                 if number == 1 and fields[0].strip().lower() in _TITLES:

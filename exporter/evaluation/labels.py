@@ -94,7 +94,13 @@ def _by_name(lines: list[tuple[int, str]], labels: Path) -> dict[str, tuple[int,
         # A name may have spaces in it: what looks like a label ends it.
         spaced = None if separator else _SPACED.match(line)
         quoted = '"' in line and separator == ","
-        name, *rest = spaced.groups() if spaced else quoted_fields(line)[:2] if quoted else line.split(separator, 1)
+        name, *rest = (
+            spaced.groups()
+            if spaced
+            else quoted_fields(line, f"line {number} of {labels}")[:2]
+            if quoted
+            else line.split(separator, 1)
+        )
         # Whatever follows the label, such as the boxes of LOC_val_solution.csv, is ignored.
         label = rest[0].replace(",", " ").replace("\t", " ").split()[:1] if rest else []
         if not label:
@@ -106,9 +112,16 @@ def _by_name(lines: list[tuple[int, str]], labels: Path) -> dict[str, tuple[int,
     return found
 
 
-def quoted_fields(line: str) -> list[str]:
-    """The fields of a line of CSV, where they may be in quotes."""
-    return next(csv.reader([line], skipinitialspace=True), [])
+def quoted_fields(line: str, where: str) -> list[str]:
+    """The fields of a line of CSV, where they may be in quotes.
+
+    Raises:
+        EvaluationError: it is none; ``where`` is the line, for the message.
+    """
+    try:
+        return next(csv.reader([line], skipinitialspace=True), [])
+    except csv.Error as error:
+        raise EvaluationError(f"{where} is {line[:60]!r}: expected fields with commas between them") from error
 
 
 def label_of(text: str, classes: int | None, where: str) -> int:

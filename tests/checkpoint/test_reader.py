@@ -43,7 +43,7 @@ def _metadata(artifact: Path) -> dict[str, Any]:
 def _built(cli: Command, reducing: Path, checkpoint: Path, output: Path) -> tuple[Path, str]:
     """A feature vector built without verification, and what standard error said."""
     options = ("--task", "feature_vector", "--no-verify", "--checkpoint", checkpoint, "--output", output)
-    result = succeeded(cli("build", reducing, *options))
+    result = succeeded(cli("build", reducing, "-v", *options))
     return artifact_folder(output, "reducing_nasnet", "feature_vector", 4), result.stderr
 
 

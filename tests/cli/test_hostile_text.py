@@ -147,7 +147,7 @@ def test_what_was_typed(own_cli: Command) -> None:
         ("synth", "nasnet_mobile", "--output", "x", "--layout", HOSTILE),
         ("diff", "a", "b", "--only", HOSTILE),
         ("release", "--shard", HOSTILE),
-        ("fetch", "nasnet_mobile", "--mirror", f"ftp://{HOSTILE}/"),
+        ("fetch", "nasnet_mobile", "--mirror", f"gopher://{HOSTILE}/"),
     ):
         result = own_cli(*arguments)
         _require_harmless(result)

@@ -413,7 +413,7 @@ def test_offline_asks_nobody(own_cli: Command, server: FaultyServer, content: by
 
 def test_a_source_that_cannot_be_asked_is_refused(own_cli: Command, server: FaultyServer) -> None:
     cli = locked(own_cli, server.url(FILE))
-    message = refusal(fetch(cli, "--mirror", "ftp://user:secret@127.0.0.1/"))
+    message = refusal(fetch(cli, "--mirror", "gopher://user:secret@127.0.0.1/"))
     assert "expected an http, https or file URL" in message and "secret" not in message
 
 

@@ -328,7 +328,8 @@ def test_a_port_that_is_not_allowed_is_an_error_of_one_line(monkeypatch: pytest.
 
 
 def test_a_folder_without_a_release_is_refused(own_cli: Command, own_release: Path, tmp_path: Path) -> None:
-    assert "expected a folder that `nasexport release` finished" in refusal(own_cli("serve", tmp_path))
+    (tmp_path / "empty").mkdir()
+    assert "expected a folder that `nasexport release` finished" in refusal(own_cli("serve", tmp_path / "empty"))
     assert "has no manifest.json" in refusal(own_cli("serve", tmp_path / "nothing"))
     (own_release / "manifest.json").write_bytes(b'{"schema": 1, "artifacts": 5}')
     assert "manifest.json is damaged" in refusal(own_cli("serve", own_release))

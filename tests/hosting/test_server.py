@@ -157,7 +157,7 @@ def test_every_listed_file_has_its_address_type_and_hash(served: Served, release
         ".txt": "text/plain; charset=utf-8",
     }
     files = listed_bytes(release)
-    assert len(files) == 4 + 2 * 8
+    assert len(files) == 5 + 2 * 8
     for path, content in files.items():
         answer = requests.get(f"{served.url}/{path}")
         assert (answer.status_code, answer.content) == (200, content), path

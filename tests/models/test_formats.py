@@ -191,7 +191,8 @@ def test_a_row_is_all_that_a_format_needs(
     failed = {check["name"]: check["detail"] for check in bad["checks"] if not check["passed"]}
     assert failed == {"variables with other values": "differs first in conv0/weights"}
 
-    message = refusal(extended("inspect", tmp_path))
+    (tmp_path / "empty").mkdir()
+    message = refusal(extended("inspect", tmp_path / "empty"))
     files = (
         "saved_model.pb",
         "model.onnx",

@@ -90,6 +90,7 @@ def test_what_decides_right_or_wrong_computes_on_the_processor() -> None:
     assert decide == {
         "exporter.checkpoint.jobs:SYNTHESIZE",
         "exporter.probe.jobs:PROBE",
+        "exporter.probe.jobs:PROBE_EAGERLY",
         "exporter.processes.jobs:FIND_CARD",
         "exporter.reference.jobs:INDEPENDENT",
         "exporter.reference.jobs:REFERENCE",
@@ -102,6 +103,7 @@ def test_what_decides_right_or_wrong_computes_on_the_processor() -> None:
         "exporter.evaluation.jobs:EVALUATE",
         "exporter.evaluation.jobs:PREDICT",
         "exporter.probe.jobs:PROBE",
+        "exporter.probe.jobs:PROBE_EAGERLY",
         "exporter.processes.jobs:FIND_CARD",
         "exporter.reference.jobs:INDEPENDENT",
         "exporter.reference.jobs:REFERENCE",

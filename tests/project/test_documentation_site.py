@@ -110,6 +110,6 @@ def test_every_command_and_option_is_on_the_page_of_commands(site: Path) -> None
 
 def test_python_is_documented_with_types(site: Path) -> None:
     page = (site / "reference" / "python.html").read_text(encoding="utf-8")
-    for name in ("exporter.build.build", "exporter.verification.verify.verify", "exporter.errors.NasexportError"):
+    for name in ("nasexport.build", "nasexport.verify", "nasexport.errors.NasexportError"):
         assert f'id="{name}"' in page, name
     assert "Return type" in page and "Raises" in page

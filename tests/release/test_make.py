@@ -80,8 +80,10 @@ def test_a_release_has_all_that_was_promised(released: tuple[Path, Result]) -> N
     for job in ("export", "reference", "probe"):
         for name in SMALL:
             assert f"largest {job} process of {name}: " in result.stdout
-    # Lines of progress, and nothing else.
-    assert all(line.startswith("release: ") for line in result.stderr.splitlines()), result.stderr
+    # Lines of progress and what to type next, and nothing else.
+    *lines, following = result.stderr.splitlines()
+    assert all(line.startswith("release: ") for line in lines), result.stderr
+    assert following.startswith("next: nasexport serve ")
 
 
 def test_each_checkpoint_is_read_once(released: tuple[Path, Result]) -> None:
