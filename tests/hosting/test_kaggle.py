@@ -258,4 +258,6 @@ def test_kagglehub_loads_old_addresses_from_the_server(
     for address, output, expected in zip(addresses, said["outputs"], said["outputs"][3:], strict=False):
         np.testing.assert_array_equal(output, expected, err_msg=address)
     assert said["file"] == (folders[0] / "saved_model.pb").stat().st_size
-    assert "this release has no google/tiny/" in said["refused"]
+    # Later ones do not say what the server said.
+    assert "404 Client Error" in said["refused"]
+    assert ("this release has no google/tiny/" in said["refused"]) == (version == "0.3.13")
