@@ -25,14 +25,9 @@ KAGGLE = "https://www.kaggle.com/models/google/tiny"
 #: Addresses of a classification of versions 4, 5, 3, and of a feature vector, in the ways that programs write them.
 ADDRESSES = {
     f"{TFHUB}/4": ("classification", 4),
-    f"{KAGGLE}/TensorFlow2/nasnet-classification/1": ("classification", 4),
     f"{KAGGLE}/frameworks/tensorFlow2/variations/nasnet-classification/versions/2": ("classification", 5),
-    f"{TFHUB}/3": ("classification", 3),
-    f"{KAGGLE.replace('www.', '')}/frameworks/TensorFlow1/variations/nasnet-classification/versions/3": (
-        "classification",
-        3,
-    ),
-    f"{KAGGLE}/tensorFlow2/nasnet-feature-vector/1": ("feature_vector", 4),
+    f"{KAGGLE.replace('www.', '')}/TensorFlow1/nasnet-classification/3": ("classification", 3),
+    f"{KAGGLE}/TensorFlow2/nasnet-feature-vector/1": ("feature_vector", 4),
 }
 #: Old addresses of an artifact.
 EACH = 9

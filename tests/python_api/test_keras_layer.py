@@ -50,7 +50,6 @@ inferred = values(layer._artifact.variables)
 facts["moved_by_inference"] = sum(not np.array_equal(before[name], inferred[name]) for name in before)
 options = dict(batch_size=4, epochs=2, shuffle=False, verbose=0)
 facts["loss"] = [each.fit(images, labels, **options).history["loss"] for each in networks]
-facts["evaluated"] = [each.evaluate(images, labels, verbose=0) for each in networks]
 after = values(layer._artifact.variables), values(theirs.resolved_object.variables)
 facts["unmoved"] = [[name for name in before if np.array_equal(before[name], each[name])] for each in after]
 facts["difference"] = max(float(np.abs(after[0][name] - after[1][name]).max()) for name in before)
@@ -105,7 +104,6 @@ def test_it_trains_all_variables_as_the_layer_of_tensorflow_hub_does(trained: tu
     assert ours == pytest.approx(theirs, rel=1e-6) and ours > 0
     assert facts["inference"] < 1e-6 and facts["moved_by_inference"] == 0
     assert facts["loss"][0] == pytest.approx(facts["loss"][1], rel=1e-5)
-    assert facts["evaluated"][0] == pytest.approx(facts["evaluated"][1], rel=1e-5)
     assert facts["loss"][0][1] < facts["loss"][0][0]
     assert facts["difference"] < 1e-6
     # One scale of a batch norm has a gradient too small for its float32.
