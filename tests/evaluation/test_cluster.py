@@ -28,7 +28,7 @@ from tests.support.shared import Store
 
 PICTURES, BATCH = 26, 3
 #: How often processes are killed.
-KILLS = int(os.environ.get("NASEXPORT_TEST_KILLS", "2"))
+KILLS = int(os.environ.get("NASEXPORT_TEST_KILLS", "1"))
 
 
 @pytest.fixture(scope="module")
