@@ -95,7 +95,7 @@ def test_verdicts_checks_and_provenance_are_on_the_page(pages: _Pages) -> None:
     assert "1 of 2 artifacts failed" in page.text
     good, wrong = pages.reports
     for report, key in ((good, "a1"), (wrong, "a2")):
-        assert set(report) == {"path", "passed", "checks", "notes"}
+        assert set(report) == {"path", "passed", "checks", "notes", "likely_cause"}
         rows = [own for own in page.having("tr") if own.get("id", "").startswith(f"{key}-c")]
         assert [own.get("class") == "failed" for own in rows] == [not check["passed"] for check in report["checks"]]
         for check in report["checks"]:
