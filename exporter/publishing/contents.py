@@ -36,13 +36,15 @@ class Item:
         try:
             with open(self.file, "rb") as file:
                 while True:
+                    begun = file.tell()
                     digest = hashlib.new(algorithm, start, usedforsecurity=False)
                     left = piece if piece is not None else self.size
                     while left > 0 and (chunk := file.read(min(2**20, left))):
                         digest.update(chunk)
                         left -= len(chunk)
                     found.append(digest.digest())
-                    if piece is None or file.tell() >= self.size:
+                    # One that was cut off meanwhile has no more bytes, however many it should have.
+                    if piece is None or file.tell() >= self.size or file.tell() == begun:
                         return found
         except OSError as error:
             raise ReleaseError(f"cannot read {self.file}: {error.strerror}") from error

@@ -10,8 +10,8 @@ from exporter.errors import WRONG, PublishError, ReleaseError
 from exporter.fetch.stores import Store, failures
 from exporter.files.hashing import sha256
 from exporter.progress import Listener
-from exporter.publishing.contents import Contents, Item
-from exporter.publishing.plan import Plan, planned
+from exporter.publishing.contents import Contents, Item, handle_of
+from exporter.publishing.plan import Plan, planned, removable
 from exporter.publishing.stores import Info, kind_of
 from exporter.release.media_types import media_type
 
@@ -43,7 +43,7 @@ class StoreTarget:
         """
         listener.note(f"looking at {self.shown}")
         there = self._there()
-        known = {path: int(info["size"]) for path, info in there.items() if not _is_partial(path)}
+        known = {path: int(info["size"]) for path, info in there.items() if _meant(path) is None}
 
         def same(item: Item) -> bool:
             listener.note(f"comparing {item.path}")
@@ -71,12 +71,30 @@ class StoreTarget:
             listener.step(f"sending {item.path}")
             self._send(item, lambda sent, before=done: listener.transferred(before + sent, total))
             done += item.size
+            listener.transferred(done, total)
         removed = [each.path for each in plan.in_state("removed")]
-        unfinished = [path for path in self._there() if _is_partial(path)]
+        ours = {item.path for item in contents.items}
+        unfinished = [path for path in self._there() if (meant := _meant(path)) and (meant in ours or removable(meant))]
         for path in (*removed, *unfinished):
             listener.step(f"removing {path}")
             with self._failures():
                 self._files.rm_file(self._store.below(path))
+        kept = {record.handle for record in contents.records}
+        for handle in dict.fromkeys(filter(None, map(handle_of, removed))):
+            if handle not in kept and not self._kind.buckets:
+                self._remove_folders(handle)
+
+    def _remove_folders(self, handle: str) -> None:
+        """Removes the folders of an artifact, and those above it, that have no file in them."""
+        with self._failures():
+            below = self._files.find(self._store.below(handle), withdirs=True, detail=True)
+            folders = [path for path, info in below.items() if info["type"] == "directory"]
+            above = [self._store.below(handle.rsplit("/", depth)[0]) for depth in (1, 2)]
+            own = self._store.below(handle)
+            for folder in (*sorted({*folders, own} - set(above), reverse=True), *above):
+                # Whatever rmdir does to a folder that is not empty.
+                if self._files.isdir(folder) and not self._files.ls(folder, detail=False):
+                    self._files.rmdir(folder)
 
     def _missing_folders(self, contents: Contents) -> list[str]:
         """Empty folders of artifacts that are not there; a store of objects has no folders at all."""
@@ -161,6 +179,9 @@ def _changed(item: Item) -> ReleaseError:
     return ReleaseError(f"{item.file} was changed while it was published: make the release again, and publish that")
 
 
-def _is_partial(path: str) -> bool:
+def _meant(path: str) -> str | None:
+    """The path that a file gets when it is whole; None for one that has its own already."""
     name = PurePosixPath(path).name
-    return name.startswith(".") and name.endswith(_PARTIAL)
+    if not (name.startswith(".") and name.endswith(_PARTIAL)):
+        return None
+    return str(PurePosixPath(path).with_name(name[1:].removesuffix(_PARTIAL) or name))

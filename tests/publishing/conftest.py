@@ -1,6 +1,7 @@
 """Releases to publish, those of ``tests/release``, and where they are published to."""
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from tests.release.conftest import inputs_of_one as inputs_of_one
 from tests.release.conftest import released as released
 from tests.release.conftest import released_of_one as released_of_one
 from tests.support import model_hub
-from tests.support.command import Command, Result, succeeded
+from tests.support.command import CHECKOUT, Command, Result, succeeded
 from tests.support.model_hub import Hub
 
 
@@ -48,7 +49,6 @@ def size_of(release: Path) -> int:
 
 def restore_empty_folders(release: Path) -> None:
     """What ``docs/how-to/publish.md`` says to do with what was downloaded from a store that keeps no empty folders."""
-    script = (
-        'find google -name "*.tar.gz" | while read -r archive; do tar -xzf "$archive" -C "${archive%.tar.gz}"; done'
-    )
+    page = (CHECKOUT / "docs" / "how-to" / "publish.md").read_text(encoding="utf-8")
+    script = next(block for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) if "tar -xzf" in block)
     subprocess.run(["sh", "-ec", script], cwd=release, check=True)

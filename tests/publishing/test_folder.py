@@ -1,19 +1,23 @@
 """``release publish`` to a folder, the simplest of fsspec's stores: what is sent, in which order, and what never is."""
 
 import errno
+import hashlib
 import os
 import random
 import shutil
+from collections import Counter
 from pathlib import Path
 
+import fsspec
 import pytest
 
+from exporter.publishing import publish as publishing
 from exporter.release.manifest import MANIFEST_FILE, SUMS_FILE, read_records
 from tests.publishing.conftest import publish, published, size_of, states
 from tests.support import file_operations
 from tests.support.command import Command, Result, refusal, succeeded
 from tests.support.disks import in_namespace
-from tests.support.small_release import flip_a_bit, hashes
+from tests.support.small_release import SMALL, flip_a_bit, hashes
 
 #: How many moments a test kills a command at.
 KILLS = int(os.environ.get("NASEXPORT_TEST_KILLS", "4"))
@@ -42,12 +46,14 @@ def test_only_what_has_changed_is_sent(cli: Command, released_of_one: Path, tmp_
     flip_a_bit(archive)
     next(target.rglob("*.report.html")).unlink()
     (target / "robots.txt").write_text("of somebody else")
+    (target / ".robots.txt.partial").write_text("of somebody else")
     [done] = published(cli, released_of_one, target)
     changed = {file["path"]: file["state"] for file in done["files"] if file["state"] not in ("same",)}
     assert sorted(changed.values()) == ["changed", "new"]
     assert changed[archive.relative_to(target).as_posix()] == "changed"
-    assert (target / "robots.txt").read_text() == "of somebody else"
-    (target / "robots.txt").unlink()
+    for name in ("robots.txt", ".robots.txt.partial"):
+        assert (target / name).read_text() == "of somebody else"
+        (target / name).unlink()
     assert hashes(target) == hashes(released_of_one)
 
 
@@ -72,6 +78,29 @@ def test_what_the_release_no_longer_has_is_removed_by_name_alone(
     text = succeeded(publish(cli, released_of_one, target, *named)).stdout
     assert "removed" in text
     assert hashes(target) == hashes(released_of_one)
+    succeeded(cli("release", "verify", target, "--files-only"))
+
+
+def test_each_model_in_a_folder_of_its_own(cli: Command, released: tuple[Path, Result], tmp_path: Path) -> None:
+    targets = published(cli, released[0], tmp_path / "{model}")
+    assert [target["target"] for target in targets] == [str(tmp_path / name) for name in SMALL]
+    for name in SMALL:
+        succeeded(cli("release", "verify", tmp_path / name, "--files-only"))
+        assert all(f"/{name}/" in handle for handle in _handles(tmp_path / name))
+
+
+def test_a_store_of_a_kind_that_nothing_is_known_of(released_of_one: Path) -> None:
+    """The memory of fsspec, in this process: what is done there is what it has for all kinds of stores."""
+    address = "memory://anywhere/models"
+    files = fsspec.filesystem("memory")
+    for expected in ({"new": size_of(released_of_one)}, {"same": size_of(released_of_one)}):
+        with publishing.prepared(released_of_one, address) as [publication]:
+            counts = Counter(file.state for file in publication.plan.files)
+            publishing.carry_out([publication])
+        assert counts == expected
+    there = {path.removeprefix("/anywhere/models/"): files.cat(path) for path in files.find("/anywhere/models")}
+    found = {path: hashlib.sha256(content).hexdigest() for path, content in there.items()}
+    assert found == hashes(released_of_one)
 
 
 def _handles(release: Path) -> set[str]:

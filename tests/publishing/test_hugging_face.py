@@ -15,7 +15,7 @@ import yaml
 from tests.publishing.conftest import publish, published, restore_empty_folders, size_of, states
 from tests.publishing.test_folder import KILLS
 from tests.support.command import Command, Result, refusal, succeeded
-from tests.support.model_hub import TOKEN, Hub
+from tests.support.model_hub import TOKEN, Hub, Stored
 from tests.support.small_release import SMALL, hashes
 
 NAME = "me/models"
@@ -112,6 +112,7 @@ def test_each_model_in_a_repository_of_its_own(
         restore_empty_folders(folder)
         succeeded(hub_cli("release", "verify", folder, "--files-only"))
         _require_card(files["README.md"].content.decode(), name, folder)
+    _require_program_runs(hub_cli, hub.repositories[f"me/{name}"].files() or {}, tmp_path)
 
 
 def _require_card(text: str, name: str, folder: Path) -> None:
@@ -126,8 +127,15 @@ def _require_card(text: str, name: str, folder: Path) -> None:
     links = [part.partition(")")[0] for part in body.split("](")[1:]]
     assert links and all((folder / link).is_file() for link in links)
     assert f'snapshot_download("me/{name}"' in body
-    for code in body.split("```python\n")[1:]:
-        compile(code.partition("```")[0], "README.md", "exec")
+
+
+def _require_program_runs(cli: Command, files: dict[str, Stored], tmp_path: Path) -> None:
+    """The program on the page of a repository gives the folder of an artifact."""
+    [_, code] = files["README.md"].content.decode().split("```python\n")
+    program = code.partition("```")[0] + "import os; print(sorted(os.listdir(folder)))"
+    env = {**cli.env, "HF_HUB_CACHE": str(tmp_path / "cache")}
+    result = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
+    assert "'saved_model.pb'" in result.stdout or "'tfhub_module.pb'" in result.stdout
 
 
 @pytest.mark.stops

@@ -162,6 +162,31 @@ def test_a_bucket_that_anybody_may_read_serves_the_hubs_clients(
     assert sizes[0] == sizes[1] and int(sizes[0]) > 0
 
 
+def test_a_large_file_is_known_by_the_hashes_of_its_parts(s3_cli: Command, bucket: str, tmp_path: Path) -> None:
+    """Nothing in a release of tests is large enough: parts are made smaller here."""
+    file = tmp_path / "large"
+    file.write_bytes(random.Random(0).randbytes(11_000_000))
+    program = environments.beside(environments.stores()) + (
+        "import dataclasses, pathlib\n"
+        "from exporter.errors import PublishError\n"
+        "from exporter.fetch.stores import store\n"
+        "from exporter.files.hashing import sha256\n"
+        "from exporter.publishing import contents, store_target, stores\n"
+        "stores.PART = 5 * 2**20\n"
+        f"place, file = store('s3://{BUCKET}', PublishError), pathlib.Path({str(file)!r})\n"
+        "item = contents.Item('large', file.stat().st_size, sha256(file), file)\n"
+        "store_target.StoreTarget(place)._send(item, lambda sent: None)\n"
+        "info = place.files.info('models/large')\n"
+        "other = dataclasses.replace(item, file=pathlib.Path(sys.executable))\n"
+        "confirms = stores.kind_of('s3').confirms\n"
+        "print(info['ETag'].strip('\"')[-2:], confirms(info, item), confirms(info, other))\n"
+    )
+    command = [sys.executable, "-c", program]
+    result = subprocess.run(command, env=s3_cli.env, capture_output=True, text=True, check=True)
+    assert result.stdout == "-3 True False\n"
+    assert _there(bucket)["large"] == file.read_bytes()
+
+
 def test_a_connection_that_is_cut_at_a_random_moment(
     own_cli: Command, bucket: str, released_of_one: Path, tmp_path: Path
 ) -> None:
