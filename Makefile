@@ -5,7 +5,8 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 # `make demo OUTPUT=/some/where` writes elsewhere.
 OUTPUT ?= dist
-TEST_PROCESSES ?= 2
+# Three for two cores: tests also wait for servers, disks and processes that they end.
+TEST_PROCESSES ?= 3
 # A process that has run its tests takes over half of those that another one still has; what is dear to make, all share.
 PYTEST = $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist worksteal
 # Linters take one processor at a time.
