@@ -1,6 +1,8 @@
 """The README and the pages of ``docs/``: their links, the commands they name, their words; and their programs run."""
 
 import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,12 +10,19 @@ import pytest
 from exporter.models.cells import FAMILIES, Branch
 from exporter.models.config import models
 from scripts import draw_networks
-from tests.support import pages
+from tests.support import environments, pages
 from tests.support.calls import calls, require_known
-from tests.support.command import CHECKOUT
+from tests.support.command import CHECKOUT, Result, artifact_folder
 from tests.support.pages import DOCS, README
+from tests.support.shared import Store
+from tests.support.shell import Shell, mirror
 
 PAGES = pages.pages()
+#: The pages that a reader begins with, and that others go on from.
+FIRST = DOCS / "tutorials" / "first-artifact.md"
+TENSORFLOW_1 = DOCS / "tutorials" / "fine-tune-tf1.md"
+#: It is small enough for `make test`.
+QUICK = DOCS / "how-to" / "add-a-model.md"
 
 
 def _name(page: Path) -> str:
@@ -121,8 +130,82 @@ def test_words_are_kept_to() -> None:
 # Its programs.
 
 
+def _runnable(page: Path) -> bool:
+    return any(block.runs for block in pages.blocks(page))
+
+
 def test_every_program_runs_or_says_why_it_does_not() -> None:
     """Of a page that is run, all blocks are, but those that say why not."""
     found = [block for page in PAGES for block in pages.blocks(page) if block.language in pages.PROGRAMS]
-    assert len([block for block in found if block.runs]) > len([block for block in found if not block.runs])
+    assert len([block for block in found if block.runs]) > 35
     assert [block.where for block in found if not block.runs and len(block.marks["not run"]) < 10] == []
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory, kept: Store) -> Callable[[], Shell]:
+    """Makes a shell in a folder of its own."""
+    return lambda: Shell(tmp_path_factory.mktemp("shell"), kept)
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory, kept: Store) -> dict[str, str]:
+    """Variables with which there are archives to fetch, in the place of the published ones."""
+    folder = mirror(tmp_path_factory.mktemp("mirror"), kept)
+    return {"NASEXPORT_MIRROR": str(folder), "NASEXPORT_OFFLINE": "1"}
+
+
+@pytest.fixture(scope="module")
+def begun(shell: Callable[[], Shell], of_this_run: Store) -> Path:
+    """The folder of a reader who has done all of the first tutorial."""
+
+    def make(folder: Path) -> None:
+        own = shell()
+        _succeeded(own.run(pages.program(FIRST)))
+        shutil.copytree(own.command.cwd, folder, dirs_exist_ok=True)
+
+    return of_this_run.made("first tutorial", make)
+
+
+def _succeeded(result: Result) -> None:
+    assert result.returncode == 0, f"{result.stdout[-2000:]}\n{result.stderr[-6000:]}"
+
+
+@pytest.mark.readers
+def test_the_readme_runs(tmp_path: Path, kept: Store, published: dict[str, str]) -> None:
+    """With archives that are not pinned at first, as its box says, and with the command that pins them."""
+    own = Shell(tmp_path, kept, versions=(4,))  # a release of few artifacts
+    (own.command.cwd / "checkpoints.lock").write_bytes((CHECKOUT / "checkpoints.lock").read_bytes())
+    (command,) = re.findall(r"`(nasexport lock [^`]+)`", README.read_text(encoding="utf-8"))
+    _succeeded(own.run(f"{command}\n{pages.program(README)}", **published))
+    assert "size = " in (own.command.cwd / "checkpoints.lock").read_text(encoding="utf-8")
+    assert (own.command.cwd / "release" / "manifest.json").is_file()
+
+
+@pytest.mark.readers
+def test_the_first_tutorial_runs(begun: Path) -> None:
+    for task in ("classification", "feature_vector"):
+        assert (artifact_folder(begun / "dist", "nasnet_mobile", task, 4) / "saved_model.pb").is_file()
+
+
+@pytest.mark.readers
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if _runnable(page) and page not in (README, FIRST, TENSORFLOW_1, QUICK)],
+    ids=_name,
+)
+def test_a_page_runs(page: Path, shell: Callable[[], Shell], begun: Path, published: dict[str, str]) -> None:
+    own = shell()
+    shutil.copytree(begun, own.command.cwd, dirs_exist_ok=True)
+    _succeeded(own.run(pages.program(page), **published))
+
+
+@pytest.mark.readers
+def test_the_tutorial_for_tensorflow_1_15_runs(shell: Callable[[], Shell], begun: Path) -> None:
+    old = environments.old()
+    own = shell()
+    shutil.copytree(begun, own.command.cwd, dirs_exist_ok=True)
+    _succeeded(own.run(pages.program(TENSORFLOW_1, f"env -u PYTHONPATH {old}")))
+
+
+def test_a_page_without_the_published_networks_runs(shell: Callable[[], Shell]) -> None:
+    _succeeded(shell().run(pages.program(QUICK)))

@@ -30,7 +30,7 @@ _BEGINNING = r"""
 set -eu
 trap 'kill $(jobs -p) 2> /dev/null || true' EXIT
 wait_for() {
-  for _ in $(seq 300); do
+  for _ in $(seq 1200); do
     if (exec 3<> "/dev/tcp/127.0.0.1/$1") 2> /dev/null; then return; fi
     sleep 0.1
   done
@@ -110,3 +110,16 @@ def _parts(chosen: list[Block], reader: str | None) -> Iterator[str]:
             yield f"(\n{block.commands})"
         else:
             yield re.sub(r"(?m)^(.*--port (\d+).*) &$", r"\1 &\nwait_for \2", block.commands)
+
+
+def listing() -> Iterator[str]:
+    """Every program of the documentation, and whether it is run: ``python -m tests.support.pages`` prints it."""
+    for page in pages():
+        for block in blocks(page):
+            if block.language in PROGRAMS or block.runs:
+                begin = block.text.splitlines()[0]
+                yield f"{'runs' if block.runs else 'not run: ' + block.marks['not run']}\t{block.where}\t{begin}"
+
+
+if __name__ == "__main__":
+    print("\n".join(listing()))
