@@ -1,5 +1,7 @@
 """``predict`` and ``evaluate``: running artifacts on images."""
 
+import csv
+import io
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +19,7 @@ from exporter.cli.options import (
     model_type,
     page_option,
     path_type,
+    print_data,
     print_json,
     print_text,
     tell,
@@ -46,28 +49,41 @@ _MEANINGLESS = "the artifact has SYNTHETIC weights, not published ones: its pred
     cls=Command,
     epilog=examples(
         "nasexport predict dist/google/imagenet/nasnet_large/classification/4 photo.jpg",
-        "nasexport predict dist/google/imagenet/nasnet_large/classification/onnx *.jpg --top 1 --json",
+        "nasexport predict dist/google/imagenet/nasnet_large/classification/onnx photos --top 1 --csv",
     ),
 )
 @click.argument("path", metavar="PATH", type=path_type)
-@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=path_type)
+@click.argument("named", metavar="IMAGE|DIR...", nargs=-1, required=True, type=path_type)
 @click.option("--top", type=click.IntRange(1, 10**6), default=5, show_default=True, help="Number of classes to print.")
 @model_option
 @trust_option
 @device_option("a card, where there is one")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV: a row for each image and class, titles first.")
 @json_option
 @click.pass_obj
 def predict(
-    debug: bool, path: Path, images: Sequence[Path], top: int, model_name: str | None, trust: bool, as_json: bool
+    debug: bool,
+    path: Path,
+    named: Sequence[Path],
+    top: int,
+    model_name: str | None,
+    trust: bool,
+    as_csv: bool,
+    as_json: bool,
 ) -> None:
     """Print the most likely classes of images.
 
     PATH is the folder of a classification artifact, IMAGE a JPEG or PNG file; with nasexport[images] installed, WebP,
-    BMP and TIFF files are read, too. Images are preprocessed as in the evaluation of the published checkpoints: RGB,
-    the central 87.5 % of height and width, bilinear resize. Transparency and the EXIF orientation are ignored.
+    BMP and TIFF files are read, too. DIR stands for all images anywhere below it, in the order of their names, and as
+    for `embed` may have TFRecord shards or .tar files in it.
+
+    Images are preprocessed as in the evaluation of the published checkpoints: RGB, the central 87.5 % of height and
+    width, bilinear resize. Transparency and the EXIF orientation are ignored.
 
     An image that cannot be read has a line on standard error; the others are classified, and the exit status is 1.
     """
+    if as_csv and as_json:
+        raise click.UsageError("name --csv or --json, not both")
     from exporter.evaluation.classifier import Classifier
     from exporter.evaluation.engine import fitting
     from exporter.evaluation.image_files import require_image
@@ -75,16 +91,18 @@ def predict(
     from exporter.progress import progress
 
     classifier = Classifier.of(path, model_named(model_name), trust)
+    images = [image for given in named for image in _images(given)]
     found: dict[int, PredictedImage] = {}
     for place, image in enumerate(images):
         try:
-            require_image(image)
+            if image.offset is None:
+                require_image(image.file)
         except ImageError as error:
             found[place] = PredictedImage((), str(error))
     todo = [place for place in range(len(images)) if place not in found]
     result: PredictResult | None = None
     if todo:
-        request = PredictRequest(classifier.to_load(), tuple(Image(images[place]) for place in todo), top)
+        request = PredictRequest(classifier.to_load(), tuple(images[place] for place in todo), top)
         with progress("predict", 2) as listener:
             result = worker.run(fitting(PREDICT, [path]), request, listener.step, debug).result
         found |= dict(zip(todo, result.images, strict=True))
@@ -93,13 +111,16 @@ def predict(
     problems = [text for place in range(len(images)) if (text := found[place].problem)]
     for text in problems:
         tell(f"nasexport: error: {text}")
-    shown = [_shown(image, found[place], classifier.classes) for place, image in enumerate(images)]
+    shown = [_shown(image.name, found[place], classifier.classes) for place, image in enumerate(images)]
     if as_json and result:
         facts = {"image_size": result.image_size, "device": result.device}
         print_json({**classifier.facts(), **facts, "images": shown})
     elif result and len(problems) < len(images):
         tell(f"predict: computed on {result.device}")
-        print_text("\n".join(_prediction_text(image) for image in shown if not image["error"]))
+        if as_csv:
+            print_data(_csv(shown))
+        else:
+            print_text("\n".join(_prediction_text(image) for image in shown if not image["error"]))
     if problems:
         raise click.exceptions.Exit(1)
 
@@ -108,9 +129,32 @@ def model_named(name: str | None) -> ModelConfig | None:
     return model(name) if name else None
 
 
-def _shown(path: Path, image: PredictedImage, classes: int) -> dict[str, Any]:
+def _images(given: Path) -> Sequence[Image]:
+    """The images that an argument means: a file itself, or all that a folder holds."""
+    if not given.is_dir():
+        return (Image(given),)
+    from exporter.evaluation.dataset import listed
+
+    found = listed(given, None, None)
+    for text in found.warnings:
+        warn(text)
+    return found.images(0, len(found.items))
+
+
+def _csv(images: Sequence[dict[str, Any]]) -> str:
+    """A row for each class of each image that was classified, the likeliest first."""
+    lines = io.StringIO()
+    rows = csv.writer(lines, lineterminator="\n")
+    rows.writerow(("path", "rank", "index", "wnid", "name", "probability"))
+    for image in images:
+        for rank, best in enumerate(image["classes"], 1):
+            rows.writerow((image["path"], rank, best["index"], best["wnid"], best["name"], best["probability"]))
+    return lines.getvalue().removesuffix("\n")
+
+
+def _shown(name: str, image: PredictedImage, classes: int) -> dict[str, Any]:
     return {
-        "path": str(path),
+        "path": name,
         "error": image.problem,
         "classes": [_class(index, share, classes) for index, share in image.classes],
     }

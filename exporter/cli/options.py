@@ -97,6 +97,11 @@ def suggest(command: str) -> None:
     print_text(f"next: {command}", err=True)
 
 
+def print_data(text: str) -> None:
+    """Prints text that is for a program, such as CSV: its own bytes, but for a terminal lines that it can show."""
+    click.echo(terminal.joined(text.split("\n")) if sys.stdout.isatty() else os.fsencode(text))
+
+
 def print_path(path: Path) -> None:
     """Prints a path for a shell or a program: its own bytes, but for a terminal as a line that it can show."""
     click.echo(terminal.printable(str(path)) if sys.stdout.isatty() else os.fsencode(path))

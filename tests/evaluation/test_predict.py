@@ -1,5 +1,6 @@
 """`nasexport predict`: what it says of pictures of every kind, and what it refuses."""
 
+import csv
 import json
 import shutil
 import subprocess
@@ -232,10 +233,31 @@ def test_what_is_no_image_is_refused_at_once(cli: Command, artifact: Path, tmp_p
         assert name in message and said in message
         assert "loading" not in result.stderr
     assert "No such file" in refusal(cli("predict", artifact, tmp_path / "absent.jpg"))
-    assert "Is a directory" in refusal(cli("predict", artifact, tmp_path))
+    (tmp_path / "empty").mkdir()
+    assert "no image" in refusal(cli("predict", artifact, tmp_path / "empty"))
     result = cli("predict", artifact, *(tmp_path / name for name in contents), "--json")
     assert result.returncode == 1 and result.stdout == ""
     assert result.stderr.count("nasexport: error: ") == result.stderr.count("\n") == len(contents)
+
+
+def test_a_folder_stands_for_its_images_and_csv_has_a_row_for_each_class(
+    cli: Command, artifact: Path, tmp_path: Path
+) -> None:
+    images = {name: pictures.picture(seed) for seed, name in enumerate(("a, b.png", "below/c.png", "d.png"))}
+    (tmp_path / "photos" / "below").mkdir(parents=True)
+    for name, image in images.items():
+        pictures.written(tmp_path / "photos" / name, image)
+    (tmp_path / "photos" / "notes.md").write_text("no picture")
+    lone = pictures.written(tmp_path / "lone.png", pictures.picture(3))
+    result = cli("predict", artifact, lone, tmp_path / "photos", "--top", 2, "--csv")
+    titles, *rows = csv.reader(succeeded(result).stdout.splitlines())
+    assert titles == ["path", "rank", "index", "wnid", "name", "probability"]
+    paths = [str(lone), *(str(tmp_path / "photos" / name) for name in sorted(images))]
+    assert [row[:2] for row in rows] == [[path, rank] for path in paths for rank in ("1", "2")]
+    said = json.loads(succeeded(cli("predict", artifact, *paths, "--top", 2, "--json")).stdout)["images"]
+    best = [[str(each[key] or "") for key in titles[2:]] for image in said for each in image["classes"]]
+    assert [row[2:] for row in rows] == best
+    assert "not both" in cli("predict", artifact, lone, "--csv", "--json").stderr
 
 
 def test_bad_images_cost_a_line_each_and_not_the_others(cli: Command, artifact: Path, tmp_path: Path) -> None:
