@@ -36,7 +36,21 @@ RECORDINGS = {
         "nasexport release --models nasnet_mobile --versions 4 --checkpoint nasnet_mobile=synthetic.tar.gz",
         "nasexport release verify --files-only release",
     ),
+    "old-handles": (
+        "cat train.py",
+        "nasexport synth nasnet_mobile --output synthetic.tar.gz",
+        "nasexport build nasnet_mobile --task feature_vector --checkpoint synthetic.tar.gz",
+        "nasexport handles install hub-cache --release dist",
+        "TFHUB_CACHE_DIR=hub-cache python train.py 2> messages.txt",
+    ),
 }
+#: A program of the time of tfhub.dev, which is there before a recording begins.
+TRAIN = """\
+import tensorflow_hub as hub
+
+model = hub.load("https://tfhub.dev/google/imagenet/nasnet_mobile/feature_vector/4")
+print(len(model.variables), "variables, of which", len(model.trainable_variables), "are trained")
+"""
 COLUMNS, ROWS = 110, 28
 #: Seconds between two looks at the screen, and the least and most for which one is shown.
 _LOOK, _SHORTEST, _LONGEST, _LAST = 0.4, 0.4, 1.5, 6.0
@@ -73,7 +87,9 @@ def main(names: Sequence[str], output: Path, folder: Path | None) -> None:
     """Record terminals, by default all of them."""
     for name in names or RECORDINGS:
         with tempfile.TemporaryDirectory() as own:
-            screens = record(RECORDINGS[name], folder or Path(own))
+            place = folder or Path(own)
+            (place / "train.py").write_text(TRAIN, encoding="utf-8")
+            screens = record(RECORDINGS[name], place)
         output.mkdir(parents=True, exist_ok=True)
         path = output / f"{name}.svg"
         path.write_text(svg(screens), encoding="utf-8")
@@ -124,6 +140,7 @@ def _run(command: str, folder: Path) -> Iterator[tuple[bytes, float]]:
         os.chdir(folder)
         os.environ.pop("NO_COLOR", None)
         os.environ |= {"TERM": "xterm-256color", "NASEXPORT_CACHE_DIR": str(folder / "cache")}
+        os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         if command.startswith("nasexport "):
             os.execv(sys.executable, [sys.executable, "-m", "exporter", *shlex.split(command)[1:]])
         os.execv("/bin/sh", ["sh", "-c", command])
