@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from exporter.errors import ImageError
-from exporter.evaluation.jobs import PREDICT, Image, PredictedImage, PredictRequest, PredictResult
+from exporter.evaluation.jobs import PredictedImage
 from exporter.models.classes import described
-from exporter.processes import run
 from exporter.processes.job import Device
 from nasexport import _progress
 from nasexport._arguments import StrPath, computing_on, config_of, listed, path_of, within
@@ -37,7 +35,8 @@ def predict(
 
     Args:
         path: the folder of a classification artifact.
-        images: the file of an image, or of several: JPEG or PNG; with ``nasexport[images]``, WebP, BMP and TIFF.
+        images: the file of an image, or of several: JPEG or PNG; with ``nasexport[images]``, WebP, BMP and TIFF. A
+            folder stands for all images anywhere below it.
         top: how many classes to return for each.
         model: what an artifact is of that nasexport did not write: a name, or the path of a ``.yaml`` file.
         trust: whether to load what can do more than compute, such as write files.
@@ -50,31 +49,25 @@ def predict(
     """
     # They import NumPy.
     from exporter.evaluation.classifier import Classifier
-    from exporter.evaluation.image_files import require_image
+    from exporter.evaluation.classifying import classify, images_of
 
     within("top", top, 1, 10**6)
-    files = [path_of(image) for image in listed(images) or ()]
-    classifier = Classifier.of(path_of(path), config_of(model) if model is not None else None, trust)
-    found: dict[int, PredictedImage] = {}
-    for place, file in enumerate(files):
-        try:
-            require_image(file)
-        except ImageError as error:
-            found[place] = PredictedImage((), str(error))
-    todo = [place for place in range(len(files)) if place not in found]
-    result: PredictResult | None = None
-    if todo:
-        request = PredictRequest(classifier.to_load(), tuple(Image(files[place]) for place in todo), top)
-        with _progress.shown(progress, "predict", 2) as listener, computing_on(device):
-            result = run.run(PREDICT, request, listener.step, debug).result
-        found |= dict(zip(todo, result.images, strict=True))
+    artifact = path_of(path)
+    classifier = Classifier.of(artifact, config_of(model) if model is not None else None, trust)
+    given = images_of([path_of(image) for image in listed(images) or ()], _progress.warn)
+    with computing_on(device):
+        classified = classify(classifier, artifact, given, top, lambda: _progress.shown(progress, "predict", 2), debug)
+    result = classified.result
     return Predictions(
         path=classifier.path,
         model=classifier.config.name if classifier.config else None,
         synthetic=classifier.synthetic is not None,
         image_size=result.image_size if result else None,
         device=result.device if result else None,
-        images=tuple(_prediction(file, found[place], classifier.classes) for place, file in enumerate(files)),
+        images=tuple(
+            _prediction(Path(image.name), found, classifier.classes)
+            for image, found in zip(classified.images, classified.found, strict=True)
+        ),
     )
 
 

@@ -28,19 +28,20 @@ def shown(progress: Progress, title: str, total: int | None = None) -> Iterator[
         total: the number of steps, None where it is not known.
     """
     if progress is False:
-        yield Listener(warn=_warn)
+        yield Listener(warn=warn)
     elif callable(progress):
         # Several threads may report at the same time; whoever wrote the function need not know.
-        yield Listener(step=progress, note=progress, warn=_warn)
+        yield Listener(step=progress, note=progress, warn=warn)
     elif _notebook():
         with _bar(title, total) as listener:
             yield listener
     else:
-        with of_the_command(title, total, _warn) as listener:
+        with of_the_command(title, total, warn) as listener:
             yield listener
 
 
-def _warn(text: str) -> None:
+def warn(text: str) -> None:
+    """Warns of something that is odd and does not stop the work."""
     warnings.warn(text, NasexportWarning, stacklevel=2)
 
 
@@ -114,7 +115,7 @@ def _bar(title: str, total: int | None) -> Iterator[Listener]:
         draw()
 
     try:
-        yield Listener(step, note, _warn, transferred)
+        yield Listener(step, note, warn, transferred)
     except BaseException:
         bar.end("stopped")
         draw(now=True)

@@ -27,8 +27,7 @@ from exporter.cli.options import (
     warn,
 )
 from exporter.cli.values import images_type
-from exporter.errors import ImageError
-from exporter.evaluation.jobs import PREDICT, Image, PredictedImage, PredictRequest, PredictResult
+from exporter.evaluation.jobs import PredictedImage
 from exporter.models.classes import described
 from exporter.models.config import ModelConfig, model
 from exporter.progress import in_place
@@ -85,37 +84,25 @@ def predict(
     if as_csv and as_json:
         raise click.UsageError("name --csv or --json, not both")
     from exporter.evaluation.classifier import Classifier
-    from exporter.evaluation.engine import fitting
-    from exporter.evaluation.image_files import require_image
-    from exporter.processes import run as worker
+    from exporter.evaluation.classifying import classify, images_of
     from exporter.progress import progress
 
     classifier = Classifier.of(path, model_named(model_name), trust)
-    images = [image for given in named for image in _images(given)]
-    found: dict[int, PredictedImage] = {}
-    for place, image in enumerate(images):
-        try:
-            if image.offset is None:
-                require_image(image.file)
-        except ImageError as error:
-            found[place] = PredictedImage((), str(error))
-    todo = [place for place in range(len(images)) if place not in found]
-    result: PredictResult | None = None
-    if todo:
-        request = PredictRequest(classifier.to_load(), tuple(images[place] for place in todo), top)
-        with progress("predict", 2) as listener:
-            result = worker.run(fitting(PREDICT, [path]), request, listener.step, debug).result
-        found |= dict(zip(todo, result.images, strict=True))
-        if classifier.synthetic:
-            warn(_MEANINGLESS)
-    problems = [text for place in range(len(images)) if (text := found[place].problem)]
+    classified = classify(classifier, path, images_of(named, warn), top, lambda: progress("predict", 2), debug)
+    result = classified.result
+    if result and classifier.synthetic:
+        warn(_MEANINGLESS)
+    problems = [found.problem for found in classified.found if found.problem]
     for text in problems:
         tell(f"nasexport: error: {text}")
-    shown = [_shown(image.name, found[place], classifier.classes) for place, image in enumerate(images)]
+    shown = [
+        _shown(image.name, found, classifier.classes)
+        for image, found in zip(classified.images, classified.found, strict=True)
+    ]
     if as_json and result:
         facts = {"image_size": result.image_size, "device": result.device}
         print_json({**classifier.facts(), **facts, "images": shown})
-    elif result and len(problems) < len(images):
+    elif result and len(problems) < len(shown):
         tell(f"predict: computed on {result.device}")
         if as_csv:
             print_data(_csv(shown))
@@ -127,18 +114,6 @@ def predict(
 
 def model_named(name: str | None) -> ModelConfig | None:
     return model(name) if name else None
-
-
-def _images(given: Path) -> Sequence[Image]:
-    """The images that an argument means: a file itself, or all that a folder holds."""
-    if not given.is_dir():
-        return (Image(given),)
-    from exporter.evaluation.dataset import listed
-
-    found = listed(given, None, None)
-    for text in found.warnings:
-        warn(text)
-    return found.images(0, len(found.items))
 
 
 def _csv(images: Sequence[dict[str, Any]]) -> str:
