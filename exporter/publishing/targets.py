@@ -35,15 +35,17 @@ def _store_target(address: str, options: TargetOptions) -> Target:
 
 
 def _hugging_face(address: str, options: TargetOptions) -> Target:
+    name = _hub_name(address)  # what is no name needs no library to be told
     from exporter.publishing.hugging_face import HuggingFaceTarget
 
-    return HuggingFaceTarget(_hub_name(address), options.create, options.tag, options.read_back)
+    return HuggingFaceTarget(name, options.create, options.tag, options.read_back)
 
 
 def _kaggle(address: str, options: TargetOptions) -> Target:
+    name = _hub_name(address)
     from exporter.publishing.kaggle import KaggleTarget
 
-    return KaggleTarget(_hub_name(address), options.read_back)
+    return KaggleTarget(name, options.read_back)
 
 
 @dataclass(frozen=True)

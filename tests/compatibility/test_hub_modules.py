@@ -195,7 +195,7 @@ def test_versions_that_cannot_be(cli: Command, tiny: Path, tiny_checkpoint: Path
 def test_default_momentum_can_be_chosen(cli: Command, tiny: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
     """Verification, which is part of the build, checks that it is the one in force."""
     given = ("--checkpoint", tiny_checkpoint, "--output", tmp_path, "--task", "feature_vector")
-    result = succeeded(cli("build", tiny, "--format", "hub", "--batch-norm-momentum", 0.9, *given))
+    result = succeeded(cli("build", tiny, "-v", "--format", "hub", "--batch-norm-momentum", 0.9, *given))
     assert "moving averages at default momentum 0.9," in result.stderr
     metadata = artifact_folder(tmp_path, "tiny_nasnet", "feature_vector", 3) / "nasexport.json"
     assert yaml.safe_load(metadata.read_text(encoding="utf-8"))["options"] == {"batch_norm_momentum": 0.9}

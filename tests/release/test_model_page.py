@@ -544,9 +544,11 @@ def test_programs_of_hub_modules_run(
         "assert len(updates) > 0",
     )
     # What the first program prints, checked as well.
-    printed = "print(session.run("
+    output = {"classification": "logits", "feature_vector": "features"}[task]
+    printed = f"print(session.run({output}"
     assert program.count(printed) == 1
-    program = program.replace(printed, f"shown = (2, {_size(config, task)}); assert shown == np.shape(session.run(")
+    shape = f"shown = (2, {_size(config, task)}); assert shown == np.shape(session.run({output}"
+    program = program.replace(printed, shape)
     run(reader(), "import numpy as np\n" + program)
 
 
