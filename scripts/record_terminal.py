@@ -106,7 +106,8 @@ def record(commands: Sequence[str], folder: Path) -> list[Screen]:
         _look(found, screen, _LONGEST)
         stream.feed(b"\r\n")
         for chunk, seconds in _run(command, folder):
-            stream.feed(chunk)
+            # Where it was recorded is nobody's business: that folder stands for a home.
+            stream.feed(chunk.replace(str(folder).encode(), b"~"))
             _look(found, screen, seconds)
     stream.feed(b"\x1b[1;32m$\x1b[0m ")
     _look(found, screen, 0)
