@@ -67,7 +67,7 @@ def release(
         configs = [config_of(name) for name in named]
     chosen = listed(formats)
     if chosen == ["all"]:
-        chosen = [name for name in written() if any(name in config.all_versions.values() for config in configs)]
+        chosen = plan.all_formats(configs)
     for name in chosen or ():
         one_of("formats", name, written())
     for name in checkpoints or ():

@@ -149,7 +149,7 @@ def release(
 
     _require_models_of(checkpoints, configs)
     if formats == ["all"]:
-        formats = [name for name in written() if any(name in config.all_versions.values() for config in configs)]
+        formats = release_plan.all_formats(configs)
     targets = release_plan.targets(configs, versions, formats)
     if shard:
         targets = release_plan.shard(targets, *shard)

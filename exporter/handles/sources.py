@@ -102,18 +102,25 @@ class _Built:
         shutil.copytree(self._places[handle], folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
 
 
-class _Released:
-    """A release in a folder."""
+class _Recorded:
+    """A release, by its records."""
 
-    def __init__(self, folder: Path):
-        self._folder = folder
-        self._records = _by_handle(read_records(folder)[1], str(folder))
+    def __init__(self, records: dict[str, Record]):
+        self._records = records
 
     def offered(self) -> list[Offered]:
         return [_of_record(record) for record in self._records.values()]
 
     def content(self, handle: str) -> str:
         return self._records[handle].archive.sha256
+
+
+class _Released(_Recorded):
+    """A release in a folder."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        super().__init__(_by_handle(read_records(folder)[1], str(folder)))
 
     def put(self, handle: str, folder: Path, listener: Listener) -> None:
         record = self._records[handle]
@@ -127,7 +134,7 @@ class _Released:
         _make_folders(record, folder)
 
 
-class _OnServer:
+class _OnServer(_Recorded):
     """A release that some server has: its manifest says what, and with which hashes."""
 
     def __init__(self, address: str, settings: Settings):
@@ -138,7 +145,7 @@ class _OnServer:
         with temporary.folder() as folder:
             (folder / MANIFEST_FILE).write_bytes(self._manifest())
             try:
-                self._records = _by_handle(read_records(folder)[1], self._shown)
+                super().__init__(_by_handle(read_records(folder)[1], self._shown))
             except ReleaseError as error:
                 raise ReleaseError(str(error).replace(str(folder), self._shown), status=error.status) from error
 
@@ -156,12 +163,6 @@ class _OnServer:
         except TransferError as error:
             raise FetchError(f"{self._shown}/{MANIFEST_FILE} {error}: expected the address of a release") from error
         return content
-
-    def offered(self) -> list[Offered]:
-        return [_of_record(record) for record in self._records.values()]
-
-    def content(self, handle: str) -> str:
-        return self._records[handle].archive.sha256
 
     def put(self, handle: str, folder: Path, listener: Listener) -> None:
         record = self._records[handle]

@@ -13,7 +13,7 @@ from exporter.errors import USAGE, ConfigError, ReleaseError
 from exporter.files.hashing import File, sha256
 from exporter.models import variables
 from exporter.models.config import TASKS, ModelConfig, Task, handle, listed
-from exporter.models.formats import FORMATS, Format, Version, in_order, require_extra
+from exporter.models.formats import FORMATS, Format, Version, in_order, require_extra, written
 from exporter.release import claims, derived, identity, names
 from exporter.release.manifest import Place, Record, read_record
 from exporter.settings import Settings
@@ -78,6 +78,12 @@ class Planned:
             "reason": self.reason,
             "identity": self.identity,
         }
+
+
+def all_formats(configs: Iterable[ModelConfig]) -> list[Format]:
+    """The formats that any of these models has: what "all" stands for."""
+    had = {name for config in configs for name in config.all_versions.values()}
+    return [name for name in written() if name in had]
 
 
 def targets(
