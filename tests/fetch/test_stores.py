@@ -14,8 +14,9 @@ from exporter.errors import ConfigError, FetchError
 from exporter.fetch.remote import CHECKPOINT, Kind, local_copy
 from exporter.fetch.stores import reason, store, without_secrets
 from exporter.settings import Settings
-from tests.support import model_hub, pictures
+from tests.support import pictures
 from tests.support.command import Command, artifact_folder, files_below, refusal, succeeded
+from tests.support.faulty_server import serving
 from tests.support.fetching import (
     FILE,
     altered,
@@ -34,7 +35,7 @@ NOWHERE = "http://127.0.0.1:9/archive.tar.gz"
 
 @pytest.fixture
 def hub() -> Iterator[Hub]:
-    with model_hub.serving() as server:
+    with serving(Hub()) as server:
         yield server
 
 

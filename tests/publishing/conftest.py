@@ -14,15 +14,15 @@ from tests.release.conftest import inputs as inputs
 from tests.release.conftest import inputs_of_one as inputs_of_one
 from tests.release.conftest import released as released
 from tests.release.conftest import released_of_one as released_of_one
-from tests.support import model_hub
 from tests.support.command import CHECKOUT, Command, Result, succeeded
+from tests.support.faulty_server import serving
 from tests.support.model_hub import Hub
 
 
 @pytest.fixture
 def hub() -> Iterator[Hub]:
     """A hub for models on this machine."""
-    with model_hub.serving() as server:
+    with serving(Hub()) as server:
         yield server
 
 

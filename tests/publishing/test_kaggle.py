@@ -9,8 +9,9 @@ import pytest
 
 from exporter.release.manifest import read_records
 from tests.publishing.conftest import publish, published, states
-from tests.support import environments, kaggle_server
+from tests.support import environments
 from tests.support.command import Command, refusal, succeeded
+from tests.support.faulty_server import serving
 from tests.support.kaggle_server import TOKEN, Kaggle
 
 pytestmark = pytest.mark.readers
@@ -19,7 +20,7 @@ NAME = "me/nasnet"
 
 @pytest.fixture
 def kaggle() -> Iterator[Kaggle]:
-    with kaggle_server.serving() as server:
+    with serving(Kaggle()) as server:
         yield server
 
 

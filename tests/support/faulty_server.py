@@ -7,12 +7,13 @@ import hashlib
 import http.server
 import re
 import socket
+import socketserver
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import google_crc32c
 
@@ -106,8 +107,11 @@ class FaultyServer(http.server.ThreadingHTTPServer):
         """A client that hangs up is part of the tests."""
 
 
+Server = TypeVar("Server", bound=socketserver.BaseServer)
+
+
 @contextlib.contextmanager
-def serving(server: FaultyServer) -> Iterator[FaultyServer]:
+def serving(server: Server) -> Iterator[Server]:
     """The server, running in a thread for the time of the block."""
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()

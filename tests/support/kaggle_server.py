@@ -3,12 +3,9 @@
 An artifact is a variation of a model, each state of it a version, whose number Kaggle gives it.
 """
 
-import contextlib
 import http.server
 import json
 import re
-import threading
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -48,19 +45,6 @@ class Kaggle(http.server.ThreadingHTTPServer):
 
     def handle_error(self, *_: Any) -> None:
         """A client that is killed is part of the tests."""
-
-
-@contextlib.contextmanager
-def serving() -> Iterator[Kaggle]:
-    server = Kaggle()
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 class _Request(http.server.BaseHTTPRequestHandler):

@@ -11,7 +11,7 @@ import http.server
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -111,19 +111,6 @@ class Hub(http.server.ThreadingHTTPServer):
 
 def _is_large(path: str, size: int) -> bool:
     return path.endswith(_LFS) or size > _LARGEST_REGULAR
-
-
-@contextlib.contextmanager
-def serving() -> Iterator[Hub]:
-    hub = Hub()
-    thread = threading.Thread(target=hub.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
-        yield hub
-    finally:
-        hub.shutdown()
-        thread.join()
-        hub.server_close()
 
 
 class _Request(http.server.BaseHTTPRequestHandler):
