@@ -251,13 +251,15 @@ def test_one_that_was_not_verified_is_none_where_that_is_asked_for(
     args = ("build", tiny, "--task", "feature_vector", "--checkpoint", tiny_checkpoint, "--output", "out")
     assert "it was built with --no-verify" in refusal(own_cli(*args), 3)
     # The other way round, it is more than what is asked for.
-    result = succeeded(own_cli(*args[:-1], tiny_artifacts, "--no-verify"))
+    verified = own_cli.cwd / "verified"
+    shutil.copytree(tiny_artifacts, verified)
+    result = succeeded(own_cli(*args[:-1], verified, "--no-verify"))
     assert "kept, the same as would be written" in result.stderr and "verified before" in result.stderr
-    path = artifact_folder(tiny_artifacts, NAME, "feature_vector", 4)
+    path = artifact_folder(verified, NAME, "feature_vector", 4)
     assert result.stdout == f"{path}\n"
     assert result.stderr.splitlines()[-1] == f"next: nasexport inspect {path}"
 
-    result = succeeded(own_cli(*args[:-1], tiny_artifacts, "--no-verify", "--json"))
+    result = succeeded(own_cli(*args[:-1], verified, "--no-verify", "--json"))
     assert "kept" not in result.stderr and "next:" not in result.stderr
     (row,) = json.loads(result.stdout)
     assert (row["path"], row["state"], row["verified"], row["checks"]) == (str(path), "kept", True, None)

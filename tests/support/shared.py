@@ -4,7 +4,8 @@ A `Store` is a folder of entries. An entry is made under a lock, beside its plac
 an interrupted run leaves nothing half. `kept` is the store in the user's cache folder, below a key of everything that
 goes into its entries: another line of code, another version of a package, and all are made anew.
 
-No test may change an entry: `Store.changed` names those that were.
+No test may change an entry, nor write into its folders for a moment: `Store.changed` names those that were, and one
+that a process has used stays as it is until that process has ended.
 """
 
 import contextlib
@@ -54,8 +55,17 @@ class Store:
         if name in self._used:
             return place
         listing = place.with_name(f"{place.name}.json")
-        with filelock.FileLock(f"{place}.lock"):
+        with filelock.FileLock(f"{place}.lock"), contextlib.ExitStack() as failing:
+            # It is held, shared, for as long as this process lives.
+            in_use = os.open(f"{place}.in-use", os.O_CREAT | os.O_RDWR)
+            failing.callback(os.close, in_use)
             if not (listing.exists() and json.loads(listing.read_bytes()) == _listing(place)):
+                try:
+                    fcntl.flock(in_use, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as error:
+                    raise RuntimeError(
+                        f"a test changed {place}, which other processes read: it must copy it"
+                    ) from error
                 for old in (place, *self.folder.glob(f".{place.name}.*")):
                     shutil.rmtree(old, ignore_errors=True)
                 listing.unlink(missing_ok=True)
@@ -66,6 +76,8 @@ class Store:
                 part = listing.with_suffix(".part")
                 part.write_text(json.dumps(_listing(place)), encoding="utf-8")
                 part.replace(listing)
+            fcntl.flock(in_use, fcntl.LOCK_SH)
+            failing.pop_all()
         self._used[name] = place
         return place
 
@@ -133,9 +145,10 @@ def _digest(files: Iterable[Path]) -> str:
 
 
 def _listing(place: Path) -> dict[str, list[int]]:
-    """Size and time of each file, which any change moves, and the folders."""
+    """Size and time of each file, which any change moves, and the time at which a name in a folder last changed."""
     found = {}
-    for path in sorted(place.rglob("*")):
+    for path in (place, *sorted(place.rglob("*"))):
         facts = path.lstat()
-        found[path.relative_to(place).as_posix()] = [] if path.is_dir() else [facts.st_size, facts.st_mtime_ns]
+        of_file = path.is_symlink() or not path.is_dir()
+        found[path.relative_to(place).as_posix()] = [*([facts.st_size] if of_file else []), facts.st_mtime_ns]
     return found
