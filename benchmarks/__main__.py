@@ -12,7 +12,19 @@ from benchmarks.workspace import MODELS, Workspace
 
 #: In the order in which they are measured and shown.
 SUBJECTS = (
-    *("build", "size", "load", "inference", "fine_tuning", "formats", "startup", "reading", "growth", "fetch"),
+    *(
+        "verified",
+        "build",
+        "size",
+        "load",
+        "inference",
+        "fine_tuning",
+        "formats",
+        "startup",
+        "reading",
+        "growth",
+        "fetch",
+    ),
     *("release", "scale"),
 )
 #: Measured only with ``--only``: they take long, or have no goal.
@@ -80,10 +92,13 @@ def main(
         measured = set(stored["figures"])
     else:
         machine = results.machine_facts()
-        results.require_same_machine(stored, machine)
         measured = set()
         workspace = Workspace(work.resolve(), runs, models, log)
-        for subject in only or [name for name in SUBJECTS if name not in ON_REQUEST]:
+        chosen = only or [name for name in SUBJECTS if name not in ON_REQUEST]
+        also = [name for name, subject in MEASURED_WITH.items() if subject in chosen]
+        if dropped := results.elsewhere(stored, machine, [*chosen, *also]):
+            log(f"{len(dropped)} figures of another machine, or of other versions, will be replaced or left out")
+        for subject in chosen:
             figures = importlib.import_module(f"benchmarks.subjects.{subject}").measure(workspace)
             if not figures:
                 log(f"{subject}: nothing to measure of {', '.join(models)}")

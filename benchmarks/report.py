@@ -12,6 +12,7 @@ from benchmarks.results import Figure, figures
 #: A marked part names a subject or ``goals``; everything between its two comments is generated.
 _PART = re.compile(r"<!-- figures: ([\w-]+) -->\n.*?<!-- end of figures -->", re.DOTALL)
 GOALS = "goals"
+NOTHING = "Nothing has been measured yet."
 
 
 def write(stored: Mapping[str, Any], folder: Path, subjects: Sequence[str]) -> list[Path]:
@@ -43,7 +44,8 @@ def filled(text: str, stored: Mapping[str, Any], folder: str, subjects: Sequence
         elif name in subjects:
             images = [f"![{name}]({folder}/{image})" for image in drawn if image.startswith(f"{name}.")]
             images += [f"![{name}]({folder}/{image})" for image in drawn if image.startswith(f"{name}-")]
-            content = "\n\n".join([table(_of(stored, name)), *images])
+            rows = _of(stored, name)
+            content = "\n\n".join([table(rows), *([_measured_on(stored, [name])] if rows else []), *images])
         else:
             raise BenchmarkError(
                 f"the page has a part for {name!r}, which nothing measures: expected {GOALS}, {', '.join(subjects)}"
@@ -54,29 +56,39 @@ def filled(text: str, stored: Mapping[str, Any], folder: str, subjects: Sequence
 
 
 def goals(stored: Mapping[str, Any], subjects: Sequence[str]) -> str:
-    """The machine, and all figures that have a goal, in the order of ``subjects``."""
-    if not stored["figures"]:
-        return "Nothing has been measured yet."
-    machine = stored["machine"]
+    """All figures that have a goal, in the order of ``subjects``, and the machines that they were measured on."""
     rows = [figure for figure in figures(stored) if figure.goal and figure.subject in subjects]
-    measured_on = (
-        f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {machine['system']}; "
-        f"Python {machine['python']}, TensorFlow {machine['tensorflow']}, Keras {machine['keras']}. "
-        f"Measured {_when(stored)}."
-    )
-    return f"{measured_on}\n\n{table(sorted(rows, key=lambda row: subjects.index(row.subject)))}"
+    if not rows:
+        return NOTHING
+    return f"{table(sorted(rows, key=lambda row: subjects.index(row.subject)))}\n\n{_measured_on(stored, subjects)}"
 
 
-def _when(stored: Mapping[str, Any]) -> str:
-    """The dates and commits of all runs."""
-    when = sorted({f"on {each['date']} at commit {each['commit']}" for each in stored["figures"].values()})
-    return "; ".join(when)
+def _measured_on(stored: Mapping[str, Any], subjects: Sequence[str]) -> str:
+    """The machine, versions, dates and commits of these subjects, a line for each machine."""
+    found: dict[str, tuple[list[str], set[str]]] = {}
+    for key, each in sorted(stored["figures"].items()):
+        if (subject := key.split("/", 1)[0]) not in subjects:
+            continue
+        machine = each["machine"]
+        text = (
+            f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {machine['system']}; "
+            f"Python {machine['python']}, TensorFlow {machine['tensorflow']}, Keras {machine['keras']}"
+        )
+        of_machine, when = found.setdefault(text, ([], set()))
+        if subject not in of_machine:
+            of_machine.append(subject)
+        when.add(f"on {each['date']} at commit {each['commit']}")
+    lines = []
+    for text, (of_machine, when) in found.items():
+        what = f"{', '.join(of_machine)}: " if len(found) > 1 else ""
+        lines.append(f"Measured with {what}{text}, {'; '.join(sorted(when))}.")
+    return "\n\n".join(lines)
 
 
 def table(rows: Sequence[Figure]) -> str:
     """A table in Markdown; values are medians."""
     if not rows:
-        return "Nothing has been measured yet."
+        return NOTHING
     runs = sorted({len(figure.runs[figure.ours]) for figure in rows})
     counted = f"{runs[0]}" if len(runs) == 1 else f"{runs[0]} to {runs[-1]}"
     lines = [

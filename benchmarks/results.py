@@ -18,7 +18,7 @@ import psutil
 from benchmarks.measuring import ROOT, BenchmarkError
 
 FILE = "results.json"
-#: Facts that may differ between figures in one table.
+#: Facts that may differ between the figures of a subject.
 _MAY_DIFFER = ("date", "commit")
 
 
@@ -86,15 +86,15 @@ class Figure:
 
 
 def load(folder: Path) -> dict[str, Any]:
-    """The stored results: ``machine``, and ``figures`` by key, each with the ``date`` and ``commit`` of its run."""
+    """The stored results: ``figures`` by key, each with the ``machine``, ``date`` and ``commit`` of its run."""
     path = folder / FILE
     if not path.exists():
-        return {"machine": None, "figures": {}}
+        return {"figures": {}}
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         for each in stored["figures"].values():
             Figure.from_dict(each)
-        stored["machine"]["cpu"]
+            each["machine"]["cpu"], each["date"], each["commit"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BenchmarkError(
             f"{path} was not written by these benchmarks ({type(error).__name__}: {error})\n"
@@ -106,31 +106,26 @@ def load(folder: Path) -> dict[str, Any]:
 def merged(stored: Mapping[str, Any], machine: Mapping[str, Any], figures: Iterable[Figure]) -> dict[str, Any]:
     """The stored results with new figures in place of those with the same keys; all others stay.
 
-    Raises:
-        BenchmarkError: the stored ones were measured on another machine, or with other versions.
+    But a subject has the figures of one machine with one set of versions: where older ones of the same subject were
+    measured on another, they are left out.
     """
-    require_same_machine(stored, machine)
     when = {name: machine[name] for name in _MAY_DIFFER}
-    new = {figure.key: {**figure.to_dict(), **when} for figure in figures}
-    both = {**stored["figures"], **new}
+    where = {name: fact for name, fact in machine.items() if name not in _MAY_DIFFER}
+    new = {figure.key: {**figure.to_dict(), **when, "machine": where} for figure in figures}
+    dropped = elsewhere(stored, machine, {_subject(key) for key in new})
+    both = {**{key: each for key, each in stored["figures"].items() if key not in dropped}, **new}
     # The sort is stable: within a subject the order stays.
-    return {"machine": dict(machine), "figures": {key: both[key] for key in sorted(both, key=_subject)}}
+    return {"figures": {key: both[key] for key in sorted(both, key=_subject)}}
+
+
+def elsewhere(stored: Mapping[str, Any], machine: Mapping[str, Any], subjects: Iterable[str]) -> list[str]:
+    """The keys of stored figures of these subjects that were measured on another machine, or with other versions."""
+    where = {name: fact for name, fact in machine.items() if name not in _MAY_DIFFER}
+    return [key for key, each in stored["figures"].items() if _subject(key) in subjects and each["machine"] != where]
 
 
 def _subject(key: str) -> str:
     return key.split("/", 1)[0]
-
-
-def require_same_machine(stored: Mapping[str, Any], machine: Mapping[str, Any]) -> None:
-    """Raises BenchmarkError if the stored figures were measured on another machine, or with other versions."""
-    before = stored["machine"] or machine
-    differing = [name for name in machine if name not in _MAY_DIFFER and before.get(name) != machine[name]]
-    if differing:
-        differences = "; ".join(f"{name} {before.get(name)!r} there, {machine[name]!r} here" for name in differing)
-        raise BenchmarkError(
-            f"the stored figures were measured on another machine: {differences}\n"
-            f"name another folder with --output, or remove the stored results and measure everything again"
-        )
 
 
 def save(folder: Path, stored: Mapping[str, Any]) -> None:

@@ -31,6 +31,7 @@ MODELS = tuple(name for name, config in configs.models().items() if config.publi
 PEERS = ROOT / "benchmarks" / "peers"
 ORIGINAL = PEERS / "original_toolchain.py"
 PYTHON = sys.executable
+TF2ONNX = "tf2onnx==1.17.0"
 #: Variables for contestants that import from this checkout.
 HERE = {"PYTHONPATH": str(ROOT)}
 #: A reference for what is quick without TensorFlow, and for the speed of the machine around long measurements.
@@ -55,7 +56,7 @@ class Workspace:
     runs: int
     models: tuple[str, ...] = ()
     log: Callable[[str], object] = lambda _: None
-    _old_pythons: list[Path] = field(default_factory=list)
+    _pythons: dict[str, Path] = field(default_factory=dict)
 
     def chosen(self, default: tuple[str, ...]) -> list[ModelConfig]:
         """The models of ``default`` that the user chose; all of them if the user chose none."""
@@ -119,7 +120,8 @@ class Workspace:
             which = ("--format", version) if isinstance(version, str) else ("--version", version)
             options = (*which, "--task", task, "--no-verify", "--output", output)
             command = nasexport("build", config.name, *options, "--checkpoint", self.checkpoint(config))
-            self._run(f"{config.name} {task} version {version}", command)
+            variables = self.with_torch() if version == "pytorch" else HERE
+            self._run(f"{config.name} {task} version {version}", command, variables)
         return path
 
     def keras_export(self, config: ModelConfig) -> Path:
@@ -149,24 +151,50 @@ class Workspace:
 
     def original_toolchain(self, config: ModelConfig, output: Path) -> list[object]:
         """The command that builds a module with TensorFlow 1.15, as the published ones were built."""
-        return [self._old_python(), ORIGINAL, self.network(config), self.checkpoint(config), output]
+        return [self.python("old", "TensorFlow 1.15"), ORIGINAL, self.network(config), self.checkpoint(config), output]
 
-    def _old_python(self) -> Path:
-        """Python 3.7 with TensorFlow 1.15.5 and tensorflow-hub 0.12, found or installed in the way of the tests."""
+    def python(self, name: str, title: str) -> Path:
+        """An interpreter with other libraries, found or installed as tests do it: a function of
+        `tests.support.environments`, and what it is there for.
+
+        Raises:
+            BenchmarkError: there is no Python of its version, or it cannot be installed.
+        """
         import pytest
 
         from tests.support import environments
 
-        if not self._old_pythons:
-            self.log("looking for TensorFlow 1.15 (it is installed if it is missing)")
+        if name not in self._pythons:
+            self.log(f"looking for {title} (it is installed if it is missing)")
             try:
-                self._old_pythons.append(environments.old())
+                self._pythons[name] = getattr(environments, name)()
             except (pytest.skip.Exception, AssertionError) as error:
                 raise BenchmarkError(
-                    f"the original toolchain cannot be run: {' '.join(str(error).split())[:300]}\n"
-                    f"put Python 3.7 on PATH, or choose other figures with --only"
+                    f"{title} cannot be run: {' '.join(str(error).split())[:300]}\n"
+                    f"put its Python on PATH, or choose other figures with --only"
                 ) from error
-        return self._old_pythons[0]
+        return self._pythons[name]
+
+    def with_torch(self) -> dict[str, str]:
+        """Variables with which nasexport also finds PyTorch, which is not among its tests' packages."""
+        from tests.support import environments
+
+        folder = self.folder / "with-torch"
+        folder.mkdir(parents=True, exist_ok=True)
+        program = environments.beside(self.python("torch", "PyTorch"))
+        (folder / "sitecustomize.py").write_text(program, encoding="utf-8")
+        return {"PYTHONPATH": os.pathsep.join((str(ROOT), str(folder)))}
+
+    def with_tf2onnx(self) -> dict[str, str]:
+        """Variables with which this interpreter finds tf2onnx; TensorFlow, ONNX and NumPy are those of this one."""
+        folder = self.folder / TF2ONNX
+        if not folder.exists():
+            staged = folder.with_name(f".{TF2ONNX}.new")
+            shutil.rmtree(staged, ignore_errors=True)
+            command = [PYTHON, "-m", "pip", "install", "--quiet", "--no-deps", "--target", staged, TF2ONNX]
+            self._run(TF2ONNX, command, {})
+            os.replace(staged, folder)
+        return {"PYTHONPATH": str(folder)}
 
     def _written(self, name: str, text: str) -> Path:
         path = self.folder / "networks" / name

@@ -2,8 +2,9 @@
 
     python -m benchmarks.peers.runtimes KIND WHAT BATCHES SECONDS THREADS
 
-KIND says what WHAT is: ``tensorflow`` (the folder of a SavedModel with ``serving_default``), ``onnx`` (``model.onnx``),
-or ``litert`` (``model.tflite``). BATCHES are sizes, such as ``1,8``. Each is run for SECONDS and three steps at least.
+KIND says what WHAT is: ``tensorflow`` (the folder of a SavedModel with ``serving_default``), ``onnx`` or ``openvino``
+(``model.onnx``), ``litert`` (``model.tflite``) or ``pytorch`` (``model.pt2``). BATCHES are sizes, such as ``1,8``. Each
+is run for SECONDS and three steps at least.
 """
 
 import json
@@ -58,10 +59,37 @@ def _litert(what: str, threads: int) -> tuple[Step, int]:
     return lambda images: signature(**{name: images}), int(facts["shape_signature"][1])
 
 
+def _openvino(what: str, threads: int) -> tuple[Step, int]:
+    import openvino
+
+    # Its default may be half of float32's precision.
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
+    model = openvino.Core().compile_model(what, "CPU", settings)
+    request = model.create_infer_request()
+    return lambda images: request.infer([images]), int(model.input(0).partial_shape[1].get_length())
+
+
+def _pytorch(what: str, threads: int) -> tuple[Step, int]:
+    import torch
+
+    torch.set_num_threads(threads)
+    program = torch.export.load(what)
+    network = program.module()
+    ((_, size, *_),) = [node.meta["val"].shape for node in program.graph.nodes if node.name == "inputs"]
+
+    def step(images: np.ndarray) -> Any:
+        with torch.inference_mode():
+            return network(torch.from_numpy(images))
+
+    return step, int(size)
+
+
 KINDS: dict[str, Callable[[str, int], tuple[Step, int]]] = {
     "tensorflow": _tensorflow,
     "onnx": _onnx,
     "litert": _litert,
+    "openvino": _openvino,
+    "pytorch": _pytorch,
 }
 
 

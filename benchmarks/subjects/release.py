@@ -38,7 +38,7 @@ def measure(workspace: Workspace) -> list[Figure]:
             extra=extra,
         )
         for what, text, unit, value, goal, beside in (
-            ("time", title, "s", run.seconds, Goal("value", 300.0), {IMPORT.name: [each.seconds for each in imports]}),
+            ("time", title, "s", run.seconds, Goal("value", 200.0), {IMPORT.name: [each.seconds for each in imports]}),
             ("memory", f"{title}, peak memory", "MB", run.proportional_size / 1e6, Goal("value", 4000.0), {}),
             ("memory-resident", f"{title}, sum of resident sets", "MB", run.all_processes / 1e6, None, {}),
             ("memory-largest", f"{title}, largest process", "MB", run.largest_process / 1e6, None, {}),
