@@ -20,14 +20,15 @@ from exporter.errors import USAGE, ConfigError, NasexportError
 from exporter.fetch.published import opened
 from exporter.models.config import TASKS, ModelConfig, Task, handle, largest_task, resolve_version
 from exporter.models.formats import FORMATS, Format, FormatSpec, Version, require_extra, version_text, written
-from exporter.pipeline import Pipeline
 from exporter.processes import run, scheduler
 from exporter.processes.memory import cores, usual_memory
 from exporter.progress import SILENT, Listener
 from exporter.reference.jobs import REFERENCE
 from exporter.settings import Settings
 from exporter.verification.options import VerificationOptions
-from exporter.verification.results import Expected, Report, require_passed
+from exporter.verification.pipeline import Pipeline
+from exporter.verification.prober import Probed
+from exporter.verification.results import Check, Expected, Report, require_passed
 from exporter.verification.verifier import Verifier
 
 
@@ -151,6 +152,7 @@ class _Building(Pipeline[Task]):
         self._began, self._debug = began, debug
         self._read: ReadCheckpoint | None = None
         self._without_reference: NasexportError | None = None
+        self._probed: dict[Task, Probed | Check] = {}
         self._reports: dict[Task, Report] = {}
         self._built: list[Artifact] = []
         # What is there was verified when it was built; whoever wants to see the figures needs them anew.
@@ -158,13 +160,7 @@ class _Building(Pipeline[Task]):
         super().__init__(request.config, export_job(request), bool(self._verified))
 
     def finished(self) -> list[Artifact]:
-        """The artifacts, in the order of their tasks, once all is done.
-
-        Raises:
-            NasexportError: there is no reference.
-        """
-        if self._without_reference:
-            raise self._without_reference
+        """The artifacts, in the order of their tasks, once all is done."""
         return self._built
 
     def export(self) -> None:
@@ -183,20 +179,30 @@ class _Building(Pipeline[Task]):
             self._verifier.prepare(say)
 
     def unprepared(self, job: run.AnyJob, error: NasexportError) -> None:
-        if job is not REFERENCE:
+        if job is not REFERENCE or self._read:
             raise error
         # The export may have more to say of the same checkpoint.
         self._without_reference = error
 
-    def prepared(self) -> dict[Task, tuple[FormatSpec, Task]]:
+    def exported(self) -> dict[Task, tuple[FormatSpec, Task]]:
+        if self._without_reference:
+            raise self._without_reference
         self._finish()
         return {task: (self.config.format_spec(self._version), task) for task in self._verified}
 
+    def _expected(self, task: Task) -> Expected:
+        return Expected(self.config, task, self._version, self._options)
+
+    def probe(self, key: Task) -> None:
+        assert self._verifier
+        with self._listener.job(key) as say:
+            self._probed[key] = self._verifier.probe(self._places[key].folder, self._expected(key), say)
+
     def complete(self, key: Task) -> None:
         assert self._verifier
-        expected = Expected(self.config, key, self._version, self._options)
+        folder, probed = self._places[key].folder, self._probed[key]
         with self._listener.job(key) as say:
-            self._reports[key] = self._verifier.verify(self._places[key].folder, expected, say)
+            self._reports[key] = self._verifier.judge(folder, self._expected(key), probed, say)
 
     def completed(self, key: Task, error: NasexportError | None) -> None:
         if error:

@@ -238,9 +238,11 @@ def weighed_by_tape(losses: Sequence[Callable[[], Any]], variables: Sequence[Any
 
 def _weight(value: np.ndarray, gradient: np.ndarray) -> float:
     """The factor between a variable and its gradient, by least squares; 0 if the variable is zero."""
-    value = value.astype(np.float64)
-    squares = float(np.vdot(value, value))
-    return float(np.vdot(value, gradient)) / squares if squares else 0.0
+    # Without copies of them in that precision, which would be as large as the network.
+    squares, products = (
+        float(np.einsum("i,i->", value.ravel(), other.ravel(), dtype=np.float64)) for other in (value, gradient)
+    )
+    return products / squares if squares else 0.0
 
 
 def _gradients(names: Sequence[str], finite: Sequence[bool]) -> Gradients:

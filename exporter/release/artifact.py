@@ -1,4 +1,4 @@
-"""The last steps of one artifact of a release: verify it, pack it, write its pages, move it into the release."""
+"""The last steps of one artifact of a release: pack it, write its pages, move it into the release."""
 
 import dataclasses
 import hashlib
@@ -18,35 +18,32 @@ from exporter.release.manifest import CheckFacts, Place, Record, encoded
 from exporter.release.plan import Planned
 from exporter.report import page as verification_page
 from exporter.report.section import Section
-from exporter.verification.results import Expected, require_passed
-from exporter.verification.verifier import Verifier
+from exporter.verification.results import Report, require_passed
 
 
 def complete(
     planned: Planned,
     folder: Path,
     release: Path,
-    verifier: Verifier,
+    checked: Report,
     source: Source,
     read: ReadCheckpoint,
     say: Say,
 ) -> Record:
-    """Verifies and packs an exported artifact, and moves it into a release; its record is the last file written.
+    """Packs an artifact that passed, and moves it into a release; its record is the last file written.
 
     Args:
         folder: the artifact, on the file system of the release.
-        verifier: its `prepare` has been called.
+        checked: of its verification, with ``measured``.
         read: what the export found in the checkpoint.
 
     Raises:
         VerificationError: a check failed; only the report was moved into the release.
-        NasexportError: the artifact could not be verified.
         OSError: a file cannot be written.
     """
     assert planned.inputs is not None
     target = planned.target
     metadata = Metadata.of(target.config, target.task, target.version, target.options, source, read)
-    checked = verifier.verify(folder, Expected(target.config, target.task, target.version, target.options), say)
     checked = dataclasses.replace(checked, path=target.place.handle)
     metadata = metadata.verified(checked.verdict())
     staged = _Staged(folder, release, target.place)

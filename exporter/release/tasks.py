@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ from exporter.checkpoint.source import Source
 from exporter.errors import NasexportError, ReleaseError
 from exporter.models.config import ModelConfig, Task, largest_task
 from exporter.models.formats import FORMATS, FormatSpec
-from exporter.pipeline import Pipeline
 from exporter.processes import run
 from exporter.progress import Listener
 from exporter.release import artifact
@@ -23,6 +22,9 @@ from exporter.release.folder import PARTIAL
 from exporter.release.plan import Planned, Target
 from exporter.settings import Settings
 from exporter.verification.options import VerificationOptions
+from exporter.verification.pipeline import Pipeline
+from exporter.verification.prober import Probed
+from exporter.verification.results import Check, Expected
 from exporter.verification.verifier import Verifier
 
 
@@ -77,7 +79,8 @@ class ModelTasks(Pipeline[str]):
         self._partial = release / PARTIAL / config.name
         self._is_unprepared = False
         self._exported: Exported | None = None
-        self._began: dict[str, float] = {}
+        self._probed: dict[str, Probed | Check] = {}
+        self._seconds: dict[str, float] = {}
 
     def open(self, stack: contextlib.ExitStack) -> None:
         """Makes what its steps need; ``stack`` ends it when all is done."""
@@ -120,33 +123,51 @@ class ModelTasks(Pipeline[str]):
             self._outcome.made += [Made(handle, "failed", str(error)) for handle in self._todo]
         self._is_unprepared = True
 
-    def prepared(self) -> dict[str, tuple[FormatSpec, Task]]:
+    def exported(self) -> dict[str, tuple[FormatSpec, Task]]:
         assert self._exported
+        if self._is_unprepared:
+            return {}
         failures = self._exported.failures
         self._outcome.made += [Made(handle, "failed", reason) for handle, reason in failures.items()]
         targets = {handle: each.target for handle, each in self._todo.items() if handle not in failures}
         return {handle: (FORMATS[each.format], each.task) for handle, each in targets.items()}
 
+    def probe(self, key: str) -> None:
+        target = self._todo[key].target
+        with self._timed(key), self._listener.job(key) as say:
+            self._probed[key] = self._verifier.probe(self._folder(target), _expected(target), say)
+
     def complete(self, key: str) -> None:
-        self._began[key] = time.monotonic()
         each = self._todo[key]
         folder = self._folder(each.target)
         assert self._exported
         read = self._exported.read
         try:
-            with self._listener.job(key) as say:
-                artifact.complete(each, folder, self._release, self._verifier, self._source, read, say)
+            with self._timed(key), self._listener.job(key) as say:
+                checked = self._verifier.judge(folder, _expected(each.target), self._probed[key], say)
+                artifact.complete(each, folder, self._release, checked, self._source, read, say)
         except OSError as error:
             raise ReleaseError(f"cannot write {error.filename or folder}: {error.strerror}") from error
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
+    @contextlib.contextmanager
+    def _timed(self, key: str) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._seconds[key] = self._seconds.get(key, 0) + time.monotonic() - began
+
     def completed(self, key: str, error: NasexportError | None) -> None:
-        seconds = time.monotonic() - self._began[key]
-        self._outcome.made.append(Made(key, "failed" if error else "made", str(error or ""), seconds))
+        self._outcome.made.append(Made(key, "failed" if error else "made", str(error or ""), self._seconds[key]))
         for job, peak in self._verifier.peaks.items():
             self._keep_peak(job, peak)
 
     def _keep_peak(self, job: str, peak: int) -> None:
         key = (self.config.name, job)
         self._outcome.peaks[key] = max(peak, self._outcome.peaks.get(key, 0))
+
+
+def _expected(target: Target) -> Expected:
+    return Expected(target.config, target.task, target.version, target.options)

@@ -10,20 +10,21 @@ from exporter.artifact.metadata import CheckpointFacts, Metadata, Verdict
 from exporter.checkpoint.source import Source
 from exporter.errors import NasexportError
 from exporter.fetch import published
-from exporter.models.config import ModelConfig, largest_task
-from exporter.probe.jobs import PROBE
+from exporter.models.config import ModelConfig, Task, largest_task
+from exporter.models.formats import FORMATS, FormatSpec
 from exporter.processes import run as worker
 from exporter.processes import scheduler
 from exporter.processes.memory import expected_memory, free_memory
 from exporter.processes.scheduler import ScheduledTask
 from exporter.progress import SILENT, Listener, Say
-from exporter.reference.jobs import REFERENCE
 from exporter.release import rebuild
 from exporter.release.claims import inputs_of
 from exporter.release.derived import metadata_of
 from exporter.release.manifest import Record, read_manifest
 from exporter.settings import Settings
 from exporter.validation import shown, to_plain
+from exporter.verification.pipeline import Pipeline
+from exporter.verification.prober import Probed
 from exporter.verification.results import Check, Expected, Report, count
 from exporter.verification.verifier import Verifier
 from exporter.verification.verify import require_checkpoint
@@ -62,7 +63,7 @@ def verify(
         rebuild.require_same_packages(records)
     said = {handle: metadata_of(release, record) for handle, record in records.items()}
     reports: dict[str, Report] = {}
-    tasks = []
+    tasks: list[ScheduledTask] = []
     with contextlib.ExitStack() as stack:
         for name in dict.fromkeys(metadata.model.name for metadata in said.values()):
             members = {handle: metadata for handle, metadata in said.items() if metadata.model.name == name}
@@ -76,15 +77,15 @@ def verify(
             verifier = stack.enter_context(Verifier(config, source, largest, settings, debug=debug))
             if again:
                 stack.enter_context(worker.shared_import(EXPORT))
-            model = _ModelTask(
+            model = _ModelTasks(
                 release, config, members, records, source, verifier, reports, listener, debug, again=again
             )
-            tasks.append(model.task())
+            tasks += model.tasks()
         scheduler.run(tasks, jobs, memory if memory is not None else free_memory())
     return [reports[handle] for handle in said]
 
 
-class _ModelTask:
+class _ModelTasks(Pipeline[str]):
     """What is to be verified of one model.
 
     ``members`` are what its artifacts say of themselves, and ``records`` their records, by handle. ``again`` is whether
@@ -105,46 +106,56 @@ class _ModelTask:
         *,
         again: bool,
     ):
-        self._release, self._config, self._members, self._source = release, config, members, source
+        super().__init__(config, None, needs_reference=True)
+        self._release, self._members, self._source = release, members, source
         self._records, self._verifier, self._again = records, verifier, again
         self._reports, self._listener, self._debug = reports, listener, debug
         self._found: tuple[ReadCheckpoint, ...] = ()
+        self._probed: dict[str, Probed | Check] = {}
 
-    def task(self) -> ScheduledTask:
-        """Reads the checkpoint and computes the reference; when done, it adds a task for each of the artifacts."""
+    def prepare(self) -> None:
+        request = ReadRequest(self.config, self._source.prefix)
+        with self._listener.job(self.config.name) as say:
+            self._found = worker.run(READ, request, say, self._debug).result.found
+            self._verifier.prepare(say)
 
-        def prepare() -> None:
-            request = ReadRequest(self._config, self._source.prefix)
-            with self._listener.job(self._config.name) as say:
-                self._found = worker.run(READ, request, say, self._debug).result.found
-                self._verifier.prepare(say)
+    def unprepared(self, job: worker.AnyJob, error: NasexportError) -> None:
+        raise error
 
-        def artifacts() -> list[ScheduledTask]:
-            return [self._artifact_task(handle, metadata) for handle, metadata in self._members.items()]
+    def exported(self) -> dict[str, tuple[FormatSpec, Task]]:
+        return {handle: (FORMATS[self._records[handle].format], each.task) for handle, each in self._members.items()}
 
-        return ScheduledTask(expected_memory(REFERENCE, self._config), prepare, artifacts, _raise)
+    def _expected(self, handle: str) -> Expected:
+        metadata = self._members[handle]
+        return Expected(self.config, metadata.task, metadata.version, metadata.options)
 
-    def _artifact_task(self, handle: str, metadata: Metadata) -> ScheduledTask:
-        expected = Expected(self._config, metadata.task, metadata.version, metadata.options)
+    def probe(self, key: str) -> None:
+        with self._listener.job(key) as say:
+            self._probed[key] = self._verifier.probe(self._release / key, self._expected(key), say)
 
-        def run() -> None:
-            with self._listener.job(handle) as say:
-                check(say)
+    def complete(self, key: str) -> None:
+        with self._listener.job(key) as say:
+            self._check(key, say)
 
-        def check(say: Say) -> None:
-            found = self._verifier.verify(self._release / handle, expected, say)
-            options = (metadata.task, metadata.version, metadata.options)
-            right = [Metadata.of(self._config, *options, self._source, read).source for read in self._found]
-            more = [_source_check(metadata, right)]
-            # Another nasexport may have other checks.
-            if inputs_of(record := self._records[handle]).is_of_this_code:
-                more.append(_verdict_check(metadata, found.verdict()))
-            if self._again:
-                more.append(rebuild.check(self._release, record, metadata, self._source, say, self._debug))
-            self._reports[handle] = dataclasses.replace(found, path=handle, checks=(*found.checks, *more))
+    def _check(self, handle: str, say: Say) -> None:
+        metadata = self._members[handle]
+        found = self._verifier.judge(self._release / handle, self._expected(handle), self._probed[handle], say)
+        options = (metadata.task, metadata.version, metadata.options)
+        right = [Metadata.of(self.config, *options, self._source, read).source for read in self._found]
+        more = [_source_check(metadata, right)]
+        # Another nasexport may have other checks.
+        if inputs_of(record := self._records[handle]).is_of_this_code:
+            more.append(_verdict_check(metadata, found.verdict()))
+        if self._again:
+            more.append(rebuild.check(self._release, record, metadata, self._source, say, self._debug))
+        self._reports[handle] = dataclasses.replace(found, path=handle, checks=(*found.checks, *more))
 
-        jobs = (PROBE, EXPORT) if self._again else (PROBE,)
-        return ScheduledTask(max(expected_memory(job, self._config) for job in jobs), run, failed=_raise)
+    def completion_memory(self) -> int:
+        return expected_memory(EXPORT, self.config) if self._again else super().completion_memory()
+
+    def completed(self, key: str, error: NasexportError | None) -> None:
+        if error:
+            raise error
 
 
 def _source_check(metadata: Metadata, right: Sequence[CheckpointFacts]) -> Check:
@@ -175,7 +186,3 @@ def _verdict_check(metadata: Metadata, verdict: Sequence[Verdict]) -> Check:
     if not wrong and said != list(verdict):
         wrong = ["they come in another order"]
     return count("checks it says it passed that are not these", len(wrong), f"first: {wrong[0]}" if wrong else "")
-
-
-def _raise(error: NasexportError) -> tuple[()]:
-    raise error

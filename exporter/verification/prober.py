@@ -2,6 +2,8 @@
 
 import shutil
 import tempfile
+import threading
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +26,7 @@ class Probed:
 
 
 class Prober:
-    """Probes artifacts; keeps the last probe of each task and version.
+    """Probes artifacts; keeps the last probe of each task and version, and every one that is still to be `judged`.
 
     Several threads may probe at the same time, though not artifacts of one task and version.
     """
@@ -33,6 +35,9 @@ class Prober:
         """With ``trust``, artifacts may do more than compute."""
         self._runner, self._trust = runner, trust
         self._kept: dict[tuple[Task, Version], Probed] = {}
+        self._guard = threading.Lock()
+        #: How many artifacts are to be judged by each folder of results.
+        self._needed: Counter[Path] = Counter()
 
     def _previous(self, expected: Expected) -> list[Probed]:
         """The probes of artifacts that come before this one; others may be replaced at the same time."""
@@ -50,6 +55,8 @@ class Prober:
         if same := next((probed for probed in previous if probed.content == content), None):
             say("loading the artifact")
             say("not running the artifact: the same files ran before")
+            with self._guard:
+                self._needed[same.output] += 1
             return same
         output = Path(tempfile.mkdtemp(dir=self._runner.folder)) / "found"
         reusable = tuple(
@@ -58,7 +65,23 @@ class Prober:
         request = ProbeRequest(path, expected.config.image_size, output, reusable, self._trust)
         job = probe_job(expected.config.format_spec(expected.version))
         probed = Probed(content, output, self._runner.run(job, request, say))
-        if replaced := self._kept.pop((expected.task, expected.version), None):
-            shutil.rmtree(replaced.output.parent)
-        self._kept[expected.task, expected.version] = probed
+        with self._guard:
+            self._needed[output] += 1
+            replaced = self._kept.pop((expected.task, expected.version), None)
+            self._kept[expected.task, expected.version] = probed
+        if replaced:
+            self._tidy(replaced)
         return probed
+
+    def judged(self, probed: Probed) -> None:
+        """Told that an artifact's results are no longer needed for itself."""
+        with self._guard:
+            self._needed[probed.output] -= 1
+        self._tidy(probed)
+
+    def _tidy(self, probed: Probed) -> None:
+        """Removes results that nobody needs."""
+        with self._guard:
+            if self._needed[probed.output] or any(kept.output == probed.output for kept in self._kept.values()):
+                return
+        shutil.rmtree(probed.output.parent, ignore_errors=True)

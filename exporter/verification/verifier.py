@@ -90,24 +90,34 @@ class Verifier:
             if reference.rounded is None:
                 reference.rounded = references.rounded(self._config, self._source, self._runner, say)
 
-    def verify(self, path: Path, expected: Expected, say: Say = lambda _: None) -> Report:
-        """Checks the artifact in ``path``; failures are collected in the report, a crash of its process is one of them.
+    def probe(self, path: Path, expected: Expected, say: Say = lambda _: None) -> Probed | Check:
+        """Runs the artifact in ``path``, for `judge`; where it cannot be run, or crashes, that is a failed check.
 
-        After `prepare`, several threads may verify at the same time, though not artifacts of one task and version.
-        What was verified before spares what comes after it some of the work: see `exporter.probe.reuse`.
+        Several threads may do so at the same time, though not with artifacts of one task and version. What was run
+        before spares what comes after it some of the work: see `exporter.probe.reuse`.
+        """
+        try:
+            return self._prober.probe(path, expected, say)
+        except (ArtifactError, WorkerError) as error:
+            return Check("loads and runs", float("nan"), 0, "; ".join(str(error).splitlines()))
+
+    def judge(self, path: Path, expected: Expected, probed: Probed | Check, say: Say = lambda _: None) -> Report:
+        """Holds what the artifact in ``path`` gave against the reference; what differs is in the report.
+
+        After `prepare`, several threads may do so at the same time.
 
         Raises:
             NasexportError: as `prepare` does.
         """
         prepared = self._prepared(say)
+        if isinstance(probed, Check):
+            return Report(str(path), (probed,), prepared.notes)
         if expected.options.precision == "float16":
             self._round(prepared.reference, say)
         try:
-            probed = self._prober.probe(path, expected, say)
-        except (ArtifactError, WorkerError) as error:
-            problem = "; ".join(str(error).splitlines())
-            return Report(str(path), (Check("loads and runs", float("nan"), 0, problem),), prepared.notes)
-        return self._judged(path, expected, prepared, probed)
+            return self._judged(path, expected, prepared, probed)
+        finally:
+            self._prober.judged(probed)
 
     def _judged(self, path: Path, expected: Expected, prepared: References, probed: Probed) -> Report:
         """The report of an artifact that loaded and ran."""

@@ -5,7 +5,7 @@ import dataclasses
 import pkgutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from exporter.artifact import folder as artifact
 from exporter.artifact import packed
@@ -17,19 +17,18 @@ from exporter.errors import NOT_DONE, ArtifactError, ConfigError, NasexportError
 from exporter.fetch.published import opened
 from exporter.files import temporary
 from exporter.models.config import ModelConfig, Task, largest_task, listed
-from exporter.models.formats import FORMATS, Version
-from exporter.probe.jobs import probe_job
+from exporter.models.formats import FORMATS, FormatSpec, Version
 from exporter.processes import run, scheduler
-from exporter.processes.memory import cores, expected_memory, usual_memory
-from exporter.processes.scheduler import ScheduledTask
-from exporter.progress import SILENT, Listener
+from exporter.processes.memory import cores, usual_memory
+from exporter.progress import SILENT, Listener, Say
 from exporter.reference import recorded as references
 from exporter.reference.jobs import REFERENCE, ReferenceRequest
 from exporter.reference.result import read
 from exporter.settings import Settings
-from exporter.verification.chains import chains
 from exporter.verification.expectation import said_by
 from exporter.verification.options import VerificationOptions
+from exporter.verification.pipeline import Pipeline
+from exporter.verification.prober import Probed
 from exporter.verification.results import Check, Expected, Report
 from exporter.verification.verifier import Verifier
 
@@ -140,46 +139,60 @@ def _verify(
             opened(config, checkpoint, settings, listener, debug=debug, time_limit=options.time_limit) as found,
             Verifier(config, found, task, settings, options, debug=debug) as verifier,
         ):
-            verifier.prepare(listener.step)
-            reports |= _checked(group, folders, found, verifier, jobs, listener)
+            verifying = _Verifying(config, group, folders, found, verifier, listener)
+            scheduler.run(verifying.tasks(), jobs, usual_memory())
+            reports |= verifying.reports
     return [reports[path] for path in folders]
 
 
-def _checked(
-    group: Mapping[Path, tuple[Expected, Metadata | None]],
-    folders: Mapping[Path, Path],
-    found: Source,
-    verifier: Verifier,
-    jobs: int,
-    listener: Listener,
-) -> dict[Path, Report]:
-    """The reports of a model's artifacts, side by side where none spares another some of the work."""
-    reports: dict[Path, Report] = {}
+class _Verifying(Pipeline[Path]):
+    """The reports of a model's artifacts, by their paths: side by side where none spares another some of the work."""
 
-    def check(path: Path) -> None:
-        expected, metadata = group[path]
-        with listener.job("" if len(folders) == 1 else str(path)) as say:
-            checked = verifier.verify(folders[path], expected, say)
-        notes = (*checked.notes, *_notes(metadata, found))
+    def __init__(
+        self,
+        config: ModelConfig,
+        group: Mapping[Path, tuple[Expected, Metadata | None]],
+        folders: Mapping[Path, Path],
+        source: Source,
+        verifier: Verifier,
+        listener: Listener,
+    ):
+        super().__init__(config, None, needs_reference=True)
+        self._group, self._folders, self._source, self._verifier = group, folders, source, verifier
+        self._listener = listener
+        self._probed: dict[Path, Probed | Check] = {}
+        self.reports: dict[Path, Report] = {}
+
+    def prepare(self) -> None:
+        with self._listener.job("") as say:
+            self._verifier.prepare(say)
+
+    def unprepared(self, job: run.AnyJob, error: NasexportError) -> None:
+        raise error
+
+    def exported(self) -> dict[Path, tuple[FormatSpec, Task]]:
+        expected = {path: expected for path, (expected, _) in self._group.items()}
+        return {path: (each.config.format_spec(each.version), each.task) for path, each in expected.items()}
+
+    def probe(self, key: Path) -> None:
+        with self._job(key) as say:
+            self._probed[key] = self._verifier.probe(self._folders[key], self._group[key][0], say)
+
+    def complete(self, key: Path) -> None:
+        expected, metadata = self._group[key]
+        with self._job(key) as say:
+            checked = self._verifier.judge(self._folders[key], expected, self._probed[key], say)
+        notes = (*checked.notes, *_notes(metadata, self._source))
         # What is wrong is told by the path that the user knows.
-        checks = tuple(_with_path(check, folders[path], path) for check in checked.checks)
-        reports[path] = dataclasses.replace(checked, path=str(path), checks=checks, notes=notes)
+        checks = tuple(_with_path(check, self._folders[key], key) for check in checked.checks)
+        self.reports[key] = dataclasses.replace(checked, path=str(key), checks=checks, notes=notes)
 
-    def task(path: Path) -> ScheduledTask:
-        memory = expected_memory(probe_job(specs[path][0]), group[path][0].config)
-        following = found_chains.following.get(path, ())
-        return ScheduledTask(memory, lambda: check(path), lambda: [task(each) for each in following], _fail)
+    def _job(self, path: Path) -> contextlib.AbstractContextManager[Say]:
+        return self._listener.job("" if len(self._folders) == 1 else str(path))
 
-    specs = {
-        path: (expected.config.format_spec(expected.version), expected.task) for path, (expected, _) in group.items()
-    }
-    found_chains = chains(specs)
-    scheduler.run(map(task, found_chains.first), jobs, usual_memory())
-    return reports
-
-
-def _fail(error: NasexportError) -> NoReturn:
-    raise error
+    def completed(self, key: Path, error: NasexportError | None) -> None:
+        if error:
+            raise error
 
 
 def record(

@@ -1,0 +1,131 @@
+"""The way of one model's artifacts to their verdicts and places, as tasks for `exporter.processes.scheduler`.
+
+What needs nothing of another runs side by side: the export and the reference; then the probes, each of which begins as
+soon as its artifact is there, but for those that an earlier one spares some of their work. An artifact is completed
+when it was probed and the reference is there. ``build`` runs the pipeline of one model, ``release`` those of all;
+``verify`` and ``release verify`` run it over artifacts that are there.
+"""
+
+import abc
+from collections.abc import Collection, Mapping
+from typing import Generic
+
+from exporter.errors import NasexportError
+from exporter.models.config import ModelConfig, Task
+from exporter.models.formats import FormatSpec
+from exporter.probe.jobs import probe_job
+from exporter.processes.memory import expected_memory
+from exporter.processes.run import AnyJob
+from exporter.processes.scheduler import ScheduledTask
+from exporter.reference.jobs import REFERENCE
+from exporter.verification.chains import Chains, Key, chains
+
+#: What it takes to compare an artifact with the reference, or to pack it, in bytes; done in the command's own process.
+_COMPLETION_MEMORY = 200_000_000
+
+
+class Pipeline(abc.ABC, Generic[Key]):
+    """The steps of one model, in their order; what each of them does is what a subclass says.
+
+    `export`, `prepare`, `probe` and `complete` are called in threads of their own, everything else in that of the
+    scheduler.
+    """
+
+    def __init__(self, config: ModelConfig, exporting: AnyJob | None, needs_reference: bool):
+        """Steps that begin with the job ``exporting``, unless the artifacts are there, and with the reference."""
+        self.config = config
+        self._exporting, self._needs_reference = exporting, needs_reference
+        self._has_reference = not needs_reference
+        self._failed = False
+        self._awaiting: list[Key] = []
+        self._chains: Chains[Key] = Chains((), {})
+        self._specs: Mapping[Key, tuple[FormatSpec, Task]] = {}
+
+    def export(self) -> None:
+        """Writes all artifacts where they are probed; called where there is a job that does so."""
+        raise NotImplementedError
+
+    @abc.abstractmethod
+    def prepare(self) -> None:
+        """Gets the reference."""
+
+    @abc.abstractmethod
+    def unprepared(self, job: AnyJob, error: NasexportError) -> None:
+        """Told that export or reference failed: nothing will be completed. What it raises ends everything."""
+
+    @abc.abstractmethod
+    def exported(self) -> Mapping[Key, tuple[FormatSpec, Task]]:
+        """Told that all artifacts are there; those that are to be completed, in their order."""
+
+    @abc.abstractmethod
+    def probe(self, key: Key) -> None:
+        """Runs an artifact."""
+
+    @abc.abstractmethod
+    def complete(self, key: Key) -> None:
+        """Compares what an artifact gave with the reference, and does what comes after that."""
+
+    def completion_memory(self) -> int:
+        """What `complete` is expected to need, in bytes."""
+        return _COMPLETION_MEMORY
+
+    @abc.abstractmethod
+    def completed(self, key: Key, error: NasexportError | None) -> None:
+        """Told that an artifact is complete, or why it cannot be; what it raises ends everything."""
+
+    def tasks(self) -> Collection[ScheduledTask]:
+        """What can be done at once; the rest follows from it."""
+        tasks = []
+        if self._exporting:
+            tasks.append(self._preparation(self._exporting))
+        if self._needs_reference:
+            tasks.append(self._preparation(REFERENCE))
+        if not self._exporting:
+            tasks += self._begun()
+        return tasks
+
+    def _preparation(self, job: AnyJob) -> ScheduledTask:
+        def failed(error: NasexportError) -> Collection[ScheduledTask]:
+            self._failed = True
+            self.unprepared(job, error)
+            return ()
+
+        memory = expected_memory(job, self.config)
+        if job is REFERENCE:
+            return ScheduledTask(memory, self.prepare, self._with_reference, failed)
+        return ScheduledTask(memory, self.export, self._begun, failed)
+
+    def _begun(self) -> Collection[ScheduledTask]:
+        """The first probes, once the artifacts are there."""
+        self._specs = self.exported()
+        if self._failed:
+            return ()
+        self._chains = chains(self._specs)
+        return [self._probe(key) for key in self._chains.first]
+
+    def _with_reference(self) -> Collection[ScheduledTask]:
+        self._has_reference = True
+        return [self._completion(key) for key in self._awaiting]
+
+    def _probe(self, key: Key) -> ScheduledTask:
+        def after(error: NasexportError | None) -> Collection[ScheduledTask]:
+            if self._failed:
+                return ()
+            following = [self._probe(each) for each in self._chains.following.get(key, ())]
+            if error:
+                self.completed(key, error)
+                return following
+            if self._has_reference:
+                return [self._completion(key), *following]
+            self._awaiting.append(key)
+            return following
+
+        memory = expected_memory(probe_job(self._specs[key][0]), self.config)
+        return ScheduledTask(memory, lambda: self.probe(key), lambda: after(None), after)
+
+    def _completion(self, key: Key) -> ScheduledTask:
+        def after(error: NasexportError | None) -> Collection[ScheduledTask]:
+            self.completed(key, error)
+            return ()
+
+        return ScheduledTask(self.completion_memory(), lambda: self.complete(key), lambda: after(None), after)

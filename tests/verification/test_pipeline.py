@@ -1,0 +1,123 @@
+"""The steps of one model: which of them wait for which, and what a failure ends."""
+
+import threading
+
+import pytest
+
+from exporter.artifact.jobs import EXPORT
+from exporter.errors import ArtifactError, CheckpointError, NasexportError
+from exporter.models.config import Task, model
+from exporter.models.formats import FORMATS, FormatSpec
+from exporter.processes import scheduler
+from exporter.processes.run import AnyJob
+from exporter.reference.jobs import REFERENCE
+from exporter.verification.pipeline import Pipeline
+
+HUB, SAVED_MODEL = FORMATS["hub"], FORMATS["saved_model_2"]
+CLASSIFIER: Task = "classification"
+FEATURES: Task = "feature_vector"
+MEMORY = 10**11
+
+
+class _Steps(Pipeline[str]):
+    """Writes down what is done; what is named in ``failing`` fails."""
+
+    def __init__(self, artifacts: dict[str, tuple[FormatSpec, Task]], *failing: str, exports: bool = True):
+        super().__init__(model("nasnet_mobile"), EXPORT if exports else None, needs_reference=True)
+        self._artifacts, self._failing = artifacts, failing
+        self.done: list[str] = []
+        self.told: list[str] = []
+
+    def _do(self, step: str) -> None:
+        self.done.append(step)
+        if step in self._failing:
+            raise ArtifactError(step)
+
+    def export(self) -> None:
+        self._do("export")
+
+    def prepare(self) -> None:
+        self._do("reference")
+
+    def unprepared(self, job: AnyJob, error: NasexportError) -> None:
+        self.told.append(f"no {'reference' if job is REFERENCE else 'export'}: {error}")
+
+    def exported(self) -> dict[str, tuple[FormatSpec, Task]]:
+        return self._artifacts
+
+    def probe(self, key: str) -> None:
+        self._do(f"probe {key}")
+
+    def complete(self, key: str) -> None:
+        self._do(f"complete {key}")
+
+    def completed(self, key: str, error: NasexportError | None) -> None:
+        self.told.append(f"{key}: {error or 'right'}")
+
+
+class _Meeting(_Steps):
+    """Its reference and its first probe each wait for the other to begin."""
+
+    both = threading.Barrier(2, timeout=30)
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.both.wait()
+
+    def probe(self, key: str) -> None:
+        super().probe(key)
+        if key == "a":
+            self.both.wait()
+
+
+TWO = {"a": (SAVED_MODEL, CLASSIFIER), "b": (SAVED_MODEL, CLASSIFIER)}
+
+
+@pytest.mark.parametrize("exports", [True, False])
+def test_an_artifact_runs_while_the_reference_is_computed(exports: bool) -> None:
+    steps = _Meeting(TWO, exports=exports)
+    scheduler.run(steps.tasks(), 2, MEMORY)
+    assert sorted(steps.done) == sorted(
+        ["reference", "probe a", "probe b", "complete a", "complete b"] + ["export"] * exports
+    )
+    assert sorted(steps.told) == ["a: right", "b: right"]
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 8])
+def test_what_one_spares_another_comes_after_it_and_nothing_is_judged_without_a_reference(jobs: int) -> None:
+    steps = _Steps({"a": (HUB, CLASSIFIER), "b": (HUB, CLASSIFIER), "c": (HUB, FEATURES), "d": (HUB, FEATURES)})
+    scheduler.run(steps.tasks(), jobs, MEMORY)
+    place = {step: number for number, step in enumerate(steps.done)}
+    for before, after in (("a", "b"), ("a", "c"), ("c", "d")):
+        assert place[f"probe {before}"] < place[f"probe {after}"]
+    for key in "abcd":
+        assert max(place["reference"], place[f"probe {key}"]) < place[f"complete {key}"]
+    assert sorted(steps.told) == [f"{key}: right" for key in "abcd"]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_one_that_cannot_be_run_or_is_wrong_does_not_keep_those_after_it(jobs: int) -> None:
+    steps = _Steps({**TWO, "c": (SAVED_MODEL, FEATURES)}, "probe a", "complete b")
+    scheduler.run(steps.tasks(), jobs, MEMORY)
+    assert sorted(steps.told) == ["a: probe a", "b: complete b", "c: right"]
+    assert "complete a" not in steps.done
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("failing", ["export", "reference"])
+def test_without_export_or_reference_nothing_is_completed(failing: str, jobs: int) -> None:
+    steps = _Steps(TWO, failing)
+    scheduler.run(steps.tasks(), jobs, MEMORY)
+    assert steps.told == [f"no {failing}: {failing}"]
+    assert not any(step.startswith("complete") for step in steps.done)
+
+
+def test_what_a_step_raises_ends_the_others() -> None:
+    class Refusing(_Steps):
+        def completed(self, key: str, error: NasexportError | None) -> None:
+            raise CheckpointError("refused")
+
+    steps = Refusing(TWO)
+    with pytest.raises(CheckpointError, match="refused"):
+        scheduler.run(steps.tasks(), 1, MEMORY)
+    assert "complete b" not in steps.done
