@@ -23,8 +23,8 @@ NoEvent: TypeAlias = NoReturn
 
 @dataclass(frozen=True)
 class Memory:
-    """The largest resident set that a job's process is expected to have: ``base`` bytes for TensorFlow and the graph,
-    ``per_weight`` bytes for each byte of the network's weights.
+    """What a job's process is expected to have in memory that it shares with no other: ``base`` bytes for the graph,
+    ``per_weight`` bytes for each byte of the network's weights. See `exporter.processes.memory.for_jobs`.
     """
 
     base: float

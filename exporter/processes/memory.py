@@ -11,7 +11,7 @@ from exporter.processes.job import Job
 
 
 def expected_memory(job: Job[Any, Any, Any], config: ModelConfig) -> int:
-    """What the process of a job is expected to need for a network, in bytes; its row has what was measured."""
+    """What the process of a job is expected to need for a network beside what it shares, in bytes: see `for_jobs`."""
     assert job.memory
     return int(job.memory.base + job.memory.per_weight * 4 * variables.parameters(config, "classification"))
 
@@ -23,13 +23,22 @@ def free_memory() -> int:
     return int(psutil.virtual_memory().available * 0.9)
 
 
+#: What processes share that are forks of one which has imported TensorFlow, in bytes: measured with 2.21.
+_SHARED = 600_000_000
+
+
+def for_jobs(memory: int) -> int:
+    """What is left for jobs, each as `expected_memory` has it, of what they may need together, in bytes."""
+    return max(memory - _SHARED, 0)
+
+
 #: What the processes of a command need together where nobody says how much, in bytes; one that needs more runs alone.
 _USUAL = 3_500_000_000
 
 
 def usual_memory() -> int:
-    """What the processes of a command that makes or verifies a few artifacts may need together, in bytes."""
-    return min(_USUAL, free_memory())
+    """What the jobs of a command that makes or verifies a few artifacts may need together, in bytes."""
+    return for_jobs(min(_USUAL, free_memory()))
 
 
 def cores() -> int:

@@ -14,7 +14,7 @@ from exporter.fetch import frozen, published
 from exporter.models import variables
 from exporter.models.config import ModelConfig
 from exporter.processes import scheduler
-from exporter.processes.memory import free_memory
+from exporter.processes.memory import for_jobs, free_memory
 from exporter.progress import SILENT, Listener
 from exporter.release import finalize
 from exporter.release.folder import PARTIAL, held
@@ -117,7 +117,7 @@ def make(
             for model in models:
                 model.open(verifiers)
             tasks = [task for model in models for task in model.tasks()]
-            scheduler.run(tasks, jobs, memory if memory is not None else free_memory())
+            scheduler.run(tasks, jobs, for_jobs(free_memory() if memory is None else memory))
         order = [target.place.handle for target in targets]
         outcome.made.sort(key=lambda made: order.index(made.handle))
         if not outcome.failed:

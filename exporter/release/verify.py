@@ -14,7 +14,7 @@ from exporter.models.config import ModelConfig, Task, largest_task
 from exporter.models.formats import FORMATS, FormatSpec
 from exporter.processes import run as worker
 from exporter.processes import scheduler
-from exporter.processes.memory import expected_memory, free_memory
+from exporter.processes.memory import expected_memory, for_jobs, free_memory
 from exporter.processes.scheduler import ScheduledTask
 from exporter.progress import SILENT, Listener, Say
 from exporter.release import rebuild
@@ -81,7 +81,7 @@ def verify(
                 release, config, members, records, source, verifier, reports, listener, debug, again=again
             )
             tasks += model.tasks()
-        scheduler.run(tasks, jobs, memory if memory is not None else free_memory())
+        scheduler.run(tasks, jobs, for_jobs(free_memory() if memory is None else memory))
     return [reports[handle] for handle in said]
 
 
