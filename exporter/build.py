@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -110,19 +111,25 @@ def build(
         source = stack.enter_context(opened(config, checkpoint, settings, listener, debug=debug))
         for existing in _existing(places):
             existing.require_made_from(source)
-        export_targets = (ExportTarget(task, version, chosen, place.folder) for task, place in places.items())
-        request = ExportRequest(config, source.prefix, tuple(export_targets))
+        export_targets = {task: ExportTarget(task, version, chosen, place.folder) for task, place in places.items()}
+        requests = {
+            name: ExportRequest(
+                config, source.prefix, tuple(export_targets[task] for task in tasks), largest_task(targets)
+            )
+            for name, tasks in _exports(config.format_spec(version), options).items()
+        }
         verifier: Verifier | None = None
+        if options.verify or len(requests) > 1:
+            # Before the export, so that its process shares the import with all others.
+            stack.enter_context(run.shared_import(*map(export_job, requests.values())))
         if options.verify:
             verification = VerificationOptions(measure=on_verified is not None)
-            # Before the export, so that its process shares the import with all others.
-            stack.enter_context(run.shared_import(export_job(request)))
             verifier = stack.enter_context(
                 Verifier(config, source, largest_task(targets), settings, verification, debug=debug)
             )
         logging.info("%s: from %s", config.name, source.archive or source.prefix)
         building = _Building(
-            request, version, chosen, source, places, verifier, listener, on_verified, on_built, began, debug
+            config, requests, version, chosen, source, places, verifier, listener, on_verified, on_built, began, debug
         )
         jobs = options.jobs or cores()
         scheduler.run(building.tasks(), jobs, usual_memory())
@@ -134,7 +141,8 @@ class _Building(Pipeline[Task]):
 
     def __init__(
         self,
-        request: ExportRequest,
+        config: ModelConfig,
+        requests: Mapping[str, ExportRequest],
         version: Version,
         options: ArtifactOptions,
         source: Source,
@@ -146,10 +154,12 @@ class _Building(Pipeline[Task]):
         began: float,
         debug: bool,
     ):
-        self._request, self._version, self._options, self._source = request, version, options, source
+        self._requests, self._version, self._options, self._source = requests, version, options, source
+        self._there: set[Task] = set()
         self._places, self._verifier, self._listener = places, verifier, listener
         self._on_verified, self._on_built = on_verified, on_built
         self._began, self._debug = began, debug
+        self._reading = threading.Lock()
         self._read: ReadCheckpoint | None = None
         self._without_reference: NasexportError | None = None
         self._probed: dict[Task, Probed | Check] = {}
@@ -157,21 +167,29 @@ class _Building(Pipeline[Task]):
         self._built: list[Artifact] = []
         # What is there was verified when it was built; whoever wants to see the figures needs them anew.
         self._verified = [task for task, place in places.items() if verifier and (on_verified or not place.existing)]
-        super().__init__(request.config, export_job(request), bool(self._verified))
+        exports = {name: export_job(request) for name, request in requests.items()}
+        super().__init__(config, exports, bool(self._verified))
 
     def finished(self) -> list[Artifact]:
         """The artifacts, in the order of their tasks, once all is done."""
         return self._built
 
-    def export(self) -> None:
-        with self._listener.job("") as say:
-            exported = run.run(export_job(self._request), self._request, say, self._debug).result
+    def export(self, name: str) -> None:
+        request = self._requests[name]
+        with self._listener.job("" if len(self._requests) == 1 else name) as say:
+            exported = run.run(export_job(request), request, say, self._debug).result
         for each in exported.failed:
             raise each.failure.exception()
-        self._read = read = exported.checkpoint
-        logging.info("layout %s, %d averages, %d variables left out", read.layout, read.averages, read.left_out.count)
-        for text in export_warnings(self._source, read):
-            self._listener.warn(text)
+        with self._reading:
+            # Every export finds the same in it.
+            first, self._read = self._read is None, exported.checkpoint
+        if first:
+            read = exported.checkpoint
+            logging.info(
+                "layout %s, %d averages, %d variables left out", read.layout, read.averages, read.left_out.count
+            )
+            for text in export_warnings(self._source, read):
+                self._listener.warn(text)
 
     def prepare(self) -> None:
         assert self._verifier
@@ -184,11 +202,13 @@ class _Building(Pipeline[Task]):
         # The export may have more to say of the same checkpoint.
         self._without_reference = error
 
-    def exported(self) -> dict[Task, tuple[FormatSpec, Task]]:
+    def exported(self, name: str) -> dict[Task, tuple[FormatSpec, Task]]:
         if self._without_reference:
             raise self._without_reference
+        tasks = [target.task for target in self._requests[name].targets]
+        self._there.update(tasks)
         self._finish()
-        return {task: (self.config.format_spec(self._version), task) for task in self._verified}
+        return {task: (self.config.format_spec(self._version), task) for task in tasks if task in self._verified}
 
     def _expected(self, task: Task) -> Expected:
         return Expected(self.config, task, self._version, self._options)
@@ -213,7 +233,7 @@ class _Building(Pipeline[Task]):
         """Moves to their places those that have passed, or need not, and come before all others."""
         assert self._read
         for task, place in list(self._places.items())[len(self._built) :]:
-            if task in self._verified and task not in self._reports:
+            if task not in self._there or (task in self._verified and task not in self._reports):
                 return
             metadata = Metadata.of(self.config, task, self._version, self._options, self._source, self._read)
             own, checked = handle(self.config, task, self._version), None
@@ -229,6 +249,16 @@ class _Building(Pipeline[Task]):
             seconds = time.monotonic() - self._began
             self._built.append(Artifact(place.target, own, metadata, checked, place.existing is not None, seconds))
             self._on_built(self._built[-1])
+
+
+def _exports(spec: FormatSpec, options: BuildOptions) -> dict[str, Sequence[Task]]:
+    """The tasks that are exported together, by the name of each export: side by side, unless one spares the other work.
+
+    Only formats whose export is known to take little memory.
+    """
+    if spec.shares_between_tasks or not spec.numbered or (options.jobs or cores()) == 1:
+        return {"": options.tasks}
+    return {task: [task] for task in options.tasks}
 
 
 def _existing(places: Mapping[Task, Place]) -> list[Existing]:
@@ -277,8 +307,13 @@ def _momentum(config: ModelConfig, version: Version, wanted: float | None) -> fl
     return wanted
 
 
-def steps(options: BuildOptions) -> int:
-    """The number of steps that `build` reports; fetching the checkpoint is part of the first."""
-    exporting = 1 + len(options.tasks)
+def steps(config: ModelConfig, options: BuildOptions) -> int:
+    """The number of steps that `build` reports; fetching the checkpoint is part of the first.
+
+    Raises:
+        ConfigError: the model has no such version.
+    """
+    version, _ = resolve_version(config, options.format, options.version)
+    exporting = len(_exports(config.format_spec(version), options)) + len(options.tasks)
     verifying = 1 + 2 * len(options.tasks)
     return exporting + (verifying if options.verify else 0)

@@ -89,7 +89,7 @@ def build(
         within("jobs", jobs, 1, float("inf"))
     tasks = (task,) if task else TASKS
     options = BuildOptions(format, version, tasks, batch_norm_momentum, end_points, precision, verify, overwrite, jobs)
-    with _progress.shown(progress, config.name, steps(options)) as listener, computing_on(device):
+    with _progress.shown(progress, config.name, steps(config, options)) as listener, computing_on(device):
         made = make(
             config,
             path_of(output),

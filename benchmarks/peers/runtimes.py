@@ -75,7 +75,8 @@ def _pytorch(what: str, threads: int) -> tuple[Step, int]:
     torch.set_num_threads(threads)
     program = torch.export.load(what)
     network = program.module()
-    ((_, size, *_),) = [node.meta["val"].shape for node in program.graph.nodes if node.name == "inputs"]
+    (images_input,) = program.graph_signature.user_inputs
+    ((_, size, *_),) = [node.meta["val"].shape for node in program.graph.nodes if node.name == images_input]
 
     def step(images: np.ndarray) -> Any:
         with torch.inference_mode():

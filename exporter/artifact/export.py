@@ -53,7 +53,7 @@ def export(request: ExportRequest, say: Say, send: Send) -> ExportResult:
     tasks: list[Task] = [task for task in TASKS if any(target.task == task for target in targets)]
     # The classifier comes last, so that the variables of a feature vector are a part of those of a classification.
     say("reading the checkpoint")
-    checkpoint = Checkpoint(request.prefix, config, variables(config, tasks[0]))
+    checkpoint = Checkpoint(request.prefix, config, variables(config, request.read_for or tasks[0]))
     with_tensorflow = any(config.format_spec(target.version).writes_with_tensorflow for target in targets)
     held: Mapping[str, Any] = checkpoint.tensors() if with_tensorflow else checkpoint.arrays()
     read = facts(checkpoint)

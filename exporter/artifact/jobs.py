@@ -27,11 +27,16 @@ class ExportTarget:
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """What to write from the checkpoint at ``prefix``, which is read once for all of it."""
+    """What to write from the checkpoint at ``prefix``, which is read once for all of it.
+
+    Where others export other tasks of it, ``read_for`` is the largest of all: what was found in the checkpoint depends
+    on that.
+    """
 
     config: ModelConfig
     prefix: Path
     targets: tuple[ExportTarget, ...]
+    read_for: Task | None = None
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 import exporter
+from exporter.artifact.onnx_serialization import Initializer, pieces
 from exporter.artifact.options import ArtifactOptions
 from exporter.models import architecture
 from exporter.models.architecture import EPSILON, FeatureMap, Padding, same_padding
@@ -51,13 +51,15 @@ class Writer:
     def write(self, version: object, folder: Path, options: ArtifactOptions) -> None:
         """Writes ``model.onnx`` into ``folder``, which must not exist; the same values give the same bytes."""
         folder.mkdir()
-        model = build(self._config, self._task, self._values, options.end_points)
+        model, initializers = build(self._config, self._task, self._values, options.end_points)
         with open(folder / ONNX_FILE, "wb") as file:
-            file.write(model.SerializeToString(deterministic=True))
+            file.writelines(pieces(model, initializers))
 
 
-def build(config: ModelConfig, task: Task, values: Mapping[str, Any], end_points: bool = False) -> onnx.ModelProto:
-    """The model of a task.
+def build(
+    config: ModelConfig, task: Task, values: Mapping[str, Any], end_points: bool = False
+) -> tuple[onnx.ModelProto, Mapping[str, Initializer]]:
+    """The model of a task, and the initializers that belong into it.
 
     Its input ``inputs`` is float32 [batch, size, size, 3], RGB in [0, 1], its output ``logits`` [batch, num_classes] or
     ``feature_vector`` [batch, features].
@@ -80,7 +82,6 @@ def build(config: ModelConfig, task: Task, values: Mapping[str, Any], end_points
         f"{config.name}_{task}",
         [_value_info(_Tensor(SERVING_INPUT, (config.image_size, config.image_size, 3)))],
         [_value_info(output) for output in outputs],
-        list(operations.initializers.values()),
     )
     model = helper.make_model(
         graph,
@@ -91,7 +92,7 @@ def build(config: ModelConfig, task: Task, values: Mapping[str, Any], end_points
     )
     tensors = {name: tensor.name for name, tensor in built.items()}
     helper.set_model_props(model, {**usage_texts(config, task), END_POINTS_PROPERTY: json.dumps(tensors)})
-    return model
+    return model, operations.initializers
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class _OnnxOperations:
 
     def __init__(self, values: Mapping[str, Any], image_size: int):
         self.nodes: list[onnx.NodeProto] = []
-        self.initializers: dict[str, onnx.TensorProto] = {}
+        self.initializers: dict[str, Initializer] = {}
         self._values = values
         self._image_size = image_size
         self._scopes: list[str] = []
@@ -248,15 +249,12 @@ class _OnnxOperations:
     def _variable(self, name: str, axes: tuple[int, ...] | None = None) -> str:
         """The name of the initializer with the values of a variable, in ONNX's order of axes."""
         name = self._scoped(name)
-        value: NDArray[Any] = np.asarray(self._values[name])
-        if axes:
-            value = np.ascontiguousarray(value.transpose(axes))
-        self.initializers[name] = numpy_helper.from_array(value, name)
+        self.initializers[name] = Initializer(np.asarray(self._values[name]), axes)
         return name
 
     def _constant(self, name: str, value: Any) -> str:
         name = self._scoped(name)
-        self.initializers[name] = numpy_helper.from_array(np.asarray(value), name)
+        self.initializers[name] = Initializer(np.asarray(value))
         return name
 
     def _node(

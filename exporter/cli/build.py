@@ -165,7 +165,7 @@ def build_command(
             built: list[Artifact] = []
             failed: FailedChecksError | None = None
             try:
-                with progress(config.name, steps(options), warn) as listener:
+                with progress(config.name, steps(config, options), warn) as listener:
                     build(
                         config,
                         output,

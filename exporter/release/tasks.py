@@ -72,7 +72,7 @@ class ModelTasks(Pipeline[str]):
         listener: Listener,
         debug: bool,
     ):
-        super().__init__(config, EXPORT, needs_reference=True)
+        super().__init__(config, {config.name: EXPORT}, needs_reference=True)
         self._source, self._todo = source, {each.target.place.handle: each for each in todo}
         self._release, self._settings, self._outcome = release, settings, outcome
         self._listener, self._debug = listener, debug
@@ -102,7 +102,7 @@ class ModelTasks(Pipeline[str]):
     def _folder(self, target: Target) -> Path:
         return self._partial / f"{target.task}-{target.version}"
 
-    def export(self) -> None:
+    def export(self, name: str) -> None:
         targets = {
             handle: ExportTarget(each.task, each.version, each.options, self._folder(each))
             for handle, each in ((handle, planned.target) for handle, planned in self._todo.items())
@@ -123,7 +123,7 @@ class ModelTasks(Pipeline[str]):
             self._outcome.made += [Made(handle, "failed", str(error)) for handle in self._todo]
         self._is_unprepared = True
 
-    def exported(self) -> dict[str, tuple[FormatSpec, Task]]:
+    def exported(self, name: str) -> dict[str, tuple[FormatSpec, Task]]:
         assert self._exported
         if self._is_unprepared:
             return {}

@@ -106,7 +106,7 @@ class _ModelTasks(Pipeline[str]):
         *,
         again: bool,
     ):
-        super().__init__(config, None, needs_reference=True)
+        super().__init__(config, {}, needs_reference=True)
         self._release, self._members, self._source = release, members, source
         self._records, self._verifier, self._again = records, verifier, again
         self._reports, self._listener, self._debug = reports, listener, debug
@@ -122,7 +122,7 @@ class _ModelTasks(Pipeline[str]):
     def unprepared(self, job: worker.AnyJob, error: NasexportError) -> None:
         raise error
 
-    def exported(self) -> dict[str, tuple[FormatSpec, Task]]:
+    def exported(self, name: str) -> dict[str, tuple[FormatSpec, Task]]:
         return {handle: (FORMATS[self._records[handle].format], each.task) for handle, each in self._members.items()}
 
     def _expected(self, handle: str) -> Expected:

@@ -7,7 +7,7 @@ when it was probed and the reference is there. ``build`` runs the pipeline of on
 """
 
 import abc
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Generic
 
 from exporter.errors import NasexportError
@@ -18,10 +18,14 @@ from exporter.processes.memory import expected_memory
 from exporter.processes.run import AnyJob
 from exporter.processes.scheduler import ScheduledTask
 from exporter.reference.jobs import REFERENCE
-from exporter.verification.chains import Chains, Key, chains
+from exporter.verification.chains import Key, chains
 
 #: What it takes to compare an artifact with the reference, or to pack it, in bytes; done in the command's own process.
 _COMPLETION_MEMORY = 200_000_000
+
+
+#: The name of what is there before the pipeline begins.
+PRESENT = "present"
 
 
 class Pipeline(abc.ABC, Generic[Key]):
@@ -31,18 +35,21 @@ class Pipeline(abc.ABC, Generic[Key]):
     scheduler.
     """
 
-    def __init__(self, config: ModelConfig, exporting: AnyJob | None, needs_reference: bool):
-        """Steps that begin with the job ``exporting``, unless the artifacts are there, and with the reference."""
+    def __init__(self, config: ModelConfig, exports: Mapping[str, AnyJob], needs_reference: bool):
+        """Steps that begin with ``exports``, jobs by names of their own, and with the reference.
+
+        Without exports, the artifacts are there.
+        """
         self.config = config
-        self._exporting, self._needs_reference = exporting, needs_reference
+        self._exports, self._needs_reference = exports, needs_reference
         self._has_reference = not needs_reference
         self._failed = False
         self._awaiting: list[Key] = []
-        self._chains: Chains[Key] = Chains((), {})
-        self._specs: Mapping[Key, tuple[FormatSpec, Task]] = {}
+        self._following: dict[Key, Sequence[Key]] = {}
+        self._specs: dict[Key, tuple[FormatSpec, Task]] = {}
 
-    def export(self) -> None:
-        """Writes all artifacts where they are probed; called where there is a job that does so."""
+    def export(self, name: str) -> None:
+        """Writes artifacts where they are probed; called for each of the exports."""
         raise NotImplementedError
 
     @abc.abstractmethod
@@ -54,8 +61,11 @@ class Pipeline(abc.ABC, Generic[Key]):
         """Told that export or reference failed: nothing will be completed. What it raises ends everything."""
 
     @abc.abstractmethod
-    def exported(self) -> Mapping[Key, tuple[FormatSpec, Task]]:
-        """Told that all artifacts are there; those that are to be completed, in their order."""
+    def exported(self, name: str) -> Mapping[Key, tuple[FormatSpec, Task]]:
+        """Told that the artifacts of an export are there; those that are to be completed, in their order.
+
+        Without exports, told once, of `PRESENT`.
+        """
 
     @abc.abstractmethod
     def probe(self, key: Key) -> None:
@@ -75,33 +85,33 @@ class Pipeline(abc.ABC, Generic[Key]):
 
     def tasks(self) -> Collection[ScheduledTask]:
         """What can be done at once; the rest follows from it."""
-        tasks = []
-        if self._exporting:
-            tasks.append(self._preparation(self._exporting))
+        tasks = [self._preparation(job, name) for name, job in self._exports.items()]
         if self._needs_reference:
             tasks.append(self._preparation(REFERENCE))
-        if not self._exporting:
-            tasks += self._begun()
+        if not self._exports:
+            tasks += self._begun(PRESENT)
         return tasks
 
-    def _preparation(self, job: AnyJob) -> ScheduledTask:
+    def _preparation(self, job: AnyJob, name: str | None = None) -> ScheduledTask:
         def failed(error: NasexportError) -> Collection[ScheduledTask]:
             self._failed = True
             self.unprepared(job, error)
             return ()
 
         memory = expected_memory(job, self.config)
-        if job is REFERENCE:
+        if name is None:
             return ScheduledTask(memory, self.prepare, self._with_reference, failed)
-        return ScheduledTask(memory, self.export, self._begun, failed)
+        return ScheduledTask(memory, lambda: self.export(name), lambda: self._begun(name), failed)
 
-    def _begun(self) -> Collection[ScheduledTask]:
-        """The first probes, once the artifacts are there."""
-        self._specs = self.exported()
+    def _begun(self, name: str) -> Collection[ScheduledTask]:
+        """The first probes of an export, once its artifacts are there."""
+        specs = self.exported(name)
         if self._failed:
             return ()
-        self._chains = chains(self._specs)
-        return [self._probe(key) for key in self._chains.first]
+        self._specs.update(specs)
+        found = chains(specs)
+        self._following.update(found.following)
+        return [self._probe(key) for key in found.first]
 
     def _with_reference(self) -> Collection[ScheduledTask]:
         self._has_reference = True
@@ -111,7 +121,7 @@ class Pipeline(abc.ABC, Generic[Key]):
         def after(error: NasexportError | None) -> Collection[ScheduledTask]:
             if self._failed:
                 return ()
-            following = [self._probe(each) for each in self._chains.following.get(key, ())]
+            following = [self._probe(each) for each in self._following.get(key, ())]
             if error:
                 self.completed(key, error)
                 return following

@@ -157,7 +157,7 @@ class _Verifying(Pipeline[Path]):
         verifier: Verifier,
         listener: Listener,
     ):
-        super().__init__(config, None, needs_reference=True)
+        super().__init__(config, {}, needs_reference=True)
         self._group, self._folders, self._source, self._verifier = group, folders, source, verifier
         self._listener = listener
         self._probed: dict[Path, Probed | Check] = {}
@@ -170,7 +170,7 @@ class _Verifying(Pipeline[Path]):
     def unprepared(self, job: run.AnyJob, error: NasexportError) -> None:
         raise error
 
-    def exported(self) -> dict[Path, tuple[FormatSpec, Task]]:
+    def exported(self, name: str) -> dict[Path, tuple[FormatSpec, Task]]:
         expected = {path: expected for path, (expected, _) in self._group.items()}
         return {path: (each.config.format_spec(each.version), each.task) for path, each in expected.items()}
 

@@ -23,7 +23,7 @@ class _Steps(Pipeline[str]):
     """Writes down what is done; what is named in ``failing`` fails."""
 
     def __init__(self, artifacts: dict[str, tuple[FormatSpec, Task]], *failing: str, exports: bool = True):
-        super().__init__(model("nasnet_mobile"), EXPORT if exports else None, needs_reference=True)
+        super().__init__(model("nasnet_mobile"), {"all": EXPORT} if exports else {}, needs_reference=True)
         self._artifacts, self._failing = artifacts, failing
         self.done: list[str] = []
         self.told: list[str] = []
@@ -33,7 +33,7 @@ class _Steps(Pipeline[str]):
         if step in self._failing:
             raise ArtifactError(step)
 
-    def export(self) -> None:
+    def export(self, name: str) -> None:
         self._do("export")
 
     def prepare(self) -> None:
@@ -42,7 +42,7 @@ class _Steps(Pipeline[str]):
     def unprepared(self, job: AnyJob, error: NasexportError) -> None:
         self.told.append(f"no {'reference' if job is REFERENCE else 'export'}: {error}")
 
-    def exported(self) -> dict[str, tuple[FormatSpec, Task]]:
+    def exported(self, name: str) -> dict[str, tuple[FormatSpec, Task]]:
         return self._artifacts
 
     def probe(self, key: str) -> None:
@@ -110,6 +110,30 @@ def test_without_export_or_reference_nothing_is_completed(failing: str, jobs: in
     scheduler.run(steps.tasks(), jobs, MEMORY)
     assert steps.told == [f"no {failing}: {failing}"]
     assert not any(step.startswith("complete") for step in steps.done)
+
+
+def test_what_was_exported_first_does_not_wait_for_the_rest() -> None:
+    class Two(_Steps):
+        def __init__(self) -> None:
+            super().__init__(TWO)
+            self._exports = {"a": EXPORT, "b": EXPORT}
+            self._probed = threading.Event()
+
+        def export(self, name: str) -> None:
+            if name == "b":
+                assert self._probed.wait(30)
+
+        def exported(self, name: str) -> dict[str, tuple[FormatSpec, Task]]:
+            return {name: TWO[name]}
+
+        def probe(self, key: str) -> None:
+            super().probe(key)
+            if key == "a":
+                self._probed.set()
+
+    steps = Two()
+    scheduler.run(steps.tasks(), 2, MEMORY)
+    assert sorted(steps.told) == ["a: right", "b: right"]
 
 
 def test_what_a_step_raises_ends_the_others() -> None:
