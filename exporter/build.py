@@ -120,7 +120,7 @@ def build(
         }
         verifier: Verifier | None = None
         if options.verify or len(requests) > 1:
-            # Before the export, so that its process shares the import with all others.
+            # Before the exports, so that their processes share the import with all others.
             stack.enter_context(run.shared_import(*map(export_job, requests.values())))
         if options.verify:
             verification = VerificationOptions(measure=on_verified is not None)
@@ -252,11 +252,11 @@ class _Building(Pipeline[Task]):
 
 
 def _exports(spec: FormatSpec, options: BuildOptions) -> dict[str, Sequence[Task]]:
-    """The tasks that are exported together, by the name of each export: side by side, unless one spares the other work.
+    """The tasks that are exported together, by the name of each export: side by side where nothing else is to be done.
 
     Only formats whose export is known to take little memory.
     """
-    if spec.shares_between_tasks or not spec.numbered or (options.jobs or cores()) == 1:
+    if options.verify or spec.shares_between_tasks or not spec.numbered or (options.jobs or cores()) == 1:
         return {"": options.tasks}
     return {task: [task] for task in options.tasks}
 

@@ -85,9 +85,9 @@ class Pipeline(abc.ABC, Generic[Key]):
 
     def tasks(self) -> Collection[ScheduledTask]:
         """What can be done at once; the rest follows from it."""
-        tasks = [self._preparation(job, name) for name, job in self._exports.items()]
-        if self._needs_reference:
-            tasks.append(self._preparation(REFERENCE))
+        # The reference first: where only one can run at a time, an artifact is then complete before the next is probed.
+        tasks = [self._preparation(REFERENCE)] if self._needs_reference else []
+        tasks += [self._preparation(job, name) for name, job in self._exports.items()]
         if not self._exports:
             tasks += self._begun(PRESENT)
         return tasks

@@ -112,6 +112,12 @@ def test_without_export_or_reference_nothing_is_completed(failing: str, jobs: in
     assert not any(step.startswith("complete") for step in steps.done)
 
 
+def test_one_at_a_time_each_is_complete_before_the_next_is_run() -> None:
+    steps = _Steps({"a": (SAVED_MODEL, CLASSIFIER), "b": (SAVED_MODEL, FEATURES)})
+    scheduler.run(steps.tasks(), 1, MEMORY)
+    assert steps.done == ["reference", "export", "probe a", "complete a", "probe b", "complete b"]
+
+
 def test_what_was_exported_first_does_not_wait_for_the_rest() -> None:
     class Two(_Steps):
         def __init__(self) -> None:
