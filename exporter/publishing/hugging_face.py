@@ -11,10 +11,11 @@ from typing import Any
 
 import exporter
 from exporter.errors import NOT_DONE, WRONG, ConfigError, PublishError, ReleaseError
+from exporter.fetch.sendable import Item
 from exporter.fetch.stores import EXTRA, failures
 from exporter.files.hashing import sha256
 from exporter.progress import Listener
-from exporter.publishing.contents import Contents, Item, handle_of
+from exporter.publishing.contents import Contents, handle_of
 from exporter.publishing.plan import Plan, planned
 
 try:

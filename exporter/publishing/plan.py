@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from exporter.errors import USAGE, PublishError
-from exporter.publishing.contents import Item, handle_of
+from exporter.fetch.sendable import Item
+from exporter.publishing.contents import handle_of
 from exporter.release import signatures
 
 #: "left" is what is there and no part of the release; it is "removed" where the user names it.

@@ -1,25 +1,18 @@
 """A bucket or a folder that fsspec reaches, as the target of a release: each file read back, the manifest last."""
 
 import contextlib
-import hashlib
-from collections.abc import Iterator, Sequence
-from pathlib import PurePosixPath
-from typing import Any
+from collections.abc import Sequence
 
-from exporter.errors import WRONG, PublishError, ReleaseError
+from exporter.errors import PublishError, ReleaseError
+from exporter.fetch.sendable import Item
+from exporter.fetch.sending import Sender, meant
+from exporter.fetch.store_kinds import Info, kind_of
 from exporter.fetch.stores import Store, failures
-from exporter.files.hashing import sha256
 from exporter.progress import Listener
-from exporter.publishing.contents import Contents, Item, handle_of
+from exporter.publishing.contents import Contents, handle_of
 from exporter.publishing.plan import Plan, planned, removable
-from exporter.publishing.stores import Info, kind_of
-from exporter.release.media_types import media_type
+from exporter.release.media_types import CACHE_CONTROL, media_type
 
-#: How often a file is sent whose bytes come back as others, before that is told.
-_TRIES = 2
-_PARTIAL = ".partial"
-#: Bytes that are asked for at a time.
-_BLOCK = 2**23
 #: Below it lie the artifacts of a release; nothing else that is there is looked at.
 _ARTIFACTS = "google/imagenet"
 
@@ -33,7 +26,8 @@ class StoreTarget:
 
     def __init__(self, store: Store, read_back: bool = False):
         self.shown = store.shown
-        self._store, self._files, self._kind, self._read_back = store, store.files, kind_of(store.protocol), read_back
+        self._store, self._files, self._kind = store, store.files, kind_of(store.protocol)
+        self._sender = Sender(store, PublishError, _changed, "cannot publish to", read_back=read_back)
 
     def plan(self, contents: Contents, remove: Sequence[str], listener: Listener) -> Plan:
         """What is to be done there; files of the same size are compared by their bytes, or hashes of them.
@@ -43,11 +37,11 @@ class StoreTarget:
         """
         listener.note(f"looking at {self.shown}")
         there = self._there()
-        known = {path: int(info["size"]) for path, info in there.items() if _meant(path) is None}
+        known = {path: int(info["size"]) for path, info in there.items() if meant(path) is None}
 
         def same(item: Item) -> bool:
             listener.note(f"comparing {item.path}")
-            return self._has(item, there[item.path])
+            return self._sender.has(item, there[item.path])
 
         folders = len(self._missing_folders(contents))
         steps = [f"make {folders} empty folders"] if folders else []
@@ -69,12 +63,16 @@ class StoreTarget:
         done = 0
         for item in items:
             listener.step(f"sending {item.path}")
-            self._send(item, lambda sent, before=done: listener.transferred(before + sent, total))
+
+            def transferred(sent: int, before: int = done) -> None:
+                listener.transferred(before + sent, total)
+
+            self._sender.send(item, media_type(item.path), CACHE_CONTROL, transferred)
             done += item.size
             listener.transferred(done, total)
         removed = [each.path for each in plan.in_state("removed")]
         ours = {item.path for item in contents.items}
-        unfinished = [path for path in self._there() if (meant := _meant(path)) and (meant in ours or removable(meant))]
+        unfinished = [path for path in self._there() if (whole := meant(path)) and (whole in ours or removable(whole))]
         for path in (*removed, *unfinished):
             listener.step(f"removing {path}")
             with self._failures():
@@ -115,73 +113,9 @@ class StoreTarget:
             start = len(self._store.below(""))
             return {str(path)[start:]: info for path, info in found.items() if info.get("type") == "file"}
 
-    def _send(self, item: Item, transferred: Any) -> None:
-        if sha256(item.file) != item.sha256:
-            raise _changed(item)
-        for _ in range(_TRIES):
-            with self._failures():
-                self._put(item, transferred)
-                info = self._files.info(self._store.below(item.path))
-                if int(info["size"]) == item.size and self._has(item, info):
-                    return
-        if sha256(item.file) != item.sha256:
-            raise _changed(item)
-        raise PublishError(
-            f"{self.shown} gives other bytes for {item.path} than those that were sent, {_TRIES} times:\n"
-            f"expected {item.size:,} bytes with sha256 {item.sha256}",
-            status=WRONG,
-        )
-
-    def _put(self, item: Item, transferred: Any) -> None:
-        """Writes a file; nobody sees it until it is whole."""
-        from fsspec.callbacks import Callback
-
-        callback = Callback(size=item.size, hooks={"sent": lambda size, value, **_: transferred(value)})
-        place = self._store.below(item.path)
-        headers = self._kind.headers(media_type(item.path))
-        if self._kind.whole:
-            self._files.put_file(str(item.file), place, callback=callback, **headers)
-            return
-        folder, _, name = place.rpartition("/")
-        self._files.makedirs(folder, exist_ok=True)
-        partial = f"{folder}/.{name}{_PARTIAL}"
-        try:
-            self._files.put_file(str(item.file), partial, callback=callback, **headers)
-        except OSError:
-            # It would keep a full disk full.
-            with contextlib.suppress(OSError):
-                self._files.rm_file(partial)
-            raise
-        self._files.mv(partial, place)
-
-    def _has(self, item: Item, info: Info) -> bool:
-        """Whether a file that is there, with the right size, has the item's bytes."""
-        if not self._read_back and self._kind.confirms(info, item):
-            return True
-        digest = hashlib.sha256()
-        place = self._store.below(item.path)
-        with self._failures("cannot read"), self._files.open(place, "rb", block_size=_BLOCK) as file:
-            while chunk := file.read(_BLOCK):
-                digest.update(chunk)
-        return digest.hexdigest() == item.sha256
-
     def _failures(self, doing: str = "cannot publish to") -> contextlib.AbstractContextManager[None]:
-        return _told(self.shown, doing)
-
-
-@contextlib.contextmanager
-def _told(shown: str, doing: str) -> Iterator[None]:
-    with failures(shown, PublishError, doing):
-        yield
+        return failures(self.shown, PublishError, doing)
 
 
 def _changed(item: Item) -> ReleaseError:
     return ReleaseError(f"{item.file} was changed while it was published: make the release again, and publish that")
-
-
-def _meant(path: str) -> str | None:
-    """The path that a file gets when it is whole; None for one that has its own already."""
-    name = PurePosixPath(path).name
-    if not (name.startswith(".") and name.endswith(_PARTIAL)):
-        return None
-    return str(PurePosixPath(path).with_name(name[1:].removesuffix(_PARTIAL) or name))

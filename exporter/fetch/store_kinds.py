@@ -5,8 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from exporter.publishing.contents import Item
-from exporter.release.media_types import CACHE_CONTROL
+from exporter.fetch.sendable import Item
 
 #: Bytes of each part of a large upload: what an S3 store hashes part by part is known to who knows their size.
 PART = 50 * 2**20
@@ -15,7 +14,7 @@ PART = 50 * 2**20
 Info = Mapping[str, Any]
 
 
-def _no_headers(media_type: str) -> dict[str, Any]:
+def _no_headers(media_type: str, cache_control: str | None) -> dict[str, Any]:
     return {}
 
 
@@ -28,21 +27,23 @@ class StoreKind:
     """A kind of store.
 
     Args:
-        headers: the arguments of fsspec's ``put_file`` with which a file gets its media type and how long to keep it.
+        headers: the arguments of fsspec's ``put_file`` with which a file gets its media type and, unless that is None,
+            what caches are told of it (``Cache-Control``).
         buckets: whether the first part of a path is a bucket, which must be there; folders need not be made then.
         whole: whether a file appears when all of it is there; elsewhere it gets another name until then.
         confirms: whether the store states a hash that it computed of a file, and this is the item's; False says
             nothing: the bytes must be read.
     """
 
-    headers: Callable[[str], dict[str, Any]] = _no_headers
+    headers: Callable[[str, str | None], dict[str, Any]] = _no_headers
     buckets: bool = False
     whole: bool = False
     confirms: Callable[[Info, Item], bool] = _nothing_stated
 
 
-def _s3_headers(media_type: str) -> dict[str, Any]:
-    return {"ContentType": media_type, "CacheControl": CACHE_CONTROL, "chunksize": PART}
+def _s3_headers(media_type: str, cache_control: str | None) -> dict[str, Any]:
+    kept = {} if cache_control is None else {"CacheControl": cache_control}
+    return {"ContentType": media_type, **kept, "chunksize": PART}
 
 
 def _s3_confirms(info: Info, item: Item) -> bool:
@@ -61,8 +62,9 @@ def _md5(content: bytes) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
-def _gcs_headers(media_type: str) -> dict[str, Any]:
-    return {"content_type": media_type, "fixed_key_metadata": {"cache_control": CACHE_CONTROL}}
+def _gcs_headers(media_type: str, cache_control: str | None) -> dict[str, Any]:
+    kept = {} if cache_control is None else {"fixed_key_metadata": {"cache_control": cache_control}}
+    return {"content_type": media_type, **kept}
 
 
 def _gcs_confirms(info: Info, item: Item) -> bool:
