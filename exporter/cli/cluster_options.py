@@ -62,9 +62,10 @@ def cluster_options(command: Command) -> Command:
             require_installed()
             return Cluster(ClusterOptions(workers, cluster, Tls(*files) if files else None, insecure), warn, debug)
 
-        # Workers of a cluster have another working folder.
+        # Workers of a cluster have another working folder; copies of what lies in stores are absolute paths anyway.
         if workers or cluster:
-            values |= {name: values[name].absolute() for name in ("images", "output") if values.get(name)}
+            paths = {name: values.get(name) for name in ("images", "output")}
+            values |= {name: path.absolute() for name, path in paths.items() if isinstance(path, Path)}
         return command(*args, engine=engine, **values)
 
     for option in reversed(_OPTIONS):

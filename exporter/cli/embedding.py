@@ -20,7 +20,7 @@ from exporter.cli.options import (
     trust_option,
     warn,
 )
-from exporter.cli.values import images_type
+from exporter.cli.values import images_type, output_type
 from exporter.settings import Settings
 from exporter.terminal import joined
 
@@ -35,7 +35,7 @@ from exporter.terminal import joined
 @click.argument("path", metavar="PATH", type=path_type)
 @click.option("--images", metavar="DIR|FILE", type=images_type, required=True, help="The images; see above.")
 @click.option(
-    "--output", metavar="FILE|DIR", type=path_type, required=True, help="File or folder for the vectors; see above."
+    "--output", metavar="FILE|DIR", type=output_type, required=True, help="File or folder for the vectors; see above."
 )
 @click.option("--limit", type=click.IntRange(1, 10**9), help="Take only so many images, spread evenly.")
 @click.option(
@@ -54,7 +54,7 @@ def embed(
     debug: bool,
     path: Path,
     images: Path,
-    output: Path,
+    output: Any,
     limit: int | None,
     batch_size: int,
     skip_broken: bool,
@@ -76,33 +76,37 @@ def embed(
     there is one) and features; or TFRecords (NAME.tfrecord); or a folder of NumPy's .npy parts, whose rows index.jsonl
     names. A record beside it (NAME.parquet.json, or record.json in the folder) says what it came from.
 
+    Images and output may lie in stores that fsspec reaches, with nasexport[publish] installed: s3://bucket/photos,
+    s3://bucket/features.parquet. Images are copied to the cache. An output is computed there and sent when it is
+    finished, the record last, and each file is read back.
+
     A run that was stopped continues when the same command is run again. An output of another artifact, of other images
     or of another batch size is refused.
     """
-    from exporter.evaluation import embedding
     from exporter.evaluation.classifier import Extractor
     from exporter.evaluation.dataset import listed
+    from exporter.evaluation.embedding_run import opened
     from exporter.progress import progress
 
     extractor = Extractor.of(path, model_named(model_name), trust)
     dataset = listed(images, None, None, limit)
     for text in dataset.warnings:
         warn(text)
-    with embedding.opened(extractor, dataset, output, batch_size, restart) as run:
+    with opened(extractor, dataset, output, batch_size, restart) as run:
         found = run.found
         if found is not None:
-            tell(f"embed: already finished, the vectors are in {output}; use --restart to compute them again")
+            tell(f"embed: already finished, the vectors are in {run.place}; use --restart to compute them again")
             run.tidy()
         else:
             if run.done:
                 tell(f"embed: continuing after {run.done:,} of {run.total:,} images")
-            steps = 3 + -(-(run.total - run.done) // batch_size)
+            steps = 4 + -(-(run.total - run.done) // batch_size)
             try:
                 with progress("embed", steps) as listener:
                     run.run(skip_broken, at_intervals(listener.step), engine(debug))
-                    found = run.finish(listener.step, debug=debug)
+                    found = run.finish(listener, debug=debug)
             except (KeyboardInterrupt, SystemExit):
-                run.load()  # the stop may have come before the last line was written
+                run.recount()
                 done = f"{run.done:,} of {run.total:,} images"
                 tell(f"embed: stopped after {done}; run the same command to continue")
                 raise
@@ -112,17 +116,17 @@ def embed(
     if found["synthetic"]:
         warn("the artifact has SYNTHETIC weights, not published ones: its feature vectors are meaningless")
     if as_json:
-        print_json({"output": str(output), "record": str(run.output.record), **found})
+        print_json({"output": run.place, "record": run.record_place, **found})
     else:
-        print_text(_text(output, run.output.record, found))
+        print_text(_text(run.place, run.record_place, found))
 
 
-def _text(output: Path, record: Path, found: dict[str, Any]) -> str:
+def _text(output: str, record: str, found: dict[str, Any]) -> str:
     images = found["images"]
     of_all = "" if images["count"] == images["available"] else f" of {images['available']:,}"
     return joined(
         [
-            str(output),
+            output,
             f"  images       {images['count']:,}{of_all} in {images['folder']} ({images['arrangement']})",
             f"  vectors      {found['rows']:,} of {found['width']:,} numbers, float32",
             f"  artifact     {found['artifact']}",

@@ -13,7 +13,7 @@ import click
 from exporter import terminal
 from exporter.cli import colours, logs
 from exporter.cli.commands import ArchiveOption
-from exporter.cli.values import MOST_JOBS, Number, Remote, TextType, path_type
+from exporter.cli.values import MOST_JOBS, OUTPUT, Number, Remote, TextType, path_type
 from exporter.cli.values import model_type as model_type
 from exporter.errors import USAGE, ConfigError
 from exporter.models.config import ModelConfig, model
@@ -168,9 +168,22 @@ def _with_copies(values: dict[str, Any], settings: Settings) -> dict[str, Any]:
         from exporter.progress import progress
 
         with progress("copy", None, warn) as listener:
-            return local_copy(value.address, KINDS[value.kind], settings, listener)
+            return local_copy(value.address, KINDS[value.kind], settings, listener).absolute()
 
     return {name: copied(value) for name, value in values.items()}
+
+
+def _with_places(values: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """The same, with the place in its store for each address of an output."""
+
+    def placed(value: Any) -> Any:
+        if not (isinstance(value, Remote) and value.kind == OUTPUT):
+            return value
+        from exporter.evaluation.embedding_store import place
+
+        return place(value.address, settings)
+
+    return {name: placed(value) for name, value in values.items()}
 
 
 def _with_settings(options: tuple[Callable[[Command], Command], ...]) -> Callable[[Command], Command]:
@@ -183,7 +196,8 @@ def _with_settings(options: tuple[Callable[[Command], Command], ...]) -> Callabl
             if "mirror" in given:
                 given["mirrors"] = tuple(given.pop("mirror"))
             settings = Settings(**given)
-            return command(*args, settings=settings, **_with_copies(values, settings))
+            # A store that cannot be had is told before much is copied.
+            return command(*args, settings=settings, **_with_copies(_with_places(values, settings), settings))
 
         for option in reversed(options):
             with_settings = option(with_settings)

@@ -18,6 +18,8 @@ from exporter.models.formats import FORMATS
 MOST_JOBS = 1024
 #: Versions of models are small numbers.
 MOST_VERSION = 999
+#: What an address means that is written to.
+OUTPUT = "output"
 
 
 class Number(click.FloatRange):
@@ -40,9 +42,9 @@ class _PathType(click.Path):
 
 @dataclass(frozen=True)
 class Remote:
-    """An address that an option was given in place of a path, and what it is to mean, by the name of a `Kind`.
+    """An address that an option was given in place of a path, and what it is to mean: the name of a `Kind`, `OUTPUT`.
 
-    Commands get the path of a copy in its place: see `exporter.cli.options`.
+    Commands get the place in its store, or the path of a copy: see `exporter.cli.options`.
     """
 
     address: str
@@ -64,6 +66,16 @@ def source(value: Any, kind: str) -> Remote | None:
     """The address that a value is; None for a path."""
     remote = isinstance(value, str) and bool(re.match(r"(?!file:)[A-Za-z][A-Za-z0-9+.-]+://[^/]", value))
     return Remote(value, kind) if remote else None
+
+
+class _OutputType(_PathType):
+    """A path, or an address that fsspec may know, of which the command gets the place in its store."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        if isinstance(value, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", value):
+            require_name(value, "address", parameter, context)
+            return Remote(value, OUTPUT)
+        return super().convert(value, parameter, context)
 
 
 class TextType(click.ParamType):
@@ -89,6 +101,8 @@ def require_name(
 path_type = _PathType(path_type=Path)
 #: What of fsspec's addresses takes the place of a path: see `exporter.fetch.remote`.
 checkpoint_type, images_type = _SourceType("checkpoint"), _SourceType("images")
+#: What of them is written to: see `exporter.evaluation.embedding_store`.
+output_type = _OutputType(path_type=Path)
 
 
 class _Model(click.ParamType):

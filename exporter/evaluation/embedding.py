@@ -1,86 +1,33 @@
 """Turns the images of a data set into feature vectors in files; a run that was stopped can be continued."""
 
 import contextlib
-import importlib.util
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from exporter.artifact import folder
-from exporter.errors import NOT_DONE, EvaluationError, MachineError
+from exporter.errors import NOT_DONE, EvaluationError
 from exporter.evaluation.classifier import Extractor
 from exporter.evaluation.dataset import DataSet
-from exporter.evaluation.embedding_record import INDEX_FILE, RECORD_FILE, IndexLine, record
+from exporter.evaluation.embedding_output import Output
+from exporter.evaluation.embedding_record import INDEX_FILE, SCHEMA, IndexLine, damaged, record, require_own
 from exporter.evaluation.engine import Engine, OneProcess, Work
 from exporter.evaluation.jobs import EMBED, JOIN, Chunk, EmbeddedChunk, JoinRequest
 from exporter.evaluation.ledger import Ledger
 from exporter.evaluation.pace import Pace
 from exporter.files import staging
 from exporter.processes import run as worker
-from exporter.progress import Say
-from exporter.validation import MOST_JSON, convert, parse_json, read
+from exporter.progress import SILENT, Listener, Say
+from exporter.validation import MOST_JSON, read
 
-#: Incremented with every change of what is written, or of how images are preprocessed.
-SCHEMA = 1
 _LEDGER_FILE = "ledger.jsonl"
-#: Files that the vectors are joined to, by their suffix, with the package that writes one and its extra.
-_JOINED = {".parquet": ("pyarrow", "parquet"), ".tfrecord": None, ".tfrecords": None}
-
-
-@dataclass(frozen=True)
-class Output:
-    """Where the vectors go: a file of one of the kinds in `_JOINED`, or a folder for parts with an index."""
-
-    path: Path
-
-    @property
-    def joined(self) -> bool:
-        return self.path.suffix.lower() in _JOINED
-
-    @property
-    def parts(self) -> Path:
-        """The folder for the parts, and for the ledger while it runs."""
-        return self.path.with_name(f"{self.path.name}.parts") if self.joined else self.path
-
-    @property
-    def record(self) -> Path:
-        """What says what is in it, once it is finished."""
-        return self.path.with_name(f"{self.path.name}.json") if self.joined else self.path / RECORD_FILE
-
-    def require(self) -> None:
-        """Refuses an output that cannot be written here, before anything is computed.
-
-        Raises:
-            MachineError: the package that writes it is not installed.
-            EvaluationError: something else is in its place.
-        """
-        package = _JOINED.get(self.path.suffix.lower())
-        if package and importlib.util.find_spec(package[0]) is None:
-            raise MachineError(
-                f"{self.path} needs {package[0]}: pip install 'nasexport[{package[1]}]',\n"
-                f"or name a folder (--output {self.path.with_suffix('')}), for files of NumPy's with an index"
-            )
-        if self.joined and self.path.is_dir():
-            raise EvaluationError(f"{self.path} is a folder: name a file, or a folder of another name", status=NOT_DONE)
-        if not self.joined and self.path.exists() and not self.path.is_dir():
-            expected = f"expected a folder, or a name that ends in {', '.join(_JOINED)}"
-            raise EvaluationError(f"{self.path} is a file: {expected}", status=NOT_DONE)
-
-
-class _Record(msgspec.Struct, frozen=True):
-    """The start of a record: what identifies the run that wrote it."""
-
-    schema: int
-    identity: dict[str, Any]
 
 
 class Embedding:
-    """A run that is unfinished or finished; `opened` returns one."""
+    """A run that is unfinished or finished; `exporter.evaluation.embedding_run.opened` gives one."""
 
     def __init__(
         self, extractor: Extractor, dataset: DataSet, output: Output, batch_size: int, identity: dict[str, Any]
@@ -94,6 +41,16 @@ class Embedding:
         self.found: dict[str, Any] | None = None
 
     @property
+    def place(self) -> str:
+        """Where the vectors are in the end, as users may see it."""
+        return self.output.named
+
+    @property
+    def record_place(self) -> str:
+        """Where the record is in the end."""
+        return str(self.output.record)
+
+    @property
     def total(self) -> int:
         return self._ledger.total
 
@@ -101,6 +58,11 @@ class Embedding:
     def done(self) -> int:
         """The number of images that were processed, in whatever order."""
         return self._ledger.done
+
+    def recount(self) -> None:
+        """Counts again what is done: a stop may have come before the last line was noted."""
+        if self._ledger.path.exists():
+            self._ledger.load()
 
     def load(self) -> None:
         """Finds out how far it is.
@@ -111,7 +73,8 @@ class Embedding:
         record = self.output.record
         there = self.output.path.exists() if self.output.joined else (self.output.path / INDEX_FILE).exists()
         if record.exists() and there:
-            self.found = self._recorded(record)
+            content = read(record, MOST_JSON, damaged(str(record)))
+            self.found = require_own(content, str(record), self.output.named, self._identity)
             return
         if self._ledger.path.exists():
             self._ledger.load()
@@ -121,22 +84,6 @@ class Embedding:
                 f"another --output",
                 status=NOT_DONE,
             )
-
-    def _recorded(self, path: Path) -> dict[str, Any]:
-        def damaged(problem: str) -> EvaluationError:
-            return EvaluationError(
-                f"{path} is damaged or is not the record of an embedding: {problem}\npass --restart to replace it"
-            )
-
-        values = parse_json(read(path, MOST_JSON, damaged), damaged)
-        found = convert(values, _Record, damaged)
-        if found.schema != SCHEMA or found.identity != self._identity:
-            keys = [key for key, value in self._identity.items() if found.identity.get(key) != value]
-            raise EvaluationError(
-                f"{self.output.path} belongs to another embedding (other {', '.join(keys) or 'schema'}): pass "
-                f"--restart to replace it, or another --output"
-            )
-        return dict(values)
 
     def restart(self) -> None:
         """Removes what is there of the output; whatever else lies in its folder stays.
@@ -185,7 +132,7 @@ class Embedding:
         finally:
             self._ledger.close()
 
-    def finish(self, say: Say = lambda _: None, *, debug: bool = False) -> dict[str, Any]:
+    def finish(self, listener: Listener = SILENT, *, debug: bool = False) -> dict[str, Any]:
         """Puts the output in its place, and the record beside it, which is returned.
 
         Raises:
@@ -214,7 +161,7 @@ class Embedding:
             if not rows:
                 raise EvaluationError(f"none of the {self.total:,} images in {self._dataset.named} could be read")
             if self.output.joined:
-                say("writing the vectors to one file")
+                listener.step("writing the vectors to one file")
                 with staging.replacing(self.output.path) as path:
                     kind = self.output.path.suffix.lower().lstrip(".")
                     request = JoinRequest(parts, kind, path, width, json.dumps(self._identity, sort_keys=True))
@@ -222,12 +169,15 @@ class Embedding:
             facts = record(self._extractor, self._dataset, self._batch_size, rows, width, broken, list(devices))
             found = {"schema": SCHEMA, "identity": self._identity, **facts}
             staging.write(self.output.record, (json.dumps(found, indent=1) + "\n").encode())
+        self._remove_state()
         self.found = found
-        self.tidy()
         return found
 
     def tidy(self) -> None:
         """Removes what is of no more use after the end; what cannot be removed stays."""
+        self._remove_state()
+
+    def _remove_state(self) -> None:
         if self.output.joined:
             shutil.rmtree(self.output.parts, ignore_errors=True)
         else:
@@ -255,35 +205,3 @@ def _writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise EvaluationError(f"cannot write {path}: {error.strerror}") from error
-
-
-@contextlib.contextmanager
-def opened(
-    extractor: Extractor, dataset: DataSet, output: Path, batch_size: int, restart: bool = False
-) -> Iterator[Embedding]:
-    """The run that fills an output, continued from what is there.
-
-    Args:
-        restart: remove what is there first.
-
-    Raises:
-        MachineError: the package that writes it is not installed.
-        EvaluationError: what is there is of another run, is damaged, cannot be used, or is in use.
-    """
-    place = Output(output)
-    place.require()
-    named = extractor.config.name if extractor.config else None
-    identity = {
-        "artifact": folder.content(extractor.path),
-        "images": dataset.digest(),
-        "model": named,
-        "batch_size": batch_size,
-        "decoder": extractor.decoder,
-    }
-    embedding = Embedding(extractor, dataset, place, batch_size, identity)
-    taken = f"another nasexport is writing {output}: wait for it"
-    with staging.held(output.with_name(f".{output.name}.lock"), EvaluationError, taken):
-        if restart:
-            embedding.restart()
-        embedding.load()
-        yield embedding

@@ -1,6 +1,6 @@
 """What is written beside feature vectors: an index of their parts, and the record of what they came from."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -8,10 +8,14 @@ import msgspec
 
 import exporter
 from exporter.artifact import folder
+from exporter.errors import EvaluationError
 from exporter.evaluation.classifier import Extractor
 from exporter.evaluation.dataset import DataSet
 from exporter.models.preprocessing import CENTRAL_FRACTION, INTERPOLATION
+from exporter.validation import convert, parse_json
 
+#: Incremented with every change of what is written, or of how images are preprocessed.
+SCHEMA = 1
 INDEX_FILE = "index.jsonl"
 RECORD_FILE = "record.json"
 
@@ -69,3 +73,37 @@ def record(
         "nasexport": exporter.__version__,
         "versions": {package: metadata.version(package) for package in sorted(set(packages))},
     }
+
+
+class _Record(msgspec.Struct, frozen=True):
+    """The start of a record: what identifies the run that wrote it."""
+
+    schema: int
+    identity: dict[str, Any]
+
+
+def damaged(path: str) -> Callable[[str], EvaluationError]:
+    """What makes an error of what is wrong with the record at a path."""
+    return lambda problem: EvaluationError(
+        f"{path} is damaged or is not the record of an embedding: {problem}\npass --restart to replace it"
+    )
+
+
+def require_own(content: bytes, path: str, output: str, identity: dict[str, Any]) -> dict[str, Any]:
+    """What a record says, of the run with an identity.
+
+    Args:
+        path, output: where the record and the vectors are, for messages.
+
+    Raises:
+        EvaluationError: it is of another run, or is no record.
+    """
+    values = parse_json(content, damaged(path))
+    found = convert(values, _Record, damaged(path))
+    if found.schema != SCHEMA or found.identity != identity:
+        keys = [key for key, value in identity.items() if found.identity.get(key) != value]
+        raise EvaluationError(
+            f"{output} belongs to another embedding (other {', '.join(keys) or 'schema'}): pass "
+            f"--restart to replace it, or another --output"
+        )
+    return dict(values)

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import trustme
-import yaml
 
 from exporter.errors import ClusterError, MachineError
 from exporter.evaluation import cluster as cluster_engine
@@ -23,8 +22,6 @@ from exporter.processes.device import using
 from tests.support import clusters, pictures
 from tests.support.clusters import Cluster
 from tests.support.command import Command, artifact_folder, files_below, refusal, succeeded
-from tests.support.fixtures import TINY_IMAGENET
-from tests.support.shared import Store
 
 PICTURES, BATCH = 26, 3
 #: How often processes are killed.
@@ -32,21 +29,8 @@ KILLS = int(os.environ.get("NASEXPORT_TEST_KILLS", "1"))
 
 
 @pytest.fixture(scope="module")
-def artifacts(cli: Command, imagenet_artifacts: Path, kept: Store) -> Path:
-    """The ``--output`` folder of a tiny network for ONNX Runtime, whose processes start at once; not verified."""
-
-    def make(output: Path) -> None:
-        (output / "tiny.yaml").write_text(yaml.safe_dump(TINY_IMAGENET))
-        succeeded(cli("synth", output / "tiny.yaml", "--output", output / "model.ckpt"))
-        command = ("build", output / "tiny.yaml", "--checkpoint", output / "model.ckpt", "--no-verify")
-        succeeded(cli(*command, "--format", "onnx", "--output", output))
-
-    return kept.made("imagenet_onnx", make, __file__)
-
-
-@pytest.fixture(scope="module")
-def artifact(artifacts: Path) -> Path:
-    return artifact_folder(artifacts, "tiny_imagenet", "feature_vector", "onnx")
+def artifact(imagenet_onnx: Path) -> Path:
+    return artifact_folder(imagenet_onnx, "tiny_imagenet", "feature_vector", "onnx")
 
 
 @pytest.fixture(scope="module")
@@ -77,14 +61,14 @@ def cluster(cli: Command, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def test_a_cluster_gives_the_bytes_of_one_process(
-    own_cli: Command, artifacts: Path, artifact: Path, images: Path, expected: bytes, cluster: Cluster
+    own_cli: Command, imagenet_onnx: Path, artifact: Path, images: Path, expected: bytes, cluster: Cluster
 ) -> None:
     result = succeeded(own_cli("embed", artifact, *_options(images), "--output", "features.parquet", *cluster.options))
     assert "connecting to the cluster" in result.stderr
     assert (own_cli.cwd / "features.parquet").read_bytes() == expected
     assert files_below(own_cli.cwd) == ["features.parquet", "features.parquet.json"]
 
-    classifier = artifact_folder(artifacts, "tiny_imagenet", "classification", "onnx")
+    classifier = artifact_folder(imagenet_onnx, "tiny_imagenet", "classification", "onnx")
     states = []
     for place, options in enumerate(([], cluster.options)):
         command = ("evaluate", classifier, *_options(images), "--state", f"{place}.json", *options, "--json")

@@ -138,6 +138,12 @@ def test_vectors_are_those_of_the_network(
     (own_cli.cwd / "mine.parquet").write_bytes(b"mine")
     message = refusal(own_cli(*args[:4], "--output", "mine.parquet"), 3)
     assert "nothing says what is in it" in message and (own_cli.cwd / "mine.parquet").read_bytes() == b"mine"
+    (own_cli.cwd / "mine").mkdir()
+    (own_cli.cwd / "mine" / "mine.txt").touch()
+    args = (*args[:4], "--output", "mine", "--limit", 3)
+    assert "nothing says what is in it" in refusal(own_cli(*args), 3)
+    succeeded(own_cli(*args, "--restart"))
+    assert files_below(own_cli.cwd / "mine") == ["index.jsonl", "mine.txt", "part-000000000.npy", "record.json"]
 
 
 def test_the_same_bits_whatever_the_images_lie_in(
