@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from exporter.cli.options import print_json, print_text, tell, warn
+from exporter.cli.options import called, print_json, print_text, tell, warn
 from exporter.errors import EvaluationError
 from exporter.models.config import ModelConfig
 from exporter.terminal import joined
@@ -50,7 +50,7 @@ def compare(
     if len(set(map(Path.resolve, paths))) < len(paths):
         raise EvaluationError("an artifact is named twice: expected different ones")
     page.require_writable(page_file)
-    dataset = listed(images, labels, counts[0], limit)
+    dataset = listed(images, labels, counts[0], limit, called(images))
     for text in dataset.warnings:
         warn(text)
     with contextlib.ExitStack() as stack:

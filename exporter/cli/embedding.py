@@ -11,6 +11,7 @@ from exporter.cli.commands import Command, examples
 from exporter.cli.evaluation import LARGEST_BATCH, at_intervals, model_named, model_option
 from exporter.cli.options import (
     cache_options,
+    called,
     device_option,
     json_option,
     path_type,
@@ -89,7 +90,7 @@ def embed(
     from exporter.progress import progress
 
     extractor = Extractor.of(path, model_named(model_name), trust)
-    dataset = listed(images, None, None, limit)
+    dataset = listed(images, None, None, limit, called(images))
     for text in dataset.warnings:
         warn(text)
     with opened(extractor, dataset, output, batch_size, restart) as run:

@@ -14,6 +14,7 @@ from exporter.cli.cluster_options import cluster_options
 from exporter.cli.commands import Command, examples
 from exporter.cli.options import (
     cache_options,
+    called,
     device_option,
     json_option,
     model_type,
@@ -239,7 +240,7 @@ def evaluate(
     from exporter.report.section import evaluation_section
 
     classifier = Classifier.of(path, model_named(model_name), trust)
-    dataset = listed(images, labels, classifier.classes, limit)
+    dataset = listed(images, labels, classifier.classes, limit, called(images))
     for text in dataset.warnings:
         warn(text)
     with (

@@ -25,6 +25,8 @@ from exporter.processes.jobs import FIND_CARD, FindCardRequest
 from exporter.settings import LONGEST_TIMEOUT, MOST_RETRIES, SHORTEST_TIMEOUT, Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+#: The beginning of a name in the context of a command, with a path after it.
+_COPY_OF = "the address of"
 
 
 def json_option(command: Command) -> Command:
@@ -164,13 +166,21 @@ def _with_copies(values: dict[str, Any], settings: Settings) -> dict[str, Any]:
         if not isinstance(value, Remote):
             return value
         from exporter.evaluation.remote import KINDS
+        from exporter.fetch.addresses import without_password
         from exporter.fetch.remote import local_copy
         from exporter.progress import progress
 
         with progress("copy", None, warn) as listener:
-            return local_copy(value.address, KINDS[value.kind], settings, listener).absolute()
+            copy = local_copy(value.address, KINDS[value.kind], settings, listener).absolute()
+        click.get_current_context().meta[f"{_COPY_OF} {copy}"] = without_password(value.address)
+        return copy
 
     return {name: copied(value) for name, value in values.items()}
+
+
+def called(path: Path) -> str:
+    """What the user calls a path that a command was given: the address that it is a copy of, or the path itself."""
+    return str(click.get_current_context().meta.get(f"{_COPY_OF} {path}", path))
 
 
 def _with_places(values: dict[str, Any], settings: Settings) -> dict[str, Any]:

@@ -28,7 +28,7 @@ class DataSet:
     ``available`` is their number before the limit; ``warnings`` are for the user.
     """
 
-    named: Path
+    named: str
     folder: Path
     arrangement: str
     items: Sequence[Item]
@@ -53,7 +53,9 @@ class DataSet:
         return tuple(map(self.image, range(start, start + count)))
 
 
-def listed(path: Path, labels: Path | None, classes: int | None, limit: int | None = None) -> DataSet:
+def listed(
+    path: Path, labels: Path | None, classes: int | None, limit: int | None = None, called: str | None = None
+) -> DataSet:
     """Lists a data set in one of these arrangements.
 
     - folders: ``n01440764/*.JPEG``, one folder for each class, named by its wnid; where the classes are not ImageNet's,
@@ -72,6 +74,7 @@ def listed(path: Path, labels: Path | None, classes: int | None, limit: int | No
         path: the folder, the file, or the beginning of the names of shards: ``DIR/train``.
         classes: the number of classes of the network; wnids need one of 1001. None where no labels are needed.
         limit: the largest number of images; they are spread evenly over the list.
+        called: what the user calls it, where that is not ``path``.
 
     Raises:
         EvaluationError: it has none of these arrangements or several, or a label is unknown.
@@ -94,7 +97,7 @@ def listed(path: Path, labels: Path | None, classes: int | None, limit: int | No
         raise EvaluationError(f"{path} holds {arrangement}, but no image in them ({', '.join(SUFFIXES)})")
     if classes == IMAGENET_CLASSES:
         warnings += _misnumbered(items)
-    return DataSet(path, folder, arrangement, _limited(items, limit), len(items), tuple(warnings))
+    return DataSet(called or str(path), folder, arrangement, _limited(items, limit), len(items), tuple(warnings))
 
 
 def _labelled(folder: Path, labels: Path | None, classes: int) -> tuple[str, Items, list[str]]:

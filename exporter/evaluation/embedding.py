@@ -125,7 +125,7 @@ class Embedding:
             self.output.parts.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise EvaluationError(f"cannot make the folder {self.output.parts}: {error.strerror}") from error
-        self._ledger.begin(str(self._extractor.path), str(self._dataset.named))
+        self._ledger.begin(str(self._extractor.path), self._dataset.named)
         work = Work((self._extractor.to_load(),), skip_broken, self.output.parts)
         try:
             engine.compute(EMBED, work, chunks, count, say)

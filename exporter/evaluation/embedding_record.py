@@ -52,7 +52,7 @@ def record(
         "handle": made.handle if made else None,
         "format": spec.name,
         "images": {
-            "folder": str(dataset.named),
+            "folder": dataset.named,
             "arrangement": dataset.arrangement,
             "count": len(dataset.items),
             "available": dataset.available,

@@ -80,7 +80,7 @@ class Evaluation:
 
     def begin(self) -> None:
         """Makes ready for `count`; see `exporter.evaluation.ledger.Ledger.begin`."""
-        self.ledger.begin(str(self.classifier.path), str(self._dataset.named))
+        self.ledger.begin(str(self.classifier.path), self._dataset.named)
 
     def count(self, chunk: ClassifiedChunk) -> None:
         """Counts a chunk and writes its line."""
@@ -112,7 +112,7 @@ class Evaluation:
         return {
             **self.classifier.facts(),
             "dataset": {
-                "folder": str(self._dataset.named),
+                "folder": self._dataset.named,
                 "arrangement": self._dataset.arrangement,
                 "available": self._dataset.available,
                 "sha256": self._identity["images"],
