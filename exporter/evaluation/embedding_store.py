@@ -173,6 +173,9 @@ class StoredOutput:
                 self._sender.send(item, media_type)
             return item
 
+        if len(items) == 1:  # it may be large, and a stop need not wait for a thread
+            yield send(items[0])
+            return
         with ThreadPoolExecutor(_AT_ONCE) as threads:
             try:
                 yield from threads.map(send, items)

@@ -69,10 +69,12 @@ def store(address: str, error: type[NasexportError]) -> Store:
         error: the class of the error where the store cannot be had.
 
     Raises:
-        ConfigError: the address is none, or fsspec is not installed.
-        NasexportError: ``error``, where what fsspec needs for this protocol is not installed, or it does not connect.
+        ConfigError: the address is none.
+        NasexportError: ``error``, where fsspec or what it needs for this is not installed, or does not connect.
     """
     shown = without_password(address)
+    with failures(shown, error):
+        import fsspec
     try:
         protocol = require_protocol(address)
         path = local_path(address)
@@ -83,8 +85,6 @@ def store(address: str, error: type[NasexportError]) -> Store:
             f"{shown}: {problem}; expected a folder, or an address such as s3://bucket/folder", status=USAGE
         ) from problem
     with failures(shown, error):
-        import fsspec
-
         if not logging.root.isEnabledFor(logging.DEBUG):
             # Of a connection that is cut, tasks that nobody waits for print tracebacks.
             logging.getLogger("asyncio").setLevel(logging.CRITICAL)

@@ -19,7 +19,7 @@ from tests.support.s3 import s3_cli as s3_cli
 pytestmark = pytest.mark.readers
 PICTURES = 7
 #: How often a command is killed.
-KILLS = int(os.environ.get("NASEXPORT_TEST_KILLS", "4")) // 2
+KILLS = max(1, int(os.environ.get("NASEXPORT_TEST_KILLS", "4")) // 2)
 
 
 @pytest.fixture(scope="module")

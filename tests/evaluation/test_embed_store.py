@@ -137,6 +137,8 @@ def test_what_nobody_says_anything_of_is_refused(
     hidden = own_cli.with_program_first("import sys\nsys.modules['pyarrow'] = None\n", tmp_path)
     message = refusal(hidden(*_args(artifact, images, f"{store}/z.parquet")), 3)
     assert f"{store}/z.parquet needs pyarrow" in message and f"--output {store}/z)" in message
+    hidden = own_cli.with_program_first("import sys\nsys.modules['fsspec'] = None\n", tmp_path)
+    assert "pip install 'nasexport[publish]'" in refusal(hidden(*_args(artifact, images, f"{store}/z.parquet")), 3)
     assert _work(own_cli) == []
 
 
