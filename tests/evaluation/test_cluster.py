@@ -5,7 +5,7 @@ import os
 import random
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,16 @@ from exporter.evaluation import cluster as cluster_engine
 from exporter.evaluation.cluster_connection import ClusterOptions
 from exporter.evaluation.engine import Work
 from exporter.evaluation.jobs import EMBED, ModelToLoad
+from exporter.models.classes import class_names
 from exporter.processes import memory
 from exporter.processes.device import using
-from tests.support import clusters, pictures
+from tests.support import clusters, data_sets, pictures
 from tests.support.clusters import Cluster
 from tests.support.command import Command, artifact_folder, files_below, refusal, succeeded
 
 PICTURES, BATCH = 26, 3
+#: Broken pictures of `data_set_of`: a chunk in which all are, one among whole ones, and the last.
+BROKEN = (6, 7, 8, 13, 25)
 #: How often processes are killed.
 KILLS = int(os.environ.get("NASEXPORT_TEST_KILLS", "1"))
 
@@ -61,24 +64,22 @@ def cluster(cli: Command, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def test_a_cluster_gives_the_bytes_of_one_process(
-    own_cli: Command, imagenet_onnx: Path, artifact: Path, images: Path, expected: bytes, cluster: Cluster
+    own_cli: Command, artifact: Path, images: Path, expected: bytes, cluster: Cluster
 ) -> None:
     result = succeeded(own_cli("embed", artifact, *_options(images), "--output", "features.parquet", *cluster.options))
     assert "connecting to the cluster" in result.stderr
     assert (own_cli.cwd / "features.parquet").read_bytes() == expected
     assert files_below(own_cli.cwd) == ["features.parquet", "features.parquet.json"]
 
-    classifier = artifact_folder(imagenet_onnx, "tiny_imagenet", "classification", "onnx")
-    states = []
-    for place, options in enumerate(([], cluster.options)):
-        command = ("evaluate", classifier, *_options(images), "--state", f"{place}.json", *options, "--json")
-        found = json.loads(succeeded(own_cli(*command)).stdout)
-        lines = (own_cli.cwd / f"{place}.json").read_text().splitlines()
-        states.append((sorted(lines[1:]), {**found, "state": None, "dataset": None}))
-    assert states[0] == states[1]
+    # An output in a store goes through the cache, which workers write to.
+    store = own_cli.folder / "store"
+    address = f"file://{store}/features.parquet"
+    succeeded(own_cli("embed", artifact, *_options(images), "--output", address, *cluster.options))
+    assert (store / "features.parquet").read_bytes() == expected
+    assert files_below(store) == files_below(own_cli.cwd) and files_below(own_cli.cache / "outputs") == []
 
 
-def test_a_cluster_of_this_machine_does_as_well(
+def test_a_cluster_of_this_machine_starts_and_says_nothing_else(
     own_cli: Command, artifact: Path, images: Path, expected: bytes
 ) -> None:
     command = ("embed", artifact, *_options(images), "--output", "features.parquet", "--workers", 1)
@@ -87,6 +88,49 @@ def test_a_cluster_of_this_machine_does_as_well(
         "starting the workers" in result.stderr and "Traceback" not in result.stderr and "WARNING" not in result.stderr
     )
     assert (own_cli.cwd / "features.parquet").read_bytes() == expected
+
+
+@pytest.fixture(scope="module")
+def data_set_of(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    """The same pictures, the broken ones among them, in each kind of data set."""
+    folder = tmp_path_factory.mktemp("kinds")
+    samples: list[data_sets.Sample] = []
+    for seed in range(PICTURES):
+        content = pictures.encoded(pictures.picture(seed), "PNG")
+        samples.append((f"{seed:02}.png", content[:-60] if seed in BROKEN else content, seed + 1))
+    for name, content, label in samples:
+        path = folder / "folders" / class_names()[label or 0].wnid / name
+        path.parent.mkdir(parents=True)
+        path.write_bytes(content)
+    shards = (samples[:10], samples[10:11], samples[11:])
+    return {
+        "folders": folder / "folders",
+        "records": data_sets.records(folder / "records", shards, "validation"),
+        "tars": data_sets.tars(folder / "tars", shards),
+    }
+
+
+@pytest.mark.parametrize("kind", ["folders", "records", "tars"])
+def test_the_same_bits_whatever_computes_and_whatever_the_images_lie_in(
+    own_cli: Command, imagenet_onnx: Path, artifact: Path, data_set_of: Mapping[str, Path], cluster: Cluster, kind: str
+) -> None:
+    classifier = artifact_folder(imagenet_onnx, "tiny_imagenet", "classification", "onnx")
+    options = _options(data_set_of[kind])
+    engines: dict[str, list[object]] = {"one": [], "local": ["--workers", 2], "cluster": [*cluster.options]}
+    embedded, evaluated = [], []
+    for way, engine in engines.items():
+        output, state = (own_cli.cwd / f"{way}{suffix}" for suffix in (".parquet", ".state"))
+        said = json.loads(succeeded(own_cli("embed", artifact, *options, "--output", output, *engine, "--json")).stdout)
+        assert said["rows"] == PICTURES - len(BROKEN) and len(said["broken"]) == len(BROKEN)
+        embedded.append((output.read_bytes(), output.with_name(f"{output.name}.json").read_text()))
+        if way == "local":  # it takes seconds to start
+            continue
+        command = ("evaluate", classifier, *options, "--state", state, *engine, "--json")
+        found = json.loads(succeeded(own_cli(*command)).stdout)
+        assert found["images"] == PICTURES - len(BROKEN) and len(found["broken"]) == len(BROKEN)
+        evaluated.append((sorted(state.read_text().splitlines()), {**found, "state": None}))
+    assert len(set(embedded)) == 1
+    assert evaluated[0] == evaluated[1]
 
 
 def test_a_worker_that_cannot_do_the_work_gets_none(

@@ -1,9 +1,7 @@
 """`nasexport embed`: the network's own vectors, whatever the images lie in, and how it goes on after a stop."""
 
-import io
 import json
 import shutil
-import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,8 +17,7 @@ from exporter.models.classes import class_of_wnid
 from tests.artifact.test_keras_artifact import output as keras_artifacts  # noqa: F401
 from tests.artifact.test_litert_artifact import artifact as litert_classifier  # noqa: F401
 from tests.artifact.test_onnx_artifact import output as onnx_artifacts  # noqa: F401
-from tests.evaluation.test_evaluate import example
-from tests.support import pictures
+from tests.support import data_sets, pictures
 from tests.support.command import Command, artifact_folder, files_below, refusal, succeeded
 
 SIZE, PICTURES = 64, 7
@@ -154,16 +151,9 @@ def test_the_same_bits_whatever_the_images_lie_in(
     expected: NDArray[np.float32],
     tmp_path: Path,
 ) -> None:
-    records = tmp_path / "records"
-    records.mkdir()
-    for shard, places in enumerate((range(4), range(4, PICTURES))):
-        with tf.io.TFRecordWriter(str(records / f"train-{shard:05}-of-00002")) as writer:
-            for place in places:
-                writer.write(example(contents[place], place, name=NAMES[place]))
-    tars = tmp_path / "tars"
-    tars.mkdir()
-    for shard, places in enumerate((range(3), range(3, PICTURES))):
-        _tar(tars / f"{shard:06}.tar", [(NAMES[place], contents[place], str(place)) for place in places])
+    samples = list(zip(NAMES, contents, range(PICTURES), strict=True))
+    records = data_sets.records(tmp_path / "records", (samples[:4], samples[4:]))
+    tars = data_sets.tars(tmp_path / "tars", (samples[:3], samples[3:]))
     listing = tmp_path / "list.csv"
     paths = {path.name: path for path in images.rglob("*.png")}
     listing.write_text("path,label\n" + "".join(f'"{paths[name]}",{place}\n' for place, name in enumerate(NAMES)))
@@ -197,20 +187,6 @@ def test_the_same_bits_whatever_the_images_lie_in(
     assert [list(one["label"].int64_list.value) for one in examples] == [[place] for place in range(PICTURES)]
     held = np.array([one["features"].float_list.value for one in examples], np.float32)
     assert np.array_equal(held, found["0.parquet"])
-
-
-def _tar(path: Path, samples: Sequence[tuple[str, bytes, str | None]]) -> None:
-    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
-        for name, content, label in samples:
-            _add(archive, name, content)
-            if label is not None:
-                _add(archive, f"{Path(name).stem}.cls", label.encode())
-
-
-def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
-    info = tarfile.TarInfo(name)
-    info.size = len(content)
-    archive.addfile(info, io.BytesIO(content))
 
 
 @pytest.mark.parametrize("format_", ["onnx", "keras", "litert"])

@@ -25,6 +25,7 @@ from exporter.evaluation.items import Item
 from exporter.models.classes import class_names
 from tests.support import pictures
 from tests.support.command import Command, artifact_folder, files_below, refusal, succeeded
+from tests.support.data_sets import example
 
 SIZE = 64
 #: Ranks that the classes of the pictures get in turn: 2 of 6 right, 4 of 6 among the first five, 5 of 6 among ten.
@@ -104,18 +105,6 @@ class Known:
                 assert held["confidence"] == pytest.approx(sure[within].mean(), rel=1e-4)
                 error += within.mean() * abs(right - sure[within].mean())
         assert result["calibration"]["expected_calibration_error"] == pytest.approx(error, rel=1e-3)
-
-
-def example(content: bytes, label: int | None, wnid: str | None = None, name: str | None = None) -> bytes:
-    features: dict[str, tf.train.Feature] = {
-        "image/encoded": tf.train.Feature(bytes_list=tf.train.BytesList(value=[content]))
-    }
-    if label is not None:
-        features["image/class/label"] = tf.train.Feature(int64_list=tf.train.Int64List(value=[label]))
-    for key, text in {"image/class/synset": wnid, "image/filename": name}.items():
-        if text is not None:
-            features[key] = tf.train.Feature(bytes_list=tf.train.BytesList(value=[text.encode()]))
-    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
 
 
 @pytest.fixture(scope="module")
