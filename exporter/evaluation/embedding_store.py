@@ -95,8 +95,15 @@ class StoredOutput:
         Raises:
             EvaluationError: the store fails, or the record is of another run, or is none.
         """
-        if self._kind(self._main) == "file" and self._kind(self._record) == "file":
+        if not (self._kind(self._main) == self._kind(self._record) == "file"):
+            return None
+        try:
             return self._own(self._record, self.record)
+        except EvaluationError:
+            if self._kind(self._unfinished) != "file":
+                raise
+        # This run's own, which was ended while the record was sent: some stores keep half of it.
+        self._own(self._unfinished, self.shown)
         return None
 
     def require_place(self) -> None:

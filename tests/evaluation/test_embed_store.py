@@ -162,9 +162,15 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(
     assert address in message and "its disk is full" in message
     assert "record.json" not in files_below(store / "features")
 
+    # Some stores keep what came of a file whose sender was killed.
+    for name, size in (("index.jsonl", None), ("record.json", 40)):
+        (store / "features" / name).write_bytes(expected["features"][name][:size])
     result = succeeded(own_cli(*args))
     assert f"continuing after {PICTURES} of {PICTURES} images" in result.stderr and not _computed(result)
     assert _contents(store / "features") == expected["features"] and _work(own_cli) == []
+    # Where no run says that it is under way, that is damage.
+    (store / "features" / "record.json").write_bytes(expected["features"]["record.json"][:40])
+    assert f"{address}/record.json is damaged" in refusal(own_cli(*args), 1)
 
 
 def test_the_store_decides_what_the_cache_is_good_for(
