@@ -158,4 +158,4 @@ def _plots(stored: Mapping[str, Any], subjects: Sequence[str]) -> dict[str, str]
 
 
 def _file_name(unit: str) -> str:
-    return {"MB": "memory", "s": "time"}.get(unit, re.sub(r"\W+", "-", unit).lower())
+    return {"MB": "memory", "s": "time", "%": "share"}.get(unit, re.sub(r"\W+", "-", unit).lower())
