@@ -140,7 +140,8 @@ def test_a_killed_parent_takes_all_with_it(own_cli: Cli, path: Path, tiny_checkp
         assert process.stderr
         next(line for line in process.stderr if "running the artifact" in line)
         all_of_them = psutil.Process(process.pid).children(recursive=True)
-        assert len(all_of_them) == 2
+        # What imported TensorFlow and the artifact's process, and perhaps that of the reference.
+        assert 2 <= len(all_of_them) <= 3
         process.kill()
         process.wait()
         assert not psutil.wait_procs(all_of_them, timeout=30)[1]
