@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -159,10 +158,10 @@ class _Building(Pipeline[Task]):
         self._places, self._verifier, self._listener = places, verifier, listener
         self._on_verified, self._on_built = on_verified, on_built
         self._began, self._debug = began, debug
-        self._reading = threading.Lock()
+        #: By the export; all find the same, so that the first of them counts.
+        self._found: dict[str, ReadCheckpoint] = {}
         self._read: ReadCheckpoint | None = None
         self._without_reference: NasexportError | None = None
-        self._probed: dict[Task, Probed | Check] = {}
         self._reports: dict[Task, Report] = {}
         self._built: list[Artifact] = []
         # What is there was verified when it was built; whoever wants to see the figures needs them anew.
@@ -180,16 +179,7 @@ class _Building(Pipeline[Task]):
             exported = run.run(export_job(request), request, say, self._debug).result
         for each in exported.failed:
             raise each.failure.exception()
-        with self._reading:
-            # Every export finds the same in it.
-            first, self._read = self._read is None, exported.checkpoint
-        if first:
-            read = exported.checkpoint
-            logging.info(
-                "layout %s, %d averages, %d variables left out", read.layout, read.averages, read.left_out.count
-            )
-            for text in export_warnings(self._source, read):
-                self._listener.warn(text)
+        self._found[name] = exported.checkpoint
 
     def prepare(self) -> None:
         assert self._verifier
@@ -203,6 +193,13 @@ class _Building(Pipeline[Task]):
         self._without_reference = error
 
     def exported(self, name: str) -> dict[Task, tuple[FormatSpec, Task]]:
+        if self._read is None:
+            self._read = read = self._found[name]
+            logging.info(
+                "layout %s, %d averages, %d variables left out", read.layout, read.averages, read.left_out.count
+            )
+            for text in export_warnings(self._source, read):
+                self._listener.warn(text)
         if self._without_reference:
             raise self._without_reference
         tasks = [target.task for target in self._requests[name].targets]
@@ -213,20 +210,18 @@ class _Building(Pipeline[Task]):
     def _expected(self, task: Task) -> Expected:
         return Expected(self.config, task, self._version, self._options)
 
-    def probe(self, key: Task) -> None:
+    def probe(self, key: Task) -> Probed | Check:
         assert self._verifier
         with self._listener.job(key) as say:
-            self._probed[key] = self._verifier.probe(self._places[key].folder, self._expected(key), say)
+            return self._verifier.probe(self._places[key].folder, self._expected(key), say)
 
-    def complete(self, key: Task) -> None:
+    def complete(self, key: Task, probed: Probed | Check) -> None:
         assert self._verifier
-        folder, probed = self._places[key].folder, self._probed[key]
         with self._listener.job(key) as say:
-            self._reports[key] = self._verifier.judge(folder, self._expected(key), probed, say)
+            self._reports[key] = self._verifier.judge(self._places[key].folder, self._expected(key), probed, say)
 
     def completed(self, key: Task, error: NasexportError | None) -> None:
-        if error:
-            raise error
+        super().completed(key, error)
         self._finish()
 
     def _finish(self) -> None:

@@ -79,7 +79,6 @@ class ModelTasks(Pipeline[str]):
         self._partial = release / PARTIAL / config.name
         self._is_unprepared = False
         self._exported: Exported | None = None
-        self._probed: dict[str, Probed | Check] = {}
         self._seconds: dict[str, float] = {}
 
     def open(self, stack: contextlib.ExitStack) -> None:
@@ -132,19 +131,19 @@ class ModelTasks(Pipeline[str]):
         targets = {handle: each.target for handle, each in self._todo.items() if handle not in failures}
         return {handle: (FORMATS[each.format], each.task) for handle, each in targets.items()}
 
-    def probe(self, key: str) -> None:
+    def probe(self, key: str) -> Probed | Check:
         target = self._todo[key].target
         with self._timed(key), self._listener.job(key) as say:
-            self._probed[key] = self._verifier.probe(self._folder(target), _expected(target), say)
+            return self._verifier.probe(self._folder(target), _expected(target), say)
 
-    def complete(self, key: str) -> None:
+    def complete(self, key: str, probed: Probed | Check) -> None:
         each = self._todo[key]
         folder = self._folder(each.target)
         assert self._exported
         read = self._exported.read
         try:
             with self._timed(key), self._listener.job(key) as say:
-                checked = self._verifier.judge(folder, _expected(each.target), self._probed[key], say)
+                checked = self._verifier.judge(folder, _expected(each.target), probed, say)
                 artifact.complete(each, folder, self._release, checked, self._source, read, say)
         except OSError as error:
             raise ReleaseError(f"cannot write {error.filename or folder}: {error.strerror}") from error

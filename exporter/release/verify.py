@@ -8,7 +8,6 @@ from pathlib import Path
 from exporter.artifact.jobs import EXPORT, READ, ReadCheckpoint, ReadRequest
 from exporter.artifact.metadata import CheckpointFacts, Metadata, Verdict
 from exporter.checkpoint.source import Source
-from exporter.errors import NasexportError
 from exporter.fetch import published
 from exporter.models.config import ModelConfig, Task, largest_task
 from exporter.models.formats import FORMATS, FormatSpec
@@ -111,16 +110,12 @@ class _ModelTasks(Pipeline[str]):
         self._records, self._verifier, self._again = records, verifier, again
         self._reports, self._listener, self._debug = reports, listener, debug
         self._found: tuple[ReadCheckpoint, ...] = ()
-        self._probed: dict[str, Probed | Check] = {}
 
     def prepare(self) -> None:
         request = ReadRequest(self.config, self._source.prefix)
         with self._listener.job(self.config.name) as say:
             self._found = worker.run(READ, request, say, self._debug).result.found
             self._verifier.prepare(say)
-
-    def unprepared(self, job: worker.AnyJob, error: NasexportError) -> None:
-        raise error
 
     def exported(self, name: str) -> dict[str, tuple[FormatSpec, Task]]:
         return {handle: (FORMATS[self._records[handle].format], each.task) for handle, each in self._members.items()}
@@ -129,17 +124,17 @@ class _ModelTasks(Pipeline[str]):
         metadata = self._members[handle]
         return Expected(self.config, metadata.task, metadata.version, metadata.options)
 
-    def probe(self, key: str) -> None:
+    def probe(self, key: str) -> Probed | Check:
         with self._listener.job(key) as say:
-            self._probed[key] = self._verifier.probe(self._release / key, self._expected(key), say)
+            return self._verifier.probe(self._release / key, self._expected(key), say)
 
-    def complete(self, key: str) -> None:
+    def complete(self, key: str, probed: Probed | Check) -> None:
         with self._listener.job(key) as say:
-            self._check(key, say)
+            self._check(key, probed, say)
 
-    def _check(self, handle: str, say: Say) -> None:
+    def _check(self, handle: str, probed: Probed | Check, say: Say) -> None:
         metadata = self._members[handle]
-        found = self._verifier.judge(self._release / handle, self._expected(handle), self._probed[handle], say)
+        found = self._verifier.judge(self._release / handle, self._expected(handle), probed, say)
         options = (metadata.task, metadata.version, metadata.options)
         right = [Metadata.of(self.config, *options, self._source, read).source for read in self._found]
         more = [_source_check(metadata, right)]
@@ -152,10 +147,6 @@ class _ModelTasks(Pipeline[str]):
 
     def completion_memory(self) -> int:
         return expected_memory(EXPORT, self.config) if self._again else super().completion_memory()
-
-    def completed(self, key: str, error: NasexportError | None) -> None:
-        if error:
-            raise error
 
 
 def _source_check(metadata: Metadata, right: Sequence[CheckpointFacts]) -> Check:

@@ -19,11 +19,11 @@ from exporter.processes.run import AnyJob
 from exporter.processes.scheduler import ScheduledTask
 from exporter.reference.jobs import REFERENCE
 from exporter.verification.chains import Key, chains
+from exporter.verification.prober import Probed
+from exporter.verification.results import Check
 
 #: What it takes to compare an artifact with the reference, or to pack it, in bytes; done in the command's own process.
 _COMPLETION_MEMORY = 200_000_000
-
-
 #: The name of what is there before the pipeline begins.
 PRESENT = "present"
 
@@ -45,6 +45,7 @@ class Pipeline(abc.ABC, Generic[Key]):
         self._has_reference = not needs_reference
         self._failed = False
         self._awaiting: list[Key] = []
+        self._probed: dict[Key, Probed | Check] = {}
         self._following: dict[Key, Sequence[Key]] = {}
         self._specs: dict[Key, tuple[FormatSpec, Task]] = {}
 
@@ -56,9 +57,9 @@ class Pipeline(abc.ABC, Generic[Key]):
     def prepare(self) -> None:
         """Gets the reference."""
 
-    @abc.abstractmethod
     def unprepared(self, job: AnyJob, error: NasexportError) -> None:
         """Told that export or reference failed: nothing will be completed. What it raises ends everything."""
+        raise error
 
     @abc.abstractmethod
     def exported(self, name: str) -> Mapping[Key, tuple[FormatSpec, Task]]:
@@ -68,20 +69,21 @@ class Pipeline(abc.ABC, Generic[Key]):
         """
 
     @abc.abstractmethod
-    def probe(self, key: Key) -> None:
-        """Runs an artifact."""
+    def probe(self, key: Key) -> Probed | Check:
+        """Runs an artifact: see `exporter.verification.verifier.Verifier.probe`."""
 
     @abc.abstractmethod
-    def complete(self, key: Key) -> None:
+    def complete(self, key: Key, probed: Probed | Check) -> None:
         """Compares what an artifact gave with the reference, and does what comes after that."""
 
     def completion_memory(self) -> int:
         """What `complete` is expected to need, in bytes."""
         return _COMPLETION_MEMORY
 
-    @abc.abstractmethod
     def completed(self, key: Key, error: NasexportError | None) -> None:
         """Told that an artifact is complete, or why it cannot be; what it raises ends everything."""
+        if error:
+            raise error
 
     def tasks(self) -> Collection[ScheduledTask]:
         """What can be done at once; the rest follows from it."""
@@ -130,12 +132,18 @@ class Pipeline(abc.ABC, Generic[Key]):
             self._awaiting.append(key)
             return following
 
+        def run() -> None:
+            self._probed[key] = self.probe(key)
+
         memory = expected_memory(probe_job(self._specs[key][0]), self.config)
-        return ScheduledTask(memory, lambda: self.probe(key), lambda: after(None), after)
+        return ScheduledTask(memory, run, lambda: after(None), after)
 
     def _completion(self, key: Key) -> ScheduledTask:
         def after(error: NasexportError | None) -> Collection[ScheduledTask]:
             self.completed(key, error)
             return ()
 
-        return ScheduledTask(self.completion_memory(), lambda: self.complete(key), lambda: after(None), after)
+        def run() -> None:
+            self.complete(key, self._probed.pop(key))
+
+        return ScheduledTask(self.completion_memory(), run, lambda: after(None), after)

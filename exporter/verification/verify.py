@@ -13,7 +13,7 @@ from exporter.artifact.jobs import INSPECT, Inspection, InspectRequest
 from exporter.artifact.metadata import METADATA_FILE, Metadata, read_metadata
 from exporter.artifact.options import ArtifactOptions
 from exporter.checkpoint.source import Source
-from exporter.errors import NOT_DONE, ArtifactError, ConfigError, NasexportError
+from exporter.errors import NOT_DONE, ArtifactError, ConfigError
 from exporter.fetch.published import opened
 from exporter.files import temporary
 from exporter.models.config import ModelConfig, Task, largest_task, listed
@@ -160,28 +160,24 @@ class _Verifying(Pipeline[Path]):
         super().__init__(config, {}, needs_reference=True)
         self._group, self._folders, self._source, self._verifier = group, folders, source, verifier
         self._listener = listener
-        self._probed: dict[Path, Probed | Check] = {}
         self.reports: dict[Path, Report] = {}
 
     def prepare(self) -> None:
         with self._listener.job("") as say:
             self._verifier.prepare(say)
 
-    def unprepared(self, job: run.AnyJob, error: NasexportError) -> None:
-        raise error
-
     def exported(self, name: str) -> dict[Path, tuple[FormatSpec, Task]]:
         expected = {path: expected for path, (expected, _) in self._group.items()}
         return {path: (each.config.format_spec(each.version), each.task) for path, each in expected.items()}
 
-    def probe(self, key: Path) -> None:
+    def probe(self, key: Path) -> Probed | Check:
         with self._job(key) as say:
-            self._probed[key] = self._verifier.probe(self._folders[key], self._group[key][0], say)
+            return self._verifier.probe(self._folders[key], self._group[key][0], say)
 
-    def complete(self, key: Path) -> None:
+    def complete(self, key: Path, probed: Probed | Check) -> None:
         expected, metadata = self._group[key]
         with self._job(key) as say:
-            checked = self._verifier.judge(self._folders[key], expected, self._probed[key], say)
+            checked = self._verifier.judge(self._folders[key], expected, probed, say)
         notes = (*checked.notes, *_notes(metadata, self._source))
         # What is wrong is told by the path that the user knows.
         checks = tuple(_with_path(check, self._folders[key], key) for check in checked.checks)
@@ -189,10 +185,6 @@ class _Verifying(Pipeline[Path]):
 
     def _job(self, path: Path) -> contextlib.AbstractContextManager[Say]:
         return self._listener.job("" if len(self._folders) == 1 else str(path))
-
-    def completed(self, key: Path, error: NasexportError | None) -> None:
-        if error:
-            raise error
 
 
 def record(

@@ -12,6 +12,8 @@ from exporter.processes import scheduler
 from exporter.processes.run import AnyJob
 from exporter.reference.jobs import REFERENCE
 from exporter.verification.pipeline import Pipeline
+from exporter.verification.prober import Probed
+from exporter.verification.results import Check
 
 HUB, SAVED_MODEL = FORMATS["hub"], FORMATS["saved_model_2"]
 CLASSIFIER: Task = "classification"
@@ -45,10 +47,12 @@ class _Steps(Pipeline[str]):
     def exported(self, name: str) -> dict[str, tuple[FormatSpec, Task]]:
         return self._artifacts
 
-    def probe(self, key: str) -> None:
+    def probe(self, key: str) -> Check:
         self._do(f"probe {key}")
+        return Check(key, 0, 0, "")
 
-    def complete(self, key: str) -> None:
+    def complete(self, key: str, probed: Probed | Check) -> None:
+        assert isinstance(probed, Check) and probed.name == key
         self._do(f"complete {key}")
 
     def completed(self, key: str, error: NasexportError | None) -> None:
@@ -64,10 +68,10 @@ class _Meeting(_Steps):
         super().prepare()
         self.both.wait()
 
-    def probe(self, key: str) -> None:
-        super().probe(key)
+    def probe(self, key: str) -> Check:
         if key == "a":
             self.both.wait()
+        return super().probe(key)
 
 
 TWO = {"a": (SAVED_MODEL, CLASSIFIER), "b": (SAVED_MODEL, CLASSIFIER)}
@@ -123,19 +127,19 @@ def test_what_was_exported_first_does_not_wait_for_the_rest() -> None:
         def __init__(self) -> None:
             super().__init__(TWO)
             self._exports = {"a": EXPORT, "b": EXPORT}
-            self._probed = threading.Event()
+            self._ran = threading.Event()
 
         def export(self, name: str) -> None:
             if name == "b":
-                assert self._probed.wait(30)
+                assert self._ran.wait(30)
 
         def exported(self, name: str) -> dict[str, tuple[FormatSpec, Task]]:
             return {name: TWO[name]}
 
-        def probe(self, key: str) -> None:
-            super().probe(key)
+        def probe(self, key: str) -> Check:
             if key == "a":
-                self._probed.set()
+                self._ran.set()
+            return super().probe(key)
 
     steps = Two()
     scheduler.run(steps.tasks(), 2, MEMORY)
