@@ -9,11 +9,20 @@ from typing import Any
 
 import msgspec
 
-from exporter.errors import NOT_DONE, EvaluationError
+from exporter.errors import EvaluationError
 from exporter.evaluation.classifier import Extractor
 from exporter.evaluation.dataset import DataSet
 from exporter.evaluation.embedding_output import Output
-from exporter.evaluation.embedding_record import INDEX_FILE, SCHEMA, IndexLine, damaged, record, require_own
+from exporter.evaluation.embedding_record import (
+    INDEX_FILE,
+    PARTS,
+    SCHEMA,
+    IndexLine,
+    damaged,
+    record,
+    require_own,
+    unknown,
+)
 from exporter.evaluation.engine import Engine, OneProcess, Work
 from exporter.evaluation.jobs import EMBED, JOIN, Chunk, EmbeddedChunk, JoinRequest
 from exporter.evaluation.ledger import Ledger
@@ -79,11 +88,7 @@ class Embedding:
         if self._ledger.path.exists():
             self._ledger.load()
         elif self.output.path.is_file() or (self.output.path.is_dir() and any(self.output.path.iterdir())):
-            raise EvaluationError(
-                f"{self.output.path} is there, and nothing says what is in it: pass --restart to replace it, or "
-                f"another --output",
-                status=NOT_DONE,
-            )
+            raise unknown(str(self.output.path))
 
     def restart(self) -> None:
         """Removes what is there of the output; whatever else lies in its folder stays.
@@ -99,7 +104,7 @@ class Embedding:
             else:
                 for name in (_LEDGER_FILE, INDEX_FILE):
                     (self.output.path / name).unlink(missing_ok=True)
-                for part in self.output.path.glob("part-*.npy"):
+                for part in self.output.path.glob(PARTS):
                     part.unlink()
         except OSError as error:
             raise EvaluationError(f"cannot replace {self.output.path}: {error.strerror}") from error

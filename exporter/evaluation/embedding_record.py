@@ -8,7 +8,7 @@ import msgspec
 
 import exporter
 from exporter.artifact import folder
-from exporter.errors import EvaluationError
+from exporter.errors import NOT_DONE, EvaluationError
 from exporter.evaluation.classifier import Extractor
 from exporter.evaluation.dataset import DataSet
 from exporter.models.preprocessing import CENTRAL_FRACTION, INTERPOLATION
@@ -18,6 +18,8 @@ from exporter.validation import convert, parse_json
 SCHEMA = 1
 INDEX_FILE = "index.jsonl"
 RECORD_FILE = "record.json"
+#: The names of the parts.
+PARTS = "part-*.npy"
 
 
 class IndexLine(msgspec.Struct, frozen=True):
@@ -86,6 +88,14 @@ def damaged(path: str) -> Callable[[str], EvaluationError]:
     """What makes an error of what is wrong with the record at a path."""
     return lambda problem: EvaluationError(
         f"{path} is damaged or is not the record of an embedding: {problem}\npass --restart to replace it"
+    )
+
+
+def unknown(output: str) -> EvaluationError:
+    """The error where something lies in the place of an output without a record or a ledger."""
+    return EvaluationError(
+        f"{output} is there, and nothing says what is in it: pass --restart to replace it, or another --output",
+        status=NOT_DONE,
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from exporter.errors import NOT_DONE, EvaluationError
 from exporter.evaluation.embedding_output import JOINED
-from exporter.evaluation.embedding_record import INDEX_FILE, RECORD_FILE, SCHEMA, require_own
+from exporter.evaluation.embedding_record import INDEX_FILE, PARTS, RECORD_FILE, SCHEMA, require_own, unknown
 from exporter.fetch.sendable import Item
 from exporter.fetch.sending import Sender, partial
 from exporter.fetch.store_kinds import Info, kind_of
@@ -29,7 +29,6 @@ from exporter.validation import MOST_JSON
 
 #: Files that are sent at the same time: most parts are small, and each waits for an answer.
 _AT_ONCE = 8
-_PARTS = "part-*.npy"
 _UNFINISHED = ".unfinished"
 
 
@@ -133,11 +132,7 @@ class StoredOutput:
             return
         there = self._listed().keys() - ({self._record} if self.joined else {partial(self._unfinished)})
         if there:
-            raise EvaluationError(
-                f"{self.shown} is there, and nothing says what is in it: pass --restart to replace it, or another "
-                f"--output",
-                status=NOT_DONE,
-            )
+            raise unknown(self.shown)
 
     def begin(self) -> None:
         """Says there whose it is going to be, which shows that it can be written.
@@ -161,7 +156,7 @@ class StoredOutput:
         Raises:
             EvaluationError: the store fails, or gives other bytes than those that were sent.
         """
-        parts = [] if self.joined else [_item(path.name, path) for path in sorted(output.glob(_PARTS))]
+        parts = [] if self.joined else [_item(path.name, path) for path in sorted(output.glob(PARTS))]
         main = _item(self._main, output if self.joined else output / INDEX_FILE)
         stages = [parts, [main], [_item(self._record, record)]]
         total = sum(item.size for stage in stages for item in stage)
@@ -195,8 +190,8 @@ class StoredOutput:
         Raises:
             EvaluationError: it cannot be removed.
         """
-        parts = [] if self.joined else fnmatch.filter(self._listed(), _PARTS)
-        unfinished = [] if self.joined else fnmatch.filter(self._listed(), partial(_PARTS))
+        parts = [] if self.joined else fnmatch.filter(self._listed(), PARTS)
+        unfinished = [] if self.joined else fnmatch.filter(self._listed(), partial(PARTS))
         names = (self._record, self._main, *parts, self._unfinished)
         self._remove([*names, *map(partial, (self._record, self._main, self._unfinished)), *unfinished])
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.command import Command, succeeded
+from tests.support.command import Command, artifact_folder, succeeded
 from tests.support.fixtures import TINY_IMAGENET
 from tests.support.shared import Store
 
@@ -21,3 +21,9 @@ def imagenet_onnx(cli: Command, kept: Store) -> Path:
         succeeded(cli(*command, "--format", "onnx", "--output", output))
 
     return kept.made("imagenet_onnx", make, __file__)
+
+
+@pytest.fixture(scope="session")
+def artifact(imagenet_onnx: Path) -> Path:
+    """Its artifact that gives feature vectors; modules about other formats have a fixture of their own by that name."""
+    return artifact_folder(imagenet_onnx, "tiny_imagenet", "feature_vector", "onnx")

@@ -32,17 +32,9 @@ KILLS = int(os.environ.get("NASEXPORT_TEST_KILLS", "1"))
 
 
 @pytest.fixture(scope="module")
-def artifact(imagenet_onnx: Path) -> Path:
-    return artifact_folder(imagenet_onnx, "tiny_imagenet", "feature_vector", "onnx")
-
-
-@pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cluster") / "set"
-    for seed in range(PICTURES):
-        path = pictures.written(folder / "n01440764" / f"{seed:02}.png", pictures.picture(seed))
-    path.write_bytes(path.read_bytes()[:-60])
-    return folder
+    return pictures.with_a_broken_one(folder, [f"n01440764/{seed:02}.png" for seed in range(PICTURES)])
 
 
 @pytest.fixture(scope="module")

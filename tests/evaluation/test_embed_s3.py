@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support import pictures, s3
-from tests.support.command import Command, artifact_folder, files_below, refusal, succeeded
+from tests.support.command import Command, files_below, refusal, succeeded
 from tests.support.cutting_proxy import cutting
 from tests.support.s3 import bucket as bucket
 from tests.support.s3 import moto as moto
@@ -23,18 +23,10 @@ KILLS = max(1, int(os.environ.get("NASEXPORT_TEST_KILLS", "4")) // 2)
 
 
 @pytest.fixture(scope="module")
-def artifact(imagenet_onnx: Path) -> Path:
-    return artifact_folder(imagenet_onnx, "tiny_imagenet", "feature_vector", "onnx")
-
-
-@pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Some pictures, one of them broken."""
     folder = tmp_path_factory.mktemp("bucket") / "photos"
-    for seed in range(PICTURES):
-        path = pictures.written(folder / "n01440764" / f"{seed}.png", pictures.picture(seed))
-    path.write_bytes(path.read_bytes()[:-60])
-    return folder
+    return pictures.with_a_broken_one(folder, [f"n01440764/{seed}.png" for seed in range(PICTURES)])
 
 
 def _args(artifact: Path, images: object, output: object, *more: object) -> Sequence[object]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support import file_operations, pictures
-from tests.support.command import Command, Result, artifact_folder, files_below, refusal, succeeded
+from tests.support.command import Command, Result, files_below, refusal, succeeded
 
 PICTURES, BATCH = 7, 2
 #: How often a command is killed.
@@ -19,18 +19,11 @@ PARTS = ["index.jsonl", *(f"part-{start:09}.npy" for start in range(0, PICTURES,
 
 
 @pytest.fixture(scope="module")
-def artifact(imagenet_onnx: Path) -> Path:
-    return artifact_folder(imagenet_onnx, "tiny_imagenet", "feature_vector", "onnx")
-
-
-@pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Some pictures, the last of them broken."""
-    folder = tmp_path_factory.mktemp("store") / "set"
-    for seed in range(PICTURES):
-        path = pictures.written(folder / f"{seed}.png", pictures.picture(seed))
-    path.write_bytes(path.read_bytes()[:-60])
-    return folder
+    return pictures.with_a_broken_one(
+        tmp_path_factory.mktemp("store") / "set", [f"{seed}.png" for seed in range(PICTURES)]
+    )
 
 
 def _args(artifact: Path, images: Path, output: object, *more: object) -> Sequence[object]:

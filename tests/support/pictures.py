@@ -34,6 +34,14 @@ def written(path: Path, image: Image.Image, **options: Any) -> Path:
     return path
 
 
+def with_a_broken_one(folder: Path, names: Sequence[str]) -> Path:
+    """A folder of PNGs of these names, the last of which is cut off."""
+    for seed, name in enumerate(names):
+        path = written(folder / name, picture(seed))
+    path.write_bytes(path.read_bytes()[:-60])
+    return folder
+
+
 def deep_png(pixels: NDArray[np.uint16]) -> bytes:
     """A PNG of 16 bits a channel, [height, width, 3], which Pillow cannot write."""
 
