@@ -6,7 +6,7 @@ TensorFlow's own here, too, with the same kernels and the same registered gradie
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -31,25 +31,27 @@ def run(graph_def: Any, outputs: Sequence[str], given: Mapping[str, Any]) -> lis
         graph_def: a ``GraphDef``.
         outputs: names of tensors, as ``scope/operation:0``.
         given: by the name of a node, the value of its only output: of placeholders, and of variables, whose value is
-            what operations that read them give.
+            what operations that read them give. By the name of a tensor, as ``scope/operation:1``, the value of that
+            alone.
 
     Raises:
         GraphOnlyError: they depend on something that can only be run as a part of its graph.
         tf.errors.OpError, TypeError, ValueError: an operation does not take what it is given.
     """
     nodes = {node.name: node for node in graph_def.node}
-    order = _order(nodes, [_source(name) for name in outputs], given)
+    order = _order(nodes, [_source(name, given) for name in outputs], given)
     # Nothing is held longer than it is needed: a tape holds what it needs itself.
-    uses = Counter(_source(name) for node in order for name in node.input)
-    uses.update(_source(name) for name in outputs)
+    uses = Counter(_source(name, given) for node in order for name in node.input)
+    uses.update(_source(name, given) for name in outputs)
     values: dict[str, Sequence[Any]] = {name: (value,) for name, value in given.items()}
 
     def taken(name: str) -> Any:
-        node, _, place = name.partition(":")
-        value = values[node][int(place or 0)]
-        uses[node] -= 1
-        if not uses[node] and node not in given:
-            del values[node]
+        source = _source(name, given)
+        place = 0 if source == name else int(name.partition(":")[2])
+        value = values[source][place]
+        uses[source] -= 1
+        if not uses[source] and source not in given:
+            del values[source]
         return value
 
     for node in order:
@@ -58,8 +60,15 @@ def run(graph_def: Any, outputs: Sequence[str], given: Mapping[str, Any]) -> lis
     return [taken(name) for name in outputs]
 
 
-def _source(name: str) -> str:
-    return name.partition(":")[0]
+def require_runnable(graph_def: Any, outputs: Sequence[str], given: Iterable[str]) -> None:
+    """Raises GraphOnlyError where `run` would, for values of nodes and tensors with these names."""
+    names = dict.fromkeys(given)
+    _order({node.name: node for node in graph_def.node}, [_source(name, names) for name in outputs], names)
+
+
+def _source(name: str, given: Mapping[str, Any]) -> str:
+    """What gives a tensor: itself, or the node whose output it is."""
+    return name if name in given else name.partition(":")[0]
 
 
 def _order(nodes: Mapping[str, Any], ends: Sequence[str], given: Mapping[str, Any]) -> list[Any]:
@@ -73,7 +82,7 @@ def _order(nodes: Mapping[str, Any], ends: Sequence[str], given: Mapping[str, An
             waiting.pop()
             continue
         node = nodes[name]
-        missing = [_source(each) for each in node.input]
+        missing = [_source(each, given) for each in node.input]
         missing = [each for each in missing if each not in ordered and each not in given]
         if not missing:
             waiting.pop()

@@ -19,11 +19,6 @@ from exporter.probe.observations import Gradients
 
 v1 = tf.compat.v1
 
-#: A session that runs a graph as it is, where it is run once: to optimize it takes longer. Not for what is compared
-#: with a reference: other kernels round in another way, by up to 2e-4 at the end of the large networks.
-PLAIN = v1.ConfigProto()
-PLAIN.graph_options.rewrite_options.disable_meta_optimizer = True
-PLAIN.graph_options.place_pruned_graph = True
 #: Height and width of images for gradients, in pixels.
 _SMALL = 64
 #: Variables whose gradients are in memory together.

@@ -11,12 +11,13 @@ import tensorflow_hub as hub
 
 from exporter.errors import ArtifactError, reason
 from exporter.files.arrays import digest
+from exporter.graph import unoptimized
 from exporter.models.formats import HUB_MODULE_FILE, TRAINING_MOMENTUM
 from exporter.models.signatures import IMAGE_INPUT, MOMENTUM_INPUT
 from exporter.models.variables import STATISTICS
 from exporter.probe import drop_path, saved_model_file
 from exporter.probe.eager import GraphOnlyError
-from exporter.probe.gradients import PLAIN, reached, reached_in_session, small_graph, weighed, weighed_in_session
+from exporter.probe.gradients import reached, reached_in_session, small_graph, weighed, weighed_in_session
 from exporter.probe.jobs import DRAWS
 from exporter.probe.meta_graph import (
     collection,
@@ -31,8 +32,9 @@ from exporter.probe.meta_graph import (
     values,
     variables,
 )
-from exporter.probe.observations import Gradients, Moment, ProbedFile, Variables
+from exporter.probe.observations import Gradients, ProbedFile, Variables
 from exporter.probe.reuse import PreviousProbes, tensor_keys
+from exporter.probe.updates import Updates
 from exporter.probe.writer import ProbeWriter
 from exporter.progress import Say
 
@@ -155,7 +157,7 @@ def _infer(
 def _train(
     path: Path, meta_graph: Any, images: np.ndarray, keys: _Keys, found: ProbeWriter, previous: PreviousProbes
 ) -> None:
-    """The outputs of the signatures in training, and what two runs of the update operations do."""
+    """The outputs of the signatures in training, and what the update operations do, run twice."""
     signatures = meta_graph.signature_def
     found.output_keys(keys["outputs"], training=True)
     found.update_keys(keys["updates"])
@@ -174,28 +176,45 @@ def _train(
         found.training_variables(Variables(names, [before[name] for name in names], [after[name] for name in names]))
         return
     feed = _images_feed(signatures, images)
-    with running(meta_graph, path) as (session, by_name):
+    updates = _updates(meta_graph)
+    with running(meta_graph, path, unoptimized.CONFIG) as (session, by_name):
         values = session.run(by_name)
         found.moving_statistics("before", {name: values[name] for name in statistics})
         digests = _digests(values, names)
-        # With the same things fetched and fed, the second run has nothing to prepare, which takes longer than to run.
         fetched = {
             "updates": v1.get_collection(v1.GraphKeys.UPDATE_OPS),
             "outputs": {} if same_outputs else outputs(signatures),
+            "batch": updates.statistics if updates else {},
         }
-        steps: dict[Moment, dict[str, Any]] = {
-            "after_set_momentum": _momenta(signatures, TRAINING_MOMENTUM),
-            "after_default_momentum": default_momenta(signatures),
-        }
-        for moment, momenta in steps.items():
-            values = step = {}  # the last one's, before there are more
-            step = session.run(fetched, feed | momenta)
-            values = session.run(by_name)
-            found.moving_statistics(moment, {name: values[name] for name in statistics})
+        values = {}  # before there are more
+        step = session.run(fetched, feed | _momenta(signatures, TRAINING_MOMENTUM))
+        values = session.run(by_name)
+        found.moving_statistics("after_set_momentum", {name: values[name] for name in statistics})
         if not same_outputs:
-            # Those at the default momentum: what moves statistics changes no output in training.
             found.signatures(step["outputs"], training=True)
-        found.training_variables(Variables(names, digests, _digests(values, names)))
+        defaults = default_momenta(signatures)
+        if not updates:
+            step = {}
+            # With the same things fetched and fed, it has nothing to prepare, which takes longer than to run.
+            session.run(fetched, feed | defaults)
+            values = session.run(by_name)
+    if updates:
+        # The network would give the same statistics of the batch again.
+        given = {name: tf.constant(value) for name, value in values.items() if name in updates.statistics}
+        given |= {name.partition(":")[0]: tf.constant(value, tf.float32) for name, value in defaults.items()}
+        values |= updates.moved(given, step["batch"])
+    found.moving_statistics("after_default_momentum", {name: values[name] for name in statistics})
+    found.training_variables(Variables(names, digests, _digests(values, names)))
+
+
+def _updates(meta_graph: Any) -> Updates | None:
+    """The update operations of a module, which run by themselves; None where these, of other writers, do not."""
+    declared = {name: name for name in variables(meta_graph, v1.GraphKeys.GLOBAL_VARIABLES)}
+    momenta = [name.partition(":")[0] for name in momentum_inputs(meta_graph.signature_def)]
+    try:
+        return Updates(meta_graph.graph_def, collection(meta_graph, v1.GraphKeys.UPDATE_OPS), declared, momenta)
+    except GraphOnlyError:
+        return None
 
 
 def _write_gradients(
@@ -227,7 +246,7 @@ def _in_session(
     """What `weighed` and `reached` give, where they cannot."""
     with (
         small_graph(meta_graph.graph_def, images, size) as (graph, feed),
-        v1.Session(graph=graph, config=PLAIN) as session,
+        v1.Session(graph=graph, config=unoptimized.CONFIG) as session,
     ):
         names = restore(session, meta_graph, path)
         sources = {name: [graph.get_tensor_by_name(f"{name}:0")] for name in names}

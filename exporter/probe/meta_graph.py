@@ -19,9 +19,13 @@ _VARIABLES = ("VarHandleOp", "VariableV2", "Variable")
 
 
 @contextlib.contextmanager
-def running(meta_graph: Any, path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """A session of a MetaGraph's graph, the default one, and its variables by name, with the artifact's values."""
-    with tf.Graph().as_default() as graph, v1.Session(graph=graph) as session:
+def running(meta_graph: Any, path: Path, config: Any = None) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """A session of a MetaGraph's graph, the default one, and its variables by name, with the artifact's values.
+
+    Args:
+        config: a ``ConfigProto`` for the session.
+    """
+    with tf.Graph().as_default() as graph, v1.Session(graph=graph, config=config) as session:
         # Before the graph is imported, since each run of something new takes time that grows with the graph.
         restore(session, meta_graph, path)
         v1.train.import_meta_graph(_without_saver(meta_graph), clear_devices=True)

@@ -12,6 +12,7 @@ import tensorflow_hub as hub
 
 from exporter.errors import ArtifactError, reason
 from exporter.files.arrays import digest
+from exporter.graph import unoptimized
 from exporter.models.formats import TRAINING_MOMENTUM
 from exporter.probe import default_momentum, drop_path, end_points, keeping_copy, saved_model_file
 from exporter.probe.eager import GraphOnlyError
@@ -19,6 +20,7 @@ from exporter.probe.gradients import reached, reached_by_tape, weighed, weighed_
 from exporter.probe.jobs import DRAWS
 from exporter.probe.observations import Gradients, ProbedFile, Variables
 from exporter.probe.reuse import PreviousProbes, network_key
+from exporter.probe.updates import Updates, assigning
 from exporter.probe.writer import ProbeWriter
 from exporter.progress import Say
 
@@ -79,16 +81,18 @@ def probe_saved_model(
         loaded = _loaded(copy if once else path, path)
         try:
             # Before anything runs that could change them.
-            names, digests = [_name(variable) for variable in loaded.variables], _digests(loaded)
+            contents = _Contents()
+            names, digests = [_name(variable) for variable in loaded.variables], contents.digests(loaded)
             found.variables(names, digests)
             # An object that takes no momentum fails below.
             found.momentum_settable(True)
             same = previous.with_same_variables(names, digests)
             say("running the artifact" + (", but not the network, which ran before" if same else ""))
-            _call(loaded, images, found)
+            any_number = _takes_any_number(loaded)
+            _call(loaded, images, found, any_number)
             if not same:
-                _run_network(loaded, images, found)
-            after = _digests(loaded)
+                _run_network(loaded, images, found, any_number)
+            after = contents.digests(loaded)
             found.digests_after_inference(after)
             if same:
                 found.link_network(same)
@@ -98,9 +102,12 @@ def probe_saved_model(
             if not once or after != digests:
                 # Two large networks at a time need more memory than many a machine has.
                 del loaded, inference, training
+                contents.forget()
                 gc.collect()
                 loaded = _loaded(copy, path)
-            found.training_variables(Variables(names, digests, _train(loaded, images, found)))
+            _train(loaded, images, found)
+            found.training_variables(Variables(names, digests, contents.digests(loaded)))
+            found.gradients(_gradients(loaded, images[:1]))
         except (AttributeError, TypeError, ValueError, tf.errors.OpError) as error:
             raise ArtifactError(f"{path} cannot be used as a reusable SavedModel: {reason(error)}") from error
 
@@ -139,11 +146,21 @@ def _given(loaded: Any, function: Any) -> tuple[dict[str, Any], dict[str, str]]:
     return values, {node: _name(variable) for node, variable in held.items()}
 
 
-def _call(loaded: Any, images: np.ndarray, found: ProbeWriter) -> None:
+def _takes_any_number(loaded: Any) -> bool:
+    """Whether all calls in inference are calls of one function, which takes any number of images."""
+    functions = _functions(loaded, training=False)
+    return len(functions) == 1 and functions[0].graph.inputs[0].shape[:1].as_list() == [None]
+
+
+def _call(loaded: Any, images: np.ndarray, found: ProbeWriter, any_number: bool) -> None:
     """Runs what users of the object call: the object itself, and its signatures."""
     found.trainable([_name(variable) for variable in loaded.trainable_variables])
     found.replica_means([_name(variable) for variable in loaded.variables if _is_replica_mean(variable)])
-    found.output(loaded(tf.constant(images)).numpy())
+    if any_number:
+        # A call with more would run the function that `_run_network` runs with more, which takes longer.
+        found.single_output(loaded(tf.constant(images[:1])).numpy())
+    else:
+        found.output(loaded(tf.constant(images)).numpy())
     inputs = []
     for name, function in loaded.signatures.items():
         (argument,) = function.structured_input_signature[1]
@@ -153,16 +170,19 @@ def _call(loaded: Any, images: np.ndarray, found: ProbeWriter) -> None:
     found.signature_inputs(inputs)
 
 
-def _run_network(loaded: Any, images: np.ndarray, found: ProbeWriter) -> None:
+def _run_network(loaded: Any, images: np.ndarray, found: ProbeWriter, any_number: bool) -> None:
+    """Runs the function that is called in inference: for that number of images of which `_call` runs none."""
     found.regularization_losses(np.array([loss().numpy() for loss in loaded.regularization_losses]))
     found.l2_weights(_l2_weights(loaded))
-    # For a single image, the session is used again; calling the object would prepare the graph once more.
-    batches = (images, images[:1])
-    (_, shown), (single, _) = end_points.run(
+    batches = (images,) if any_number else (images, images[:1])
+    (output, shown), *rest = end_points.run(
         _function(loaded, training=False), _values(loaded), _handles(loaded), batches
     )
-    found.single_output(single)
     found.end_points(shown)
+    if any_number:
+        found.output(output)
+    for single, _ in rest:
+        found.single_output(single)
 
 
 def _l2_weights(loaded: Any) -> dict[str, float]:
@@ -179,22 +199,46 @@ def _l2_weights(loaded: Any) -> dict[str, float]:
     return weighed_by_tape(losses, list(loaded.variables))
 
 
-def _train(loaded: Any, images: np.ndarray, found: ProbeWriter) -> list[str]:
-    """Trains two steps with drop path and dropout that keep everything, rescaled; returns the digests after them."""
-    found.moving_statistics("before", _statistics(loaded))
+def _train(loaded: Any, images: np.ndarray, found: ProbeWriter) -> None:
+    """Trains two steps with drop path and dropout that keep everything, rescaled."""
+    before = _statistics(loaded)
+    found.moving_statistics("before", before)
     tensor = tf.constant(images)
-    output = loaded(tensor, training=True, batch_norm_momentum=tf.constant(TRAINING_MOMENTUM))
+    with unoptimized.calls():
+        output = loaded(tensor, training=True, batch_norm_momentum=tf.constant(TRAINING_MOMENTUM))
     found.training_output(output.numpy())
     found.moving_statistics("after_set_momentum", _statistics(loaded))
     default = default_momentum.of(loaded.__call__, tensor)
     if default is None:
         loaded(tensor, training=True)
+        found.moving_statistics("after_default_momentum", _statistics(loaded))
     else:
-        loaded(tensor, training=True, batch_norm_momentum=tf.constant(default))
-    found.moving_statistics("after_default_momentum", _statistics(loaded))
-    after = _digests(loaded)
-    found.gradients(_gradients(loaded, images[:1]))
-    return after
+        found.moving_statistics("after_default_momentum", _second_step(loaded, tensor, before, default))
+
+
+def _second_step(loaded: Any, images: Any, before: Mapping[str, np.ndarray], momentum: float) -> dict[str, np.ndarray]:
+    """The moving statistics after a step with that momentum, which follows one with `TRAINING_MOMENTUM`.
+
+    The network would give the same statistics of the batch again. They follow from how far the first step moved what
+    was ``before``, and the artifact's own operations move the averages towards them.
+    """
+    after = _statistics(loaded)
+    try:
+        (function,) = _functions(loaded, training=True)
+        given, variables = _given(loaded, function)
+        graph_def, place = function.graph.as_graph_def(), function.graph.inputs[1].op.name
+        updates = Updates(graph_def, assigning(graph_def, variables), variables, [place])
+    except (GraphOnlyError, ValueError):
+        # In artifacts of other writers; it takes as long as the first step.
+        loaded(images, training=True, batch_norm_momentum=tf.constant(momentum))
+        return _statistics(loaded)
+    batch = {name: _moved_towards(before[name], after[name]) for name in updates.statistics}
+    return after | updates.moved({**given, place: tf.constant(momentum)}, batch)
+
+
+def _moved_towards(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """What a step with `TRAINING_MOMENTUM` moved an average towards."""
+    return before + (after - before) / np.float32(1 - TRAINING_MOMENTUM)
 
 
 def _gradients(loaded: Any, images: np.ndarray) -> Gradients:
@@ -213,12 +257,20 @@ def _gradients(loaded: Any, images: np.ndarray) -> Gradients:
 
 
 def _function(loaded: Any, training: bool) -> Any:
-    """The traced function for that value of ``training``."""
+    """The first function that was traced for that value of ``training``."""
+    if not (functions := _functions(loaded, training)):
+        raise ValueError(f"it has no function that was traced for training={training}")
+    return functions[0]
+
+
+def _functions(loaded: Any, training: bool) -> list[Any]:
+    """The functions that were traced for that value of ``training``."""
     # ``type(loaded)`` has a ``__call__`` of its own, which forwards to this one.
-    for function in loaded.__call__.concrete_functions:
-        if training in [value for value in function.structured_input_signature[0] if isinstance(value, bool)]:
-            return function
-    raise ValueError(f"it has no function that was traced for training={training}")
+    return [
+        function
+        for function in loaded.__call__.concrete_functions
+        if any(value is training for value in function.structured_input_signature[0])
+    ]
 
 
 def _statistics(loaded: Any) -> dict[str, np.ndarray]:
@@ -226,8 +278,26 @@ def _statistics(loaded: Any) -> dict[str, np.ndarray]:
     return {_name(variable): _value(variable) for variable in loaded.variables if variable.name not in trainable}
 
 
-def _digests(loaded: Any) -> list[str]:
-    return [digest(_value(variable)) for variable in loaded.variables]
+class _Contents:
+    """The digests of variables at several times; what lies where it lay is the same, and is digested once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, tuple[int, ...]], tuple[np.ndarray, str]] = {}
+
+    def digests(self, loaded: Any) -> list[str]:
+        """Those of an object's variables, in their order."""
+        found = []
+        for variable in loaded.variables:
+            value = _value(variable)
+            place = value.__array_interface__["data"][0], value.shape
+            if place not in self._known:
+                self._known[place] = value, digest(value)
+            found.append(self._known[place][1])
+        return found
+
+    def forget(self) -> None:
+        """Gives up the memory of variables that nobody else needs."""
+        self._known = {}
 
 
 def _values(loaded: Any) -> dict[str, np.ndarray]:

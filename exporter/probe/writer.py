@@ -157,12 +157,13 @@ class ProbeWriter:
         self._link(previous, array_names.OF_GRADIENTS)
 
     def link_network(self, previous: ProbeResult) -> None:
-        """Takes over from another artifact all that two artifacts of the same network have in common."""
+        """Takes over from another artifact what two of the same network have in common, where it is not there yet."""
         self._link(previous, array_names.OF_NETWORK)
 
     def _link(self, previous: ProbeResult, places: tuple[str, ...]) -> None:
+        own = set(self._arrays.names)
         for name in previous.store:
-            if name.startswith(places):
+            if name.startswith(places) and name not in own:
                 self._arrays.link(name, previous.store, name)
 
     def _list(self, place: str, names: Iterable[str]) -> None:

@@ -14,7 +14,7 @@ import tensorflow as tf
 from exporter.checkpoint.reader import Checkpoint
 from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
 from exporter.files.arrays import digest
-from exporter.graph import layers, network
+from exporter.graph import layers, network, unoptimized
 from exporter.models.config import ModelConfig, Task
 from exporter.models.variables import VariableSpec, variables
 from exporter.progress import Say
@@ -49,9 +49,13 @@ def _outputs(checkpoint: Checkpoint, config: ModelConfig, task: Task, specs: lis
         moving = [spec.name for spec in variables(config, "feature_vector") if not spec.trainable]
         statistics = {name: layers.read(held[name], name) for name in moving}
         feed = {images: VERIFICATION_IMAGES.at(config.image_size)}
+        restored = _restored(checkpoint, held)
         with v1.Session() as session:
-            session.run(_restored(checkpoint, held))
+            session.run(restored)
             inferred = session.run(inference.end_points, feed)
+        # As the training of artifacts runs.
+        with v1.Session(config=unoptimized.CONFIG) as session:
+            session.run(restored)
             trained, _ = session.run([training.end_points, training.updates], feed)
             # With a momentum of zero the moving statistics are now those of the batch.
             batch = session.run(statistics)
