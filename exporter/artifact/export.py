@@ -3,7 +3,7 @@
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from exporter.artifact.jobs import (
     ExportRequest,
@@ -35,6 +35,14 @@ class Writer(Protocol):
         """
 
 
+@runtime_checkable
+class WriterOfTasks(Writer, Protocol):
+    """One that has something in common with the writer of another task."""
+
+    def for_task(self, task: Task) -> Writer:
+        """A writer of that task of the same network."""
+
+
 def writer(spec: FormatSpec, config: ModelConfig, task: Task, values: Mapping[str, Any]) -> Writer:
     """A writer of a format; ``values`` are float32 by checkpoint name, those of the task and maybe others."""
     assert spec.writer, f"{spec.name} cannot be written"
@@ -59,15 +67,26 @@ def export(request: ExportRequest, say: Say, send: Send) -> ExportResult:
     read = facts(checkpoint)
     send(read)
     failed: list[FailedTarget] = []
+    writers: dict[Format, Writer] = {}
     for task in tasks:
-        failed += _write(config, task, held, [target for target in targets if target.task == task], say, send)
+        failed += _write(config, task, held, [target for target in targets if target.task == task], writers, say, send)
     return ExportResult(read, tuple(failed))
 
 
 def _write(
-    config: ModelConfig, task: Task, held: Mapping[str, Any], targets: Sequence[ExportTarget], say: Say, send: Send
+    config: ModelConfig,
+    task: Task,
+    held: Mapping[str, Any],
+    targets: Sequence[ExportTarget],
+    last: dict[Format, Writer],
+    say: Say,
+    send: Send,
 ) -> Iterator[FailedTarget]:
-    """Writes the versions of one task, with one writer for each format; those that failed."""
+    """Writes the versions of one task, with one writer for each format; those that failed.
+
+    Args:
+        last: the last writer of each format, of this task or of the one before.
+    """
     writers: dict[Format, Writer] = {}
     for target in targets:
         # Whose fault the end of the process is must be known before anything tells a user that it is being written.
@@ -76,7 +95,9 @@ def _write(
         try:
             spec = config.format_spec(target.version)
             if spec.name not in writers:
-                writers[spec.name] = writer(spec, config, task, held)
+                before = last.get(spec.name)
+                new = before.for_task(task) if isinstance(before, WriterOfTasks) else writer(spec, config, task, held)
+                writers[spec.name] = last[spec.name] = new
             writers[spec.name].write(target.version, target.folder, target.options)
         except Exception as error:
             yield FailedTarget(target.folder, serialize_error(error))

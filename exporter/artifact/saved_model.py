@@ -15,6 +15,7 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from tensorflow.python.ops.resource_variable_ops import UninitializedVariable
 
 from exporter.artifact import saved_model_files, session_graph
+from exporter.artifact.features import of_network, of_signature
 from exporter.artifact.objects import Objects, Trace
 from exporter.artifact.options import ArtifactOptions
 from exporter.graph import compatibility, layers, network, nodes
@@ -23,11 +24,13 @@ from exporter.graph.downgrade import downgrade
 from exporter.models.config import ModelConfig, Task, handle
 from exporter.models.formats import SAVED_MODEL_2
 from exporter.models.signatures import SERVING_INPUT, SERVING_OUTPUTS
-from exporter.models.variables import VariableSpec, variables
+from exporter.models.variables import VariableSpec, features, variables
 
 #: The key in the file of variables of the table that says which variable belongs to which object.
 _OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _SIGNATURE = "serving_default"
+#: The operation that gives the features.
+_POOL = "global_pool"
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,13 @@ class Writer:
         self._config, self._task, self._values = config, task, values
         self._specs = variables(config, task)
         self._traces: _Traces | None = None
+        self._classifier: _Traces | None = None
+
+    def for_task(self, task: Task) -> "Writer":
+        """A writer of that task, which traces nothing again."""
+        other = Writer(self._config, task, self._values)
+        other._classifier = self._classifier
+        return other
 
     def write(self, version: int, folder: Path, options: ArtifactOptions) -> None:
         """Writes a reusable SavedModel into ``folder``, which must not exist.
@@ -61,7 +71,8 @@ class Writer:
         """
         momentum = options.batch_norm_momentum
         assert momentum is not None  # as the format's row says
-        self._traces = self._traces or _trace(self._config, self._task, self._specs)
+        self._classifier = self._classifier or traced(self._config, "classification")
+        self._traces = self._traces or _of_task(self._config, self._task, self._classifier)
         serving = self._traces.serving if SAVED_MODEL_2.version(version).serving else None
         objects = _objects(self._specs, self._traces, serving, momentum)
         saved_model = saved_model_pb2.SavedModel(saved_model_schema_version=1)
@@ -73,46 +84,75 @@ class Writer:
         saved_model_files.write(folder, graph, _stored(objects, self._values))
 
 
-def _trace(config: ModelConfig, task: Task, specs: Sequence[VariableSpec]) -> _Traces:
-    # Tracing needs the handles of variables only, not their values.
-    held = {
-        spec.name: UninitializedVariable(
-            shape=spec.shape, dtype=tf.float32, name=spec.name, trainable=spec.trainable, shared_name=spec.name
-        )
-        for spec in specs
-    }
-    names = {id(variable.handle): name for name, variable in held.items()}
+def _of_task(config: ModelConfig, task: Task, whole: _Traces) -> _Traces:
+    """The functions of a task, made from those of the classifier."""
+    if task == "classification":
+        return whole
+    specs = variables(config, task)
+    names, size = {spec.name for spec in specs}, features(config)
+
+    def cut(trace: Trace) -> Trace:
+        return of_network(trace, _POOL, size, [name for name in trace.captured if name in names])
+
+    inference = cut(whole.inference)
+    serving = of_signature(whole.serving, inference, SERVING_OUTPUTS["feature_vector"])
+    return _Traces(inference, cut(whole.training), _Tracer(specs).regularization_loss(config), serving)
+
+
+def traced(config: ModelConfig, task: Task) -> _Traces:
+    """The functions of a task, each traced by TensorFlow."""
+    tracer = _Tracer(variables(config, task))
 
     def call(images, training, batch_norm_momentum):
+        held = tracer.held
         built = network.build(
             config, task, images, lambda name, _: held[name], training=training, momentum=batch_norm_momentum
         )
         return built.output
 
-    def traced(function: Any, *positional: Any, **named: Any) -> tuple[Any, Trace]:
-        concrete = tf.function(function, autograph=False).get_concrete_function(*positional, **named)
-        captured = tuple(names[id(tensor)] for tensor in concrete.captured_inputs)
-        definition = _definition(concrete, [held[name].shape.as_list() for name in captured])
-        outputs = tf.nest.map_structure(
-            lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype), concrete.structured_outputs
-        )
-        return concrete, Trace(definition, captured, (positional, named), outputs)
-
-    def regularization_loss():
-        return layers.regularization_loss([held[spec.name] for spec in specs if spec.is_kernel], config.weight_decay)
-
     scalar = tf.TensorSpec([], tf.float32, name="batch_norm_momentum")
-    inference, inference_trace = traced(call, _images(config, "images"), False, scalar)
+    inference, inference_trace = tracer.trace(call, _images(config, "images"), False, scalar)
 
     def serve(**inputs):
         return {SERVING_OUTPUTS[task]: inference(inputs[SERVING_INPUT], tf.constant(0.0))}
 
     return _Traces(
         inference_trace,
-        traced(call, _images(config, "images"), True, scalar)[1],
-        traced(regularization_loss)[1],
-        traced(serve, **{SERVING_INPUT: _images(config, SERVING_INPUT)})[1],
+        tracer.trace(call, _images(config, "images"), True, scalar)[1],
+        tracer.regularization_loss(config),
+        tracer.trace(serve, **{SERVING_INPUT: _images(config, SERVING_INPUT)})[1],
     )
+
+
+class _Tracer:
+    """Traces functions of variables; ``held`` has these by name, without values: tracing needs their handles only."""
+
+    def __init__(self, specs: Sequence[VariableSpec]):
+        self._specs = specs
+        self.held = {
+            spec.name: UninitializedVariable(
+                shape=spec.shape, dtype=tf.float32, name=spec.name, trainable=spec.trainable, shared_name=spec.name
+            )
+            for spec in specs
+        }
+        self._names = {id(variable.handle): name for name, variable in self.held.items()}
+
+    def trace(self, function: Any, *positional: Any, **named: Any) -> tuple[Any, Trace]:
+        concrete = tf.function(function, autograph=False).get_concrete_function(*positional, **named)
+        captured = tuple(self._names[id(tensor)] for tensor in concrete.captured_inputs)
+        definition = _definition(concrete, [self.held[name].shape.as_list() for name in captured])
+        outputs = tf.nest.map_structure(
+            lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype), concrete.structured_outputs
+        )
+        return concrete, Trace(definition, captured, (positional, named), outputs)
+
+    def regularization_loss(self, config: ModelConfig) -> Trace:
+        kernels = [self.held[spec.name] for spec in self._specs if spec.is_kernel]
+
+        def regularization_loss():
+            return layers.regularization_loss(kernels, config.weight_decay)
+
+        return self.trace(regularization_loss)[1]
 
 
 def _images(config: ModelConfig, name: str) -> tf.TensorSpec:

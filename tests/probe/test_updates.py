@@ -17,7 +17,7 @@ _raw = tf.raw_ops
 
 _IMAGES = np.linspace(-1, 3, 2 * 4 * 4 * 3, dtype=np.float32).reshape(2, 4, 4, 3)
 _MOMENTUM = 0.75
-#: How an average may be moved: from its variable, its value, the statistic of the batch and the momentum, the operation.
+#: How an average may be moved: the operation, from its variable, its value, the statistic of the batch, the momentum.
 MOVES: dict[str, Callable[..., Any]] = {
     "subtracted": lambda held, old, batch, momentum: _raw.AssignSubVariableOp(
         resource=held.handle, value=(old - batch) * (1.0 - momentum)
