@@ -8,7 +8,6 @@ TensorFlow makes an unbiased estimate of it, which is larger by ``n / (n - 1)`` 
 drop path and dropout draw differs by backend.
 """
 
-import collections
 import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +22,7 @@ from exporter.artifact.options import ArtifactOptions
 from exporter.models import architecture
 from exporter.models.architecture import EPSILON, FeatureMap, Padding, same_padding
 from exporter.models.config import ModelConfig, Task
-from exporter.models.formats import DEFAULT_MOMENTUM, KERAS_FILE
+from exporter.models.formats import KERAS_FILE
 from exporter.models.preprocessing import usage
 from exporter.models.signatures import SERVING_INPUT, SERVING_OUTPUTS
 from exporter.models.variables import main_end_point
@@ -97,13 +96,6 @@ def weight_path(name: str) -> str:
     """The ``path`` that Keras gives the weight with the values of a variable of the checkpoint."""
     scope, _, leaf = name.rpartition("/")
     return f"{layer_name(scope)}/{_LEAVES.get(leaf, leaf)}"
-
-
-def batch_norm_pixels(config: ModelConfig, task: Task) -> dict[str, int]:
-    """How many pixels of an image each batch norm sees, by its scope in the checkpoint."""
-    layers = keras_file.in_order(build(config, task, collections.defaultdict(float), DEFAULT_MOMENTUM))
-    norms = (layer for layer in layers if layer.kind == "BatchNormalization")
-    return {scope_of(layer.name): layer.shape[0] * layer.shape[1] for layer in norms}
 
 
 def end_point_of(layer: str) -> str | None:

@@ -102,6 +102,8 @@ class FormatSpec:
         runtime: what runs an artifact to verify it: what people call each library, and the name of its package.
         choices: the fields of `exporter.artifact.options.ArtifactOptions` that it has besides the momentum.
         shares_between_tasks: whether artifacts of both tasks share work, where one is verified after the other.
+        trains_in_double: whether ``probe`` trains with batch norms in double precision, as their rounding differs too
+            much from TensorFlow's.
         kaggle_framework: the framework that Kaggle lists its published artifacts under; None where none were published.
     """
 
@@ -136,6 +138,7 @@ class FormatSpec:
     choices: tuple[str, ...] = ()
     runtime: tuple[tuple[str, str], ...] = _TENSORFLOW
     shares_between_tasks: bool = False
+    trains_in_double: bool = False
     kaggle_framework: str | None = None
 
     @property
@@ -360,6 +363,7 @@ KERAS = FormatSpec(
     refused="exporter.artifact.keras_trust:refused",
     writes_with_tensorflow=False,
     runs_eagerly=True,
+    trains_in_double=True,
     packages=("h5py",),
     running_packages=("keras",),
     runtime=(("Keras", "keras"), ("TensorFlow", "tensorflow")),

@@ -19,7 +19,7 @@ from exporter.files.arrays import digest
 from exporter.models.formats import TRAINING_MOMENTUM
 from exporter.probe import poolings
 from exporter.probe.jobs import DRAWS
-from exporter.probe.keras_gradients import gradients, keep_all, names_of, penalize
+from exporter.probe.keras_gradients import gradients, keep_all, names_of, normalize_in_double, penalize
 from exporter.probe.observations import ProbedFile, RandomDecision, Variables
 from exporter.probe.poolings import Pooling
 from exporter.probe.writer import ProbeWriter
@@ -60,6 +60,7 @@ def probe(
         acting = sum(not np.array_equal(_ones(layer), layer(_ones(layer), training=False)) for layer in dropping)
         found.random_decisions([*_decisions(dropping), *_unknown_decisions(loaded, dropping)], acting)
         keep_all(loaded)
+        normalize_in_double(loaded)
         after = _train(loaded, names, images, found)
         found.training_variables(Variables(list(names.values()), digests, after))
         found.gradients(gradients(file, loaded, images.shape[1]))

@@ -206,14 +206,15 @@ def _train(loaded: Any, images: np.ndarray, found: ProbeWriter) -> None:
     tensor = tf.constant(images)
     with unoptimized.calls():
         output = loaded(tensor, training=True, batch_norm_momentum=tf.constant(TRAINING_MOMENTUM))
-    found.training_output(output.numpy())
-    found.moving_statistics("after_set_momentum", _statistics(loaded))
-    default = default_momentum.of(loaded.__call__, tensor)
-    if default is None:
-        loaded(tensor, training=True)
-        found.moving_statistics("after_default_momentum", _statistics(loaded))
-    else:
-        found.moving_statistics("after_default_momentum", _second_step(loaded, tensor, before, default))
+        found.training_output(output.numpy())
+        found.moving_statistics("after_set_momentum", _statistics(loaded))
+        default = default_momentum.of(loaded.__call__, tensor)
+        if default is None:
+            loaded(tensor, training=True)
+            last = _statistics(loaded)
+        else:
+            last = _second_step(loaded, tensor, before, default)
+        found.moving_statistics("after_default_momentum", last)
 
 
 def _second_step(loaded: Any, images: Any, before: Mapping[str, np.ndarray], momentum: float) -> dict[str, np.ndarray]:

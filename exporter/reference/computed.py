@@ -40,7 +40,7 @@ def reference(request: ReferenceRequest, say: Say) -> ReferenceResult:
 
 def _outputs(checkpoint: Checkpoint, config: ModelConfig, task: Task, specs: list[VariableSpec]) -> dict[str, Any]:
     with tf.Graph().as_default():
-        held = {spec.name: _Variable.declared(spec) for spec in specs}
+        held = {spec.name: Variable.declared(spec) for spec in specs}
         images = v1.placeholder(tf.float32, [None, config.image_size, config.image_size, 3])
         inference = network.build(config, task, images, lambda name, _: held[name])
         training = network.build(
@@ -49,13 +49,13 @@ def _outputs(checkpoint: Checkpoint, config: ModelConfig, task: Task, specs: lis
         moving = [spec.name for spec in variables(config, "feature_vector") if not spec.trainable]
         statistics = {name: layers.read(held[name], name) for name in moving}
         feed = {images: VERIFICATION_IMAGES.at(config.image_size)}
-        restored = _restored(checkpoint, held)
+        restoring = restored(checkpoint, held)
         with v1.Session() as session:
-            session.run(restored)
+            session.run(restoring)
             inferred = session.run(inference.end_points, feed)
         # As the training of artifacts runs.
         with v1.Session(config=unoptimized.CONFIG) as session:
-            session.run(restored)
+            session.run(restoring)
             trained, _ = session.run([training.end_points, training.updates], feed)
             # With a momentum of zero the moving statistics are now those of the batch.
             batch = session.run(statistics)
@@ -63,7 +63,7 @@ def _outputs(checkpoint: Checkpoint, config: ModelConfig, task: Task, specs: lis
 
 
 @dataclass(frozen=True)
-class _Variable:
+class Variable:
     """A variable of the graph: networks use nothing of it but its handle. TensorFlow's class adds operations to each
     that nobody here runs, and takes as long as the networks do.
     """
@@ -71,11 +71,11 @@ class _Variable:
     handle: Any
 
     @classmethod
-    def declared(cls, spec: VariableSpec) -> "_Variable":
+    def declared(cls, spec: VariableSpec) -> "Variable":
         return cls(tf.raw_ops.VarHandleOp(dtype=tf.float32, shape=spec.shape, shared_name=spec.name, name=spec.name))
 
 
-def _restored(checkpoint: Checkpoint, held: Mapping[str, _Variable]) -> list[Any]:
+def restored(checkpoint: Checkpoint, held: Mapping[str, Variable]) -> list[Any]:
     """The operations that give each variable its value in the checkpoint."""
     values = tf.raw_ops.RestoreV2(
         prefix=checkpoint.path,

@@ -50,6 +50,17 @@ REFERENCE: Job[ReferenceRequest, ReferenceResult, NoEvent] = Job(
 )
 
 
+PRECISE_TRAINING: Job[ReferenceRequest, ReferenceResult, NoEvent] = Job(
+    reference="exporter.reference.jobs:PRECISE_TRAINING",
+    function="exporter.reference.precise_training:precise_training",
+    request=ReferenceRequest,
+    result=ReferenceResult,
+    memory=REFERENCE.memory,
+    runs_network=True,
+    devices=("cpu", "gpu"),
+)
+
+
 @dataclass(frozen=True)
 class IndependentRequest:
     """The checkpoint at ``prefix`` to run another implementation on, and the new folder ``output`` for what it

@@ -68,6 +68,8 @@ class Reference:
         self.regularization_losses: Arrays = below(arrays, _REGULARIZATION_LOSS)
         #: What the network gives with weights of 16 bits; those who need it set it.
         self.rounded: EndPoints | None = None
+        #: What it gives in training with batch norms in double precision; the same.
+        self.precise: Reference | None = None
 
     @property
     def digests(self) -> dict[str, str]:

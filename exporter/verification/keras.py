@@ -2,9 +2,6 @@
 
 from collections.abc import Collection, Iterator
 
-from exporter.artifact.keras import batch_norm_pixels
-from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
-from exporter.files.arrays import Arrays
 from exporter.models.formats import KERAS, TRAINING_MOMENTUM, Version
 from exporter.models.variables import variables
 from exporter.probe.result import ProbeResult
@@ -67,21 +64,8 @@ def _training(expected: Expected, reference: Reference, found: ProbeResult) -> I
     yield from drop_path.checks(expected, found)
     yield from gradient_checks(expected, found)
     yield from change_checks(found)
-    batch = _of_the_batch_itself(expected, reference.batch_statistics)
-    yield from moving_averages_checks(found, batch, TRAINING_MOMENTUM, expected.momentum)
-    output = reference.training_end_points.output(expected.task)
+    precise = reference.precise
+    assert precise is not None  # the verifier has set it
+    yield from moving_averages_checks(found, precise.batch_statistics, TRAINING_MOMENTUM, expected.momentum)
+    output = precise.training_end_points.output(expected.task)
     yield from output_checks("output in training mode", expected.task, output, found.training_output)
-
-
-def _of_the_batch_itself(expected: Expected, statistics: Arrays) -> Arrays:
-    """Statistics of a batch with the variance of its pixels alone, which Keras takes.
-
-    TensorFlow's batch norms, and so the reference, estimate from it the variance of all images there are, which is
-    larger by ``n / (n - 1)`` for n pixels.
-    """
-    own = {}
-    for scope, pixels in batch_norm_pixels(expected.config, expected.task).items():
-        seen = VERIFICATION_IMAGES.count * pixels
-        own[f"{scope}/moving_mean"] = statistics[f"{scope}/moving_mean"]
-        own[f"{scope}/moving_variance"] = statistics[f"{scope}/moving_variance"] * (seen - 1) / seen
-    return own

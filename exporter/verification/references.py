@@ -11,6 +11,7 @@ from exporter.reference import recorded
 from exporter.reference.jobs import (
     INDEPENDENT,
     KERAS_NETWORKS,
+    PRECISE_TRAINING,
     REFERENCE,
     ROUNDED,
     IndependentRequest,
@@ -77,6 +78,16 @@ def rounded(config: ModelConfig, source: Source, runner: Runner, say: Say) -> En
     output = runner.folder / ROUNDED
     runner.run(INDEPENDENT, IndependentRequest(config, source.prefix, ROUNDED, output), say)
     return read(output).end_points
+
+
+def precise(config: ModelConfig, source: Source, task: Task, runner: Runner, say: Say) -> Reference:
+    """What the network gives in training with batch norms in double precision: `exporter.reference.precise_training`.
+
+    Its ``batch_statistics`` have the variance of the pixels of the batch.
+    """
+    output = runner.folder / "precise-training"
+    runner.run(PRECISE_TRAINING, ReferenceRequest(config, source.prefix, task, output), say)
+    return read(output)
 
 
 def _independent(kind: Kind, config: ModelConfig, source: Source, runner: Runner, say: Say) -> Reference:

@@ -55,7 +55,7 @@ class Verifier:
         self._runner = Runner(self._held.enter_context(temporary.folder(scratch)), options.time_limit, debug)
         self._prober = Prober(self._runner, options.trust)
         self._references: References | None = None
-        self._rounding = threading.Lock()
+        self._completing = threading.Lock()
 
     def __enter__(self) -> "Verifier":
         self._held.enter_context(shared_import(REFERENCE, PROBE))
@@ -84,11 +84,13 @@ class Verifier:
             )
         return self._references
 
-    def _round(self, reference: Reference, say: Say) -> None:
-        """Gets what artifacts with weights of 16 bits must give, unless it is there already."""
-        with self._rounding:
-            if reference.rounded is None:
+    def _complete(self, reference: Reference, expected: Expected, say: Say) -> None:
+        """Gets what an artifact with weights of 16 bits, or one trained in double precision, must give, once."""
+        with self._completing:
+            if expected.options.precision == "float16" and reference.rounded is None:
                 reference.rounded = references.rounded(self._config, self._source, self._runner, say)
+            if expected.config.format_spec(expected.version).trains_in_double and reference.precise is None:
+                reference.precise = references.precise(self._config, self._source, self._task, self._runner, say)
 
     def probe(self, path: Path, expected: Expected, say: Say = lambda _: None) -> Probed | Check:
         """Runs the artifact in ``path``, for `judge`; where it cannot be run, or crashes, that is a failed check.
@@ -112,8 +114,7 @@ class Verifier:
         prepared = self._prepared(say)
         if isinstance(probed, Check):
             return Report(str(path), (probed,), prepared.notes)
-        if expected.options.precision == "float16":
-            self._round(prepared.reference, say)
+        self._complete(prepared.reference, expected, say)
         try:
             return self._judged(path, expected, prepared, probed)
         finally:
