@@ -23,7 +23,7 @@ from exporter.cli.options import (
     tell,
     warn,
 )
-from exporter.fetch import cache_maintenance
+from exporter.fetch import cache_maintenance, remote
 from exporter.fetch.addresses import without_password
 from exporter.fetch.cache import Cache, Entry
 from exporter.fetch.cache_maintenance import size_below
@@ -164,6 +164,11 @@ def cache_list(settings: Settings, as_json: bool) -> None:
             }
             for entry in store.entries()
         ],
+        "copies": [
+            {"path": str(path), "address": remote.address_of(path), "size": size_below(path)}
+            for path in cache_maintenance.copies(store)
+        ],
+        "outputs": [{"path": str(path), "size": size_below(path)} for path in cache_maintenance.outputs(store)],
         "leftovers": [{"path": str(path), "size": size_below(path)} for path in cache_maintenance.leftovers(store)],
         "size": size_below(store.folder) if store.folder.is_dir() else 0,
     }
@@ -201,10 +206,12 @@ def cache_verify(settings: Settings, as_json: bool) -> None:
     "prune", cls=Command, epilog=examples("nasexport cache prune --dry-run", "nasexport cache prune --unpacked")
 )
 @click.option("--unpacked", is_flag=True, help="Also remove unpacked files; they are unpacked again when needed.")
-@click.option("--all", "every", is_flag=True, help="Remove all archives.")
+@click.option("--copies", is_flag=True, help="Also remove copies of what lies in stores; they are made again.")
+@click.option("--outputs", is_flag=True, help="Also remove what stopped runs of embed computed for a store.")
+@click.option("--all", "every", is_flag=True, help="Remove all archives and copies.")
 @click.option("-n", "--dry-run", is_flag=True, help="Only print what would be removed.")
 @cache_options
-def cache_prune(settings: Settings, unpacked: bool, every: bool, dry_run: bool) -> None:
+def cache_prune(settings: Settings, unpacked: bool, copies: bool, outputs: bool, every: bool, dry_run: bool) -> None:
     """Remove what no model needs.
 
     That is superseded archives, incomplete downloads and rejected files. An archive is superseded if checkpoints.lock
@@ -215,7 +222,9 @@ def cache_prune(settings: Settings, unpacked: bool, every: bool, dry_run: bool) 
     locked = locked_archives(settings.lock)
     # An archive that this lock file does not name may be pinned by another one.
     keep = lambda entry: not every and (entry.sha256 in wanted or entry.name not in locked)  # noqa: E731
-    removed = cache_maintenance.prune(store, keep, unpacked or every, dry_run)
+    removed = cache_maintenance.prune(
+        store, keep, unpacked=unpacked or every, copied=copies or every, computed=outputs, dry_run=dry_run
+    )
     for path, size in removed:
         click.echo(f"{terminal.printable(str(path))}\t{size}")
     total = sum(size for _, size in removed)

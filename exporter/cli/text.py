@@ -98,6 +98,8 @@ def cache_text(facts: dict[str, Any]) -> str:
             f"    sha256 {row['sha256']}",
             f"    from   {row.get('url', 'unknown')}",
         ]
+    lines += [f"  copy of {row['address'] or row['path']}  {_megabytes(row['size'])}" for row in facts["copies"]]
+    lines += [f"  unfinished output {row['path']}  {_megabytes(row['size'])}" for row in facts["outputs"]]
     lines += [f"  leftover {row['path']}  {_megabytes(row['size'])}" for row in facts["leftovers"]]
     return joined([*lines, f"  {counted(len(facts['archives']), 'archive')}, {_megabytes(facts['size'])} in all"])
 

@@ -17,6 +17,7 @@ from typing import Any
 from exporter.errors import NOT_DONE, EvaluationError
 from exporter.evaluation.embedding_output import JOINED
 from exporter.evaluation.embedding_record import INDEX_FILE, PARTS, RECORD_FILE, SCHEMA, require_own, unknown
+from exporter.fetch.cache import Cache
 from exporter.fetch.sendable import Item
 from exporter.fetch.sending import Sender, partial
 from exporter.fetch.store_kinds import Info, kind_of
@@ -62,7 +63,7 @@ def place(address: str, settings: Settings) -> Place:
         if kind_of(found.protocol).buckets:
             found.files.info(found.container)  # a bucket that is not there holds nothing, as an empty one
     key = hashlib.sha256(found.shown.encode(errors="surrogateescape")).hexdigest()[:16]
-    return Place(found, settings.cache.absolute() / "outputs" / key)
+    return Place(found, Cache(settings.cache.absolute()).outputs / key)
 
 
 class StoredOutput:

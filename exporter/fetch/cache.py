@@ -5,6 +5,8 @@ Below its folder:
 - ``archives/SHA256/NAME.tar.gz``: archives that were checked; ``record.json`` beside each tells where it came from.
 - ``checkpoints/SHA256/``: what was unpacked of the archive with that hash; ``record.json`` has each file's own hash.
 - ``names/NAME``: the hash of the archive of that name, for those that are not pinned.
+- ``remote/KEY/``: copies of what lies in stores, see `exporter.fetch.remote`. ``outputs/KEY/``: what ``embed`` has
+  computed of an output that goes into a store.
 - ``partial/``: transfers that were interrupted, to be continued. ``refused/``: archives that were damaged or wrong.
 - ``locks/``: held by the process that fetches or writes what they are called after.
 
@@ -33,6 +35,8 @@ from exporter.progress import SILENT, Listener
 from exporter.validation import MOST_JSON, read, to_plain
 
 RECORD = "record.json"
+#: In the folder of a copy, held by the process that copies.
+COPYING = "lock"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -84,6 +88,7 @@ class Cache:
         self.folder = folder
         self.archives, self.checkpoints, self.names = folder / "archives", folder / "checkpoints", folder / "names"
         self.partial, self.refused, self.locks = folder / "partial", folder / "refused", folder / "locks"
+        self.copies, self.outputs = folder / "remote", folder / "outputs"
 
     def find(self, locked: LockedArchive) -> Entry | None:
         """The archive with the pinned hash, or else the one of that name that was fetched last; its bytes unchecked."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from exporter.checkpoint.files import is_checkpoint_file
 from exporter.errors import CacheError
-from exporter.fetch.cache import RECORD, Cache, Entry, UnpackedRecord, read_record
+from exporter.fetch.cache import COPYING, RECORD, Cache, Entry, UnpackedRecord, read_record
 from exporter.files import staging
 from exporter.files.hashing import sha256
 from exporter.progress import Listener
@@ -26,6 +26,16 @@ def unpacked_folders(cache: Cache) -> list[Path]:
     if not cache.checkpoints.is_dir():
         return []
     return sorted(path for path in cache.checkpoints.iterdir() if not path.name.startswith("."))
+
+
+def copies(cache: Cache) -> list[Path]:
+    """The folder of each copy of what lies in a store."""
+    return sorted(path for path in cache.copies.iterdir() if path.is_dir()) if cache.copies.is_dir() else []
+
+
+def outputs(cache: Cache) -> list[Path]:
+    """The folder of each output that ``embed`` has not sent to its store yet."""
+    return sorted(path for path in cache.outputs.iterdir() if path.is_dir()) if cache.outputs.is_dir() else []
 
 
 def size_below(path: Path) -> int:
@@ -74,13 +84,23 @@ def _row(path: Path, fault: str | None) -> dict[str, Any]:
     return {"path": str(path), "sound": fault is None, "fault": fault}
 
 
-def prune(cache: Cache, keep: Callable[[Entry], bool], unpacked: bool, dry_run: bool = False) -> list[tuple[Path, int]]:
+def prune(
+    cache: Cache,
+    keep: Callable[[Entry], bool],
+    *,
+    unpacked: bool = False,
+    copied: bool = False,
+    computed: bool = False,
+    dry_run: bool = False,
+) -> list[tuple[Path, int]]:
     """Removes leftovers, archives that ``keep`` does not want, and what was unpacked of them.
 
-    Archives that another process is fetching are left alone, with their transfers.
+    What another process is fetching, copying or computing is left alone.
 
     Args:
         unpacked: whether to remove all that is unpacked; it is unpacked again when it is needed.
+        copied: whether to remove copies of what lies in stores; the same.
+        computed: whether to remove outputs of runs of ``embed`` that were stopped; these begin anew then.
 
     Returns:
         What was removed, or would be, with its size in bytes.
@@ -93,6 +113,8 @@ def prune(cache: Cache, keep: Callable[[Entry], bool], unpacked: bool, dry_run: 
     if busy:
         # The name of an unfinished folder does not tell which archive it is for.
         gone = [path for path in gone if not (path.name.startswith(".") or path.parent == cache.checkpoints)]
+    gone += [path for path in copies(cache) if copied and not staging.is_held(path / COPYING)]
+    gone += [path for path in outputs(cache) if computed and not staging.is_held(path.with_name(f".{path.name}.lock"))]
     sizes = [(path, size_below(path)) for path in gone]
     for path in () if dry_run else gone:
         cache.remove(path)

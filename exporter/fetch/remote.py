@@ -16,6 +16,7 @@ import msgspec
 
 from exporter.checkpoint.files import is_checkpoint_file, prefix_of
 from exporter.errors import CacheError, FetchError
+from exporter.fetch.cache import COPYING, Cache
 from exporter.fetch.partial import disk_errors, require_space
 from exporter.fetch.stores import Store, failures, store
 from exporter.files import staging
@@ -57,6 +58,7 @@ class _Copied(msgspec.Struct, frozen=True):
     """What the store said of each file when it was copied, by its path in the folder."""
 
     files: dict[str, str] = {}
+    address: str = ""
 
 
 def local_copy(address: str, kind: Kind, settings: Settings, listener: Listener = SILENT) -> Path:
@@ -71,7 +73,7 @@ def local_copy(address: str, kind: Kind, settings: Settings, listener: Listener 
     """
     place = store(address, FetchError)
     key = hashlib.sha256(place.shown.encode(errors="surrogateescape")).hexdigest()[:16]
-    folder = settings.cache / "remote" / key
+    folder = Cache(settings.cache).copies / key
     copy = folder / "files" / (PurePosixPath(place.path).name or "root")
     if settings.offline:
         if not (folder / _RECORD).is_file():
@@ -83,7 +85,7 @@ def local_copy(address: str, kind: Kind, settings: Settings, listener: Listener 
         raise FetchError(f"{place.shown} has no {kind.title}: nothing of one is there")
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with staging.in_turn(folder / "lock", lambda: listener.note(f"waiting for another process: {place.shown}")):
+        with staging.in_turn(folder / COPYING, lambda: listener.note(f"waiting for another process: {place.shown}")):
             _copy(place, wanted, folder, listener)
     return copy
 
@@ -122,7 +124,7 @@ def _is_inside(path: PurePosixPath) -> bool:
 
 
 def _copy(place: Store, wanted: Mapping[Path, Mapping[str, Any]], folder: Path, listener: Listener) -> None:
-    before = _read_record(folder)
+    before = _read_record(folder).files
     root = folder / "files"
     states = {path: _state(info) for path, info in wanted.items()}
     names = {path: path.relative_to(root).as_posix() for path in wanted}
@@ -138,7 +140,7 @@ def _copy(place: Store, wanted: Mapping[Path, Mapping[str, Any]], folder: Path, 
     total = sum(int(wanted[path]["size"]) for path in missing)
     require_space(folder, total)
     kept = {names[path]: states[path] for path in wanted if path not in missing}
-    _write_record(folder, kept)
+    _write_record(folder, kept, place.shown)
     done = 0
 
     def copied(path: Path) -> Path:
@@ -167,10 +169,10 @@ def _copy(place: Store, wanted: Mapping[Path, Mapping[str, Any]], folder: Path, 
                 done += int(wanted[path]["size"])
                 listener.transferred(done, total)
                 if len(kept) % _RECORDED == 0:
-                    _write_record(folder, kept)
+                    _write_record(folder, kept, place.shown)
         finally:
             threads.shutdown(cancel_futures=True)
-            _write_record(folder, kept)
+            _write_record(folder, kept, place.shown)
 
 
 def _state(info: Mapping[str, Any]) -> str:
@@ -183,12 +185,17 @@ def _size(path: Path) -> int | None:
     return path.stat().st_size if path.is_file() else None
 
 
-def _read_record(folder: Path) -> dict[str, str]:
+def address_of(folder: Path) -> str:
+    """Where what is in the folder of a copy was copied from, without passwords; empty where nobody knows."""
+    return _read_record(folder).address
+
+
+def _read_record(folder: Path) -> _Copied:
     try:
-        return msgspec.json.decode(read(folder / _RECORD, MOST_JSON, CacheError), type=_Copied).files
+        return msgspec.json.decode(read(folder / _RECORD, MOST_JSON, CacheError), type=_Copied)
     except (OSError, ValueError, CacheError):
-        return {}
+        return _Copied()
 
 
-def _write_record(folder: Path, files: Mapping[str, str]) -> None:
-    staging.write(folder / _RECORD, msgspec.json.encode(_Copied(dict(files))))
+def _write_record(folder: Path, files: Mapping[str, str], address: str) -> None:
+    staging.write(folder / _RECORD, msgspec.json.encode(_Copied(dict(files), address)))

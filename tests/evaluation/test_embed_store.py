@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from exporter.errors import CacheError
+from exporter.files import staging
 from tests.support import file_operations, pictures
 from tests.support.command import Command, Result, files_below, refusal, succeeded
 
@@ -179,6 +181,14 @@ def test_the_store_decides_what_the_cache_is_good_for(
     refusal(own_cli(*without, "--batch-size", 3), 1)
     [work] = [path for path in (own_cli.cache / "outputs").iterdir() if path.is_dir()]
     assert len(list(work.iterdir())) == 1
+    assert [row["path"] for row in json.loads(succeeded(own_cli("cache", "list", "--json")).stdout)["outputs"]] == [
+        str(work)
+    ]
+    assert f"unfinished output {work}" in succeeded(own_cli("cache", "list")).stdout
+    assert not succeeded(own_cli("cache", "prune", "--all")).stdout and work.is_dir()
+    with staging.held(work.with_name(f".{work.name}.lock"), CacheError, "taken"):
+        assert not succeeded(own_cli("cache", "prune", "--outputs")).stdout and work.is_dir()
+    assert str(work) in succeeded(own_cli("cache", "prune", "--outputs")).stdout and not work.exists()
     assert "other batch_size)" in refusal(own_cli(*args), 1)
     succeeded(own_cli(*args, "--restart"))
     assert _contents(store) == expected["features.parquet"] and _work(own_cli) == []

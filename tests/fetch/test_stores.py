@@ -11,8 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exporter.errors import ConfigError, FetchError
+from exporter.fetch.cache import COPYING
 from exporter.fetch.remote import CHECKPOINT, Kind, local_copy
 from exporter.fetch.stores import reason, store, without_secrets
+from exporter.files import staging
 from exporter.settings import Settings
 from tests.support import pictures
 from tests.support.command import Command, artifact_folder, files_below, refusal, succeeded
@@ -159,6 +161,16 @@ def test_images_may_be_in_a_store(hub_cli: Command, hub: Hub, imagenet_artifacts
     ]
     here, there = ({**result, "dataset": {**result["dataset"], "folder": ""}} for result in results)
     assert here == there and here["images"] == 3
+
+    address = f"hf://{NAME}/sets/val"
+    [copy] = json.loads(succeeded(hub_cli("cache", "list", "--json")).stdout)["copies"]
+    assert copy["address"] == address and copy["size"] > 0
+    assert f"copy of {address}" in succeeded(hub_cli("cache", "list")).stdout
+    assert not succeeded(hub_cli("cache", "prune")).stdout and Path(copy["path"]).is_dir()
+    with staging.in_turn(Path(copy["path"]) / COPYING, lambda: None):
+        assert not succeeded(hub_cli("cache", "prune", "--copies")).stdout
+    assert copy["path"] in succeeded(hub_cli("cache", "prune", "--copies")).stdout
+    assert json.loads(succeeded(hub_cli("cache", "list", "--json")).stdout)["copies"] == []
 
 
 # Copies
