@@ -15,6 +15,7 @@ import pytest
 import tensorflow as tf
 
 from tests.support.command import TIMEOUT, Command, artifact_folder, files_below, refusal, succeeded
+from tests.support.order import one_in_make_test
 from tests.support.shared import Store
 
 #: Python that makes a checkpoint take long to be written.
@@ -50,13 +51,15 @@ def _stopped(process: subprocess.Popen[str], number: signal.Signals) -> str:
 @pytest.mark.stops
 @pytest.mark.parametrize(
     ("number", "step"),
-    [
-        (signal.SIGINT, "reading the checkpoint"),
-        (signal.SIGINT, "writing feature_vector"),
-        (signal.SIGTERM, "writing feature_vector"),
-        (signal.SIGHUP, "computing the reference"),
-        (signal.SIGTERM, "computing the reference"),
-    ],
+    one_in_make_test(
+        [
+            (signal.SIGINT, "reading the checkpoint"),
+            (signal.SIGINT, "writing feature_vector"),
+            (signal.SIGTERM, "writing feature_vector"),
+            (signal.SIGHUP, "computing the reference"),
+            (signal.SIGTERM, "computing the reference"),
+        ]
+    ),
 )
 def test_a_build_that_is_ended_leaves_nothing(
     own_cli: Command, tiny: Path, tiny_checkpoint: Path, number: signal.Signals, step: str

@@ -14,6 +14,7 @@ from tests.support.command import Command, artifact_folder, files_below, refusal
 from tests.support.disks import in_namespace
 from tests.support.fetching import FILE, locked, packed, pins
 from tests.support.file_operations import BECOME_FILE, ERRORS, KILL, REMOVE
+from tests.support.order import one_in_make_test
 
 #: Moments that are tried of each command and error; all of them are about a hundred.
 MOMENTS = max(1, int(os.environ.get("NASEXPORT_TEST_KILLS", "6")) // 2)
@@ -46,7 +47,7 @@ def moments(tiny: Path, tiny_checkpoint: Path, tmp_path_factory: pytest.TempPath
 
 
 @pytest.mark.stops
-@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("error", one_in_make_test(ERRORS))
 def test_a_disk_that_fails_at_any_moment_is_told(
     own_cli: Command, quick: tuple[object, ...], moments: int, tiny_artifacts: Path, error: str
 ) -> None:
@@ -66,7 +67,7 @@ def test_a_disk_that_fails_at_any_moment_is_told(
 
 
 @pytest.mark.stops
-@pytest.mark.parametrize("action", [REMOVE, BECOME_FILE])
+@pytest.mark.parametrize("action", one_in_make_test([REMOVE, BECOME_FILE]))
 def test_an_output_folder_that_goes_away_at_any_moment_is_told(
     own_cli: Command, quick: tuple[object, ...], tiny_artifacts: Path, action: str
 ) -> None:
@@ -128,7 +129,7 @@ def _without_cache(command: Command) -> None:
 
 
 @pytest.mark.stops
-@pytest.mark.parametrize("action", [KILL, *ERRORS])
+@pytest.mark.parametrize("action", one_in_make_test([KILL, *ERRORS]))
 def test_a_fetch_that_is_cut_off_at_any_moment_is_repeated(
     own_cli: Command, tiny_checkpoint: Path, tmp_path: Path, action: str
 ) -> None:

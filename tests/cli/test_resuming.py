@@ -17,6 +17,7 @@ import yaml
 from tests.support import file_operations
 from tests.support.command import TIMEOUT, Command, artifact_folder, files_below, refusal, succeeded
 from tests.support.fixtures import TINY
+from tests.support.order import one_in_make_test
 from tests.support.shared import Store
 
 NAME = "tiny_nasnet"
@@ -48,6 +49,7 @@ def quick(cli: Command, tiny: Path, tiny_checkpoint: Path, kept: Store) -> Path:
 
 
 @pytest.mark.stops
+@pytest.mark.more_stops
 def test_a_build_that_is_killed_between_its_tasks_goes_on(
     own_cli: Command, tiny: Path, tiny_checkpoint: Path, tiny_artifacts: Path
 ) -> None:
@@ -95,7 +97,7 @@ def test_a_build_that_is_killed_between_its_tasks_goes_on(
 
 
 @pytest.mark.stops
-@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("overwrite", one_in_make_test([False, True]))
 def test_a_build_that_is_killed_at_any_moment_is_repeated_with_the_same_bytes(
     own_cli: Command, tiny: Path, tiny_checkpoint: Path, quick: Path, overwrite: bool
 ) -> None:
@@ -138,6 +140,7 @@ def test_a_build_that_is_killed_at_any_moment_is_repeated_with_the_same_bytes(
 
 
 @pytest.mark.stops
+@pytest.mark.more_stops
 def test_a_verified_build_that_is_killed_is_repeated_with_the_same_bytes(
     own_cli: Command, tiny: Path, tiny_checkpoint: Path, tiny_artifacts: Path
 ) -> None:

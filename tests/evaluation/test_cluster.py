@@ -23,6 +23,7 @@ from exporter.processes.device import using
 from tests.support import clusters, data_sets, pictures
 from tests.support.clusters import Cluster
 from tests.support.command import Command, artifact_folder, files_below, refusal, succeeded
+from tests.support.order import one_in_make_test
 
 PICTURES, BATCH = 26, 3
 #: Broken pictures of `data_set_of`: a chunk in which all are, one among whole ones, and the last.
@@ -206,7 +207,7 @@ def test_another_authoritys_certificate_does_not_get_in(
 
 @pytest.mark.stops
 @pytest.mark.parametrize("seed", range(KILLS))
-@pytest.mark.parametrize("victim", ["worker", "driver", "scheduler"])
+@pytest.mark.parametrize("victim", one_in_make_test(["worker", "driver", "scheduler"]))
 def test_whoever_is_killed_the_bytes_are_the_same(
     own_cli: Command, artifact: Path, images: Path, expected: bytes, tmp_path: Path, victim: str, seed: int
 ) -> None:

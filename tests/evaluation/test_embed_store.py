@@ -13,6 +13,7 @@ from exporter.errors import CacheError
 from exporter.files import staging
 from tests.support import file_operations, pictures
 from tests.support.command import Command, Result, files_below, refusal, succeeded
+from tests.support.order import one_in_make_test
 
 PICTURES, BATCH = 7, 2
 #: How often a command is killed.
@@ -203,7 +204,7 @@ def test_the_store_decides_what_the_cache_is_good_for(
 
 
 @pytest.mark.stops
-@pytest.mark.parametrize("name", ["features.parquet", "features"])
+@pytest.mark.parametrize("name", one_in_make_test(["features.parquet", "features"]))
 def test_a_kill_at_any_moment_leaves_no_record_without_its_vectors(
     own_cli: Command,
     artifact: Path,

@@ -16,6 +16,7 @@ import pytest
 
 from tests.support import file_operations, programs
 from tests.support.command import Command, artifact_folder, files_below, refusal, succeeded
+from tests.support.order import one_in_make_test
 from tests.support.releases import add_artifact, finish, replace_manifest, write_release
 from tests.support.servers import serving
 
@@ -251,7 +252,7 @@ def test_what_a_text_says_does_no_harm_to_a_terminal(own_cli: Command) -> None:
 
 
 @pytest.mark.stops
-@pytest.mark.parametrize("action", [file_operations.KILL, "ENOSPC"])
+@pytest.mark.parametrize("action", one_in_make_test([file_operations.KILL, "ENOSPC"]))
 def test_one_that_is_cut_off_at_any_moment_is_repeated(own_cli: Command, release: Path, action: str) -> None:
     cache = own_cli.cwd / "cache"
     args = ("handles", "install", "cache", "--release", release, "--handle", "*/classification/4", "--overwrite")

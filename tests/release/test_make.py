@@ -17,6 +17,7 @@ from exporter.release import identity
 from exporter.release.manifest import MANIFEST_FILE, Place, read_manifest
 from tests.support import json_schema
 from tests.support.command import CHECKOUT, Command, Result, artifact_folder, files_below, refusal, succeeded
+from tests.support.order import one_in_make_test
 from tests.support.small_release import HANDLES, SMALL, WHOLE, flip_a_bit, hashes, planned, states_of
 
 
@@ -171,7 +172,7 @@ STOPS = {
 
 
 @pytest.mark.stops
-@pytest.mark.parametrize("stop", STOPS)
+@pytest.mark.parametrize("stop", one_in_make_test(STOPS))
 def test_killed_at_any_moment_the_same_command_ends_the_same(
     own_cli: Command, inputs_of_one: list[object], released_of_one: Path, tmp_path: Path, stop: str
 ) -> None:
@@ -194,7 +195,7 @@ def test_killed_at_any_moment_the_same_command_ends_the_same(
 
 
 @pytest.mark.stops
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sign", one_in_make_test([signal.SIGINT, signal.SIGTERM]))
 def test_a_polite_end_leaves_nothing_behind(
     own_cli: Command, inputs_of_one: list[object], tmp_path: Path, sign: signal.Signals
 ) -> None:

@@ -1,12 +1,21 @@
 """The order of tests: what takes long comes first, so that a run ends evenly in all its processes."""
 
 import itertools
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 #: Markers of tests that may take long.
 LONG = ("full", "readers", "breaks", "stops")
+
+
+def one_in_make_test(values: Iterable[Any]) -> list[Any]:
+    """The values of a parameter, or tuples of them: `make test` takes the first alone, `make test-all` all."""
+    first, *others = values
+    parts = (value if isinstance(value, tuple) else (value,) for value in others)
+    return [first, *(pytest.param(*part, marks=pytest.mark.more_stops) for part in parts)]
 
 
 @pytest.hookimpl(trylast=True)
