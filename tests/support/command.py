@@ -46,7 +46,8 @@ class Command:
         kept = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("NASEXPORT_", "XDG_", "TF_")) and not name.lower().endswith("_proxy")
+            # TensorFlow sets TF2_BEHAVIOR where it is imported, in a process of tests perhaps.
+            if not name.startswith(("NASEXPORT_", "XDG_", "TF_", "TF2_")) and not name.lower().endswith("_proxy")
         }
         return {
             **kept,
