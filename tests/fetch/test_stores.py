@@ -89,7 +89,10 @@ def test_a_store_is_no_place_offline(hub_cli: Command, hub: Hub, content: bytes)
     require_nothing_that_looks_whole(command)
 
 
-def test_a_connection_that_is_cut_leaves_nothing_that_looks_whole(hub_cli: Command, hub: Hub, content: bytes) -> None:
+def test_a_connection_that_is_cut_leaves_nothing_that_looks_whole(
+    hub_cli: Command, hub: Hub, content: bytes, tmp_path: Path
+) -> None:
+    hub_cli = hub_cli.with_short_waits(tmp_path)
     hub.add(NAME, {FILE: content})
     hub.before = lambda request: "/resolve/" in request.path and request.command == "GET"
     command = locked(hub_cli, NOWHERE, **pins(content))

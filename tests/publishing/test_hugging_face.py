@@ -139,7 +139,10 @@ def _require_program_runs(cli: Command, files: dict[str, Stored], tmp_path: Path
 
 
 @pytest.mark.stops
-def test_a_connection_that_is_cut_at_a_random_moment(hub_cli: Command, hub: Hub, released_of_one: Path) -> None:
+def test_a_connection_that_is_cut_at_a_random_moment(
+    hub_cli: Command, hub: Hub, released_of_one: Path, tmp_path: Path
+) -> None:
+    hub_cli = hub_cli.with_short_waits(tmp_path)
     repository = hub.add(NAME)
     left = random.randrange(4, 20)
 

@@ -85,6 +85,15 @@ class Command:
         (folder / "sitecustomize.py").write_text(program, encoding="utf-8")
         return self.with_variables(**{"PYTHONPATH": f"{folder}:{self.env['PYTHONPATH']}", preloaded.SITE: str(folder)})
 
+    def with_short_waits(self, folder: Path) -> "Command":
+        """The same command, in which libraries that wait before they try again do so for a moment only.
+
+        Args:
+            folder: where the program that does it is written down.
+        """
+        program = "import time\nwait = time.sleep\ntime.sleep = lambda seconds: wait(min(seconds, 0.02))\n"
+        return self.with_program_first(program, folder)
+
     def with_forked_workers(self) -> "Command":
         """The same command, as its users start it but for its workers: they are forks, and no children of it."""
         return self.with_variables(**{preloaded.STARTED: "1"})
