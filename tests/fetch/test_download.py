@@ -178,9 +178,12 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_a_fault_is_overcome_or_told(own_cli: Command, server: FaultyServer, content: bytes, case: Case) -> None:
+def test_a_fault_is_overcome_or_told(
+    own_cli: Command, server: FaultyServer, content: bytes, case: Case, tmp_path: Path
+) -> None:
     server.served = dataclasses.replace(server.served, **case.served)
     server.script = list(case.script)
+    own_cli = own_cli.with_short_waits(tmp_path)
     cli = locked(own_cli, server.url(FILE), **(pins(content) if case.pinned else {}))
     result = fetch(cli)
     if case.status:

@@ -35,6 +35,7 @@ class Request(http.server.BaseHTTPRequestHandler):
     """One request; the answers below are written with its methods."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # a body would wait until the client has acknowledged the headers
     server: "FaultyServer"
 
     def do_GET(self) -> None:

@@ -115,6 +115,7 @@ def _is_large(path: str, size: int) -> bool:
 
 class _Request(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # a body would wait until the client has acknowledged the headers
     server: Hub
 
     def _any(self) -> None:
