@@ -71,7 +71,8 @@ class Cluster:
         if self.options.workers:
             _require_room(self.options.workers, paths)
         say("starting the workers" if self.options.workers else "connecting to the cluster")
-        with connected(self.options, _variables(job, self.debug), self.debug) as client:
+        preload = _preload(paths)
+        with connected(self.options, _variables(job, self.debug), preload, self.debug) as client:
             run = _Run(self, client, json.dumps(to_plain(task)), work.skip_broken)
             (event,) = job.events
             with _connected():
@@ -99,6 +100,12 @@ def _require_room(workers: int, paths: Sequence[Path]) -> None:
             f"{workers} workers take {workers * needed / 1e9:.1f} GB and more, and {free / 1e9:.1f} GB are free: "
             f"choose fewer --workers"
         )
+
+
+def _preload(paths: Sequence[Path]) -> list[str]:
+    """The modules that workers which are started here have in common."""
+    with_tensorflow = any(folder.require_artifact(path).runs_with_tensorflow for path in paths)
+    return ["distributed", *(["exporter.evaluation.cluster_preload"] if with_tensorflow else [])]
 
 
 def _with_absolute_path(model: Any) -> Any:

@@ -10,8 +10,9 @@ import ipaddress
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -53,11 +54,14 @@ def require_installed() -> None:
 
 
 @contextlib.contextmanager
-def connected(options: ClusterOptions, environment: Mapping[str, str], debug: bool = False) -> Iterator[Any]:
+def connected(
+    options: ClusterOptions, environment: Mapping[str, str], preload: Sequence[str] = (), debug: bool = False
+) -> Iterator[Any]:
     """A client of the cluster, a `distributed.Client`.
 
     Args:
         environment: the variables of workers that are started here.
+        preload: the modules that these have in common.
         debug: workers write to this process's standard error.
 
     Raises:
@@ -66,7 +70,7 @@ def connected(options: ClusterOptions, environment: Mapping[str, str], debug: bo
     """
     require_installed()
     _silence(debug)
-    with _local(options.workers, environment) if options.workers else _running(options) as client:
+    with _local(options.workers, environment, preload) if options.workers else _running(options) as client:
         yield client
 
 
@@ -84,13 +88,17 @@ def _silence(debug: bool) -> None:
 
 
 @contextlib.contextmanager
-def _local(workers: int, environment: Mapping[str, str]) -> Iterator[Any]:
+def _local(workers: int, environment: Mapping[str, str], preload: Sequence[str]) -> Iterator[Any]:
     """A cluster of processes that end with this one, each with one thread."""
     with temporary.folder() as folder, _variables({**environment, **_log_level()}):
+        # Workers are forks of one process, which imports what they need while this one imports Dask.
+        forkserver.set_forkserver_preload(list(preload))
+        forkserver.ensure_running()
         import dask
         from distributed import Client, LocalCluster, Security
 
         settings = {
+            "distributed.worker.multiprocessing-method": "forkserver",
             "temporary-directory": str(folder),
             "distributed.scheduler.allowed-failures": 3,
             # A worker that is killed takes what waits for it along.

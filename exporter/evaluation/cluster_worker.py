@@ -66,13 +66,17 @@ def _prepare(tensorflow: bool) -> None:
         for name in set(os.environ) - set(wanted):
             del os.environ[name]
         os.environ.update(wanted)
-        if QUIET in os.environ:
-            # Libraries greet on standard error, which is the driver's.
-            with open(os.devnull, "w") as nowhere:
-                os.dup2(nowhere.fileno(), 2)
+        become_quiet()
         _Process.prepared = True
     if tensorflow:
         pkgutil.resolve_name("exporter.processes.computation:prepare")("cpu")
+
+
+def become_quiet() -> None:
+    """Libraries greet on standard error, which is the driver's."""
+    if QUIET in os.environ:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
 
 
 def variables() -> dict[str, str]:
