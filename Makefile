@@ -13,6 +13,8 @@ PYTEST = $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist workste
 WITH_LINTERS = --no-print-directory --jobs=2 lint
 # Whatever the pages' builder complains about is an error.
 DOCS = $(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --quiet
+# Whatever the shell says: without bytecode each process that a test starts compiles all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 # When make began, in seconds.
 STARTED := $(shell date +%s)
 CHECKPOINT = checkpoints/nasnet-a_mobile_synthetic.tar.gz
