@@ -91,14 +91,12 @@ def _silence(debug: bool) -> None:
 def _local(workers: int, environment: Mapping[str, str], preload: Sequence[str]) -> Iterator[Any]:
     """A cluster of processes that end with this one, each with one thread."""
     with temporary.folder() as folder, _variables({**environment, **_log_level()}):
-        # Workers are forks of one process, which imports what they need while this one imports Dask.
-        forkserver.set_forkserver_preload(list(preload))
-        forkserver.ensure_running()
+        method = _method(preload)
         import dask
         from distributed import Client, LocalCluster, Security
 
         settings = {
-            "distributed.worker.multiprocessing-method": "forkserver",
+            "distributed.worker.multiprocessing-method": method,
             "temporary-directory": str(folder),
             "distributed.scheduler.allowed-failures": 3,
             # A worker that is killed takes what waits for it along.
@@ -123,6 +121,17 @@ def _local(workers: int, environment: Mapping[str, str], preload: Sequence[str])
             Client(cluster) as client,
         ):
             yield client
+
+
+def _method(preload: Sequence[str]) -> str:
+    """How workers are started: as forks of one process, which imports what they need while this one imports Dask."""
+    try:
+        forkserver.set_forkserver_preload(list(preload))
+        forkserver.ensure_running()
+    except OSError:
+        # Its socket has no room where the path of the folder for temporary files is long; each imports all itself.
+        return "spawn"
+    return "forkserver"
 
 
 def _log_level() -> dict[str, str]:

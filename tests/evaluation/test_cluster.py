@@ -4,6 +4,7 @@ import json
 import os
 import random
 import resource
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -72,11 +73,16 @@ def test_a_cluster_gives_the_bytes_of_one_process(
     assert files_below(store) == files_below(own_cli.cwd) and files_below(own_cli.cache / "outputs") == []
 
 
+@pytest.mark.parametrize("name", ["t", "long" * 30])
 def test_a_cluster_of_this_machine_starts_and_says_nothing_else(
-    own_cli: Command, artifact: Path, images: Path, expected: bytes
+    own_cli: Command, artifact: Path, images: Path, expected: bytes, name: str
 ) -> None:
+    """Whatever room the path of the folder for temporary files leaves for the name of a socket."""
     command = ("embed", artifact, *_options(images), "--output", "features.parquet", "--workers", 1)
-    result = succeeded(own_cli(*command))
+    with tempfile.TemporaryDirectory() as short:
+        folder = Path(short) / name
+        folder.mkdir()
+        result = succeeded(own_cli.with_variables(TMPDIR=str(folder))(*command))
     assert (
         "starting the workers" in result.stderr and "Traceback" not in result.stderr and "WARNING" not in result.stderr
     )
