@@ -93,6 +93,7 @@ def test_what_decides_right_or_wrong_computes_on_the_processor() -> None:
         "exporter.probe.jobs:PROBE_EAGERLY",
         "exporter.processes.jobs:FIND_CARD",
         "exporter.reference.jobs:INDEPENDENT",
+        "exporter.reference.jobs:PRECISE_TRAINING",
         "exporter.reference.jobs:REFERENCE",
     }
     with device.using("gpu"):
@@ -106,6 +107,7 @@ def test_what_decides_right_or_wrong_computes_on_the_processor() -> None:
         "exporter.probe.jobs:PROBE_EAGERLY",
         "exporter.processes.jobs:FIND_CARD",
         "exporter.reference.jobs:INDEPENDENT",
+        "exporter.reference.jobs:PRECISE_TRAINING",
         "exporter.reference.jobs:REFERENCE",
     }
     with device.using("cpu"):
