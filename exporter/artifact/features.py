@@ -26,10 +26,10 @@ def of_network(trace: Trace, pool: str, size: int, captured: Sequence[str]) -> T
     definition = _copy(trace.definition)
     names = [node.name for node in definition.node_def]
     (returned,) = definition.ret.values()
-    end = definition.node_def[names.index(returned.partition(":")[0])]
-    head = set(names[names.index(pool) + 1 : names.index(end.name)])
-    end.input[0] = f"{pool}:output:0"
-    _remove(definition, head)
+    begin, end = names.index(pool) + 1, names.index(returned.partition(":")[0])
+    definition.node_def[end].input[0] = f"{pool}:output:0"
+    del definition.node_def[begin:end]
+    _wait_no_longer(definition, set(names[begin:end]))
     _take(definition, trace, captured)
     _require_whole(definition)
     return replace(
@@ -63,15 +63,13 @@ def _copy(definition: Any) -> Any:
     return copy
 
 
-def _remove(definition: Any, names: Collection[str]) -> None:
-    """Removes operations, and whatever waits for them does so no longer."""
-    kept = [node for node in definition.node_def if node.name not in names]
-    for node in kept:
-        node.input[:] = [name for name in node.input if name.removeprefix("^") not in names or name[0] != "^"]
+def _wait_no_longer(definition: Any, names: Collection[str]) -> None:
+    """Lets nothing wait for operations that are no longer there."""
+    waits = {f"^{name}" for name in names}
+    for node in definition.node_def:
+        if waits.intersection(node.input):
+            node.input[:] = [name for name in node.input if name not in waits]
     waited = [name for name in definition.signature.control_output if name not in names]
-    nodes = [_copy(node) for node in kept]
-    del definition.node_def[:]
-    definition.node_def.extend(nodes)
     definition.signature.control_output[:] = waited
     for name in names:
         definition.control_ret.pop(name, None)

@@ -16,9 +16,9 @@ _ASSIGNED = {
     "AssignSubVariableOp": lambda present, taken: present - taken,
 }
 _BATCH_NORMS = frozenset({"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"})
-_READING = frozenset({"ReadVariableOp"})
 #: Which outputs of these are mean and variance of the batch.
 _STATISTICS = ("1", "2")
+_READING = frozenset({"ReadVariableOp"})
 
 
 class Updates:
