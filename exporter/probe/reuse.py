@@ -75,12 +75,12 @@ def tensor_keys(graph_def: Any, tensors: Iterable[str], fed: Mapping[str, str] |
     """
     nodes = {node.name: node for node in graph_def.node}
     library = hashlib.sha256(graph_def.library.SerializeToString(deterministic=True)).digest()
-    keys = {_source(tensor): what for tensor, what in (fed or {}).items()}
+    keys = {source(tensor): what for tensor, what in (fed or {}).items()}
     begun: set[str] = set()
-    waiting = [_source(tensor) for tensor in tensors]
+    waiting = [source(tensor) for tensor in tensors]
     while waiting:
         name = waiting[-1]
-        missing = {_source(before) for before in nodes[name].input} - keys.keys()
+        missing = {source(before) for before in nodes[name].input} - keys.keys()
         if not missing or name in keys:
             waiting.pop()
             if name not in keys:
@@ -90,10 +90,11 @@ def tensor_keys(graph_def: Any, tensors: Iterable[str], fed: Mapping[str, str] |
         else:
             begun.add(name)
             waiting += missing
-    return {tensor: f"{keys[_source(tensor)]}:{tensor.partition(':')[2] or 0}" for tensor in tensors}
+    return {tensor: f"{keys[source(tensor)]}:{tensor.partition(':')[2] or 0}" for tensor in tensors}
 
 
-def _source(name: str) -> str:
+def source(name: str) -> str:
+    """The name of the operation that a tensor is of, or that an input waits for."""
     return name.removeprefix("^").partition(":")[0]
 
 
@@ -102,7 +103,7 @@ def _node_key(node: Any, keys: dict[str, str], library: bytes) -> str:
     alone.CopyFrom(node)
     if node.input or node.op == "Const":
         alone.name = ""
-    alone.input[:] = [name.replace(_source(name), keys[_source(name)], 1) for name in node.input]
+    alone.input[:] = [name.replace(source(name), keys[source(name)], 1) for name in node.input]
     return hashlib.sha256(alone.SerializeToString(deterministic=True) + library).hexdigest()
 
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from exporter.probe import eager
 from exporter.probe.eager import GraphOnlyError
+from exporter.probe.reuse import source
 
 #: How an operation makes a variable's next value of its present one and of what it takes.
 _ASSIGNED = {
@@ -46,7 +47,7 @@ class Updates:
         self._assignments: dict[str, Any] = {}
         for name in operations:
             node = nodes.get(name)
-            variable = variables.get(_source(node.input[0])) if node is not None and node.op in _ASSIGNED else None
+            variable = variables.get(source(node.input[0])) if node is not None and node.op in _ASSIGNED else None
             if variable is None or variable in self._assignments:
                 raise GraphOnlyError(f"{name} does not move one average alone")
             self._assignments[variable] = node
@@ -66,7 +67,7 @@ class Updates:
         given = {**given, **{tensor: tf.constant(batch[name]) for name, tensor in self.statistics.items()}}
         pairs = zip(self._assignments.items(), eager.run(self._graph_def, self._taken, given), strict=True)
         return {
-            name: np.asarray(_ASSIGNED[node.op](given[_source(node.input[0])], taken)) for (name, node), taken in pairs
+            name: np.asarray(_ASSIGNED[node.op](given[source(node.input[0])], taken)) for (name, node), taken in pairs
         }
 
 
@@ -75,12 +76,8 @@ def assigning(graph_def: Any, variables: Mapping[str, str]) -> list[str]:
     return [
         node.name
         for node in graph_def.node
-        if node.op not in _READING and any(_source(tensor) in variables for tensor in node.input)
+        if node.op not in _READING and any(source(tensor) in variables for tensor in node.input)
     ]
-
-
-def _source(tensor: str) -> str:
-    return tensor.removeprefix("^").partition(":")[0]
 
 
 def _statistic(nodes: Mapping[str, Any], assignment: Any) -> str:
