@@ -7,14 +7,18 @@ same bytes. (`exporter.report` draws plots for HTML pages, which set their colou
 import io
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Picture
+from matplotlib.patches import Patch
 
 from benchmarks.results import Figure
+
+if TYPE_CHECKING:
+    from benchmarks.timeline import Timeline
 
 _INK, _SOFT, _OURS, _PEER, _GOAL, _GRID = "#1f2328", "#59636e", "#0969da", "#9aa4af", "#cf222e", "#d8dee4"
 _STYLE: dict[Any, Any] = {
@@ -97,6 +101,54 @@ def growth(figure: Figure) -> str:
     axes.grid(axis="y")
     axes.spines[["top", "right"]].set_visible(False)
     picture.legend(loc="upper left", bbox_to_anchor=(0, 0.93), frameon=False, labelcolor=_SOFT)
+    return _svg(picture, title)
+
+
+#: Of cores, by their number; more cores begin again.
+_CORES = ("#0969da", "#bf8700", "#1a7f37", "#8250df")
+#: A process that has computed less, in seconds, is left out.
+_LEAST = 0.2
+
+
+@matplotlib.rc_context(_STYLE)
+def timeline(title: str, measured: "Timeline") -> str:
+    """A row for each process that has computed: how much of a core it had over time, by core; all together at last."""
+    lanes = [lane for lane in measured.lanes if lane.seconds >= _LEAST]
+    picture = _picture(title, (len(lanes) * 1.5 + 8) * _ROW)
+    top, bottom = (1 - 2.5 * _ROW / picture.get_figheight()), 3.2 * _ROW / picture.get_figheight()
+    axes = picture.add_axes((0.22, bottom, 0.75, top - bottom))
+    cores = sorted({core for lane in lanes for sample in lane.samples.values() for core in sample})
+    rows: list[tuple[str, dict[int, dict[int, float]]]] = [
+        (f"{lane.name}, {number(lane.seconds)} s", dict(lane.samples)) for lane in lanes
+    ]
+    # Summed before they are thinned out, and in seconds: the rows above it add up to it.
+    together: dict[int, dict[int, float]] = {}
+    for lane in lanes:
+        for sample, parts in lane.samples.items():
+            for core, spent in parts.items():
+                row = together.setdefault(sample, {})
+                row[core] = row.get(core, 0.0) + spent
+    rows.append((f"all, {number(measured.share * 100)} % of the cores", together))
+    merged = max(1, round(measured.seconds / measured.interval / 250))
+    width = merged * measured.interval
+    for at, (name, samples) in enumerate(rows):
+        base = (len(rows) - 1 - at) * 1.5
+        last = max(samples) // merged + 1
+        floor = [base] * last
+        for core in cores:
+            heights = [0.0] * last
+            for sample, parts in samples.items():
+                heights[sample // merged] += parts.get(core, 0.0) / width / len(cores)
+            colour = _CORES[core % len(_CORES)]
+            axes.bar([(each + 0.5) * width for each in range(last)], heights, width, bottom=floor, color=colour)
+            floor = [low + height for low, height in zip(floor, heights, strict=True)]
+        axes.text(-0.01, base + 0.3, name, color=_SOFT, ha="right", transform=axes.get_yaxis_transform())
+    axes.set(xlim=(0, measured.seconds), ylim=(-0.1, len(rows) * 1.5), xlabel="seconds", yticks=[])
+    axes.grid(axis="x")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    handles = [Patch(color=_CORES[core % len(_CORES)], label=f"core {core}") for core in cores]
+    picture.legend(handles=handles, loc="upper right", ncols=len(cores), frameon=False, labelcolor=_SOFT)
     return _svg(picture, title)
 
 

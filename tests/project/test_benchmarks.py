@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import measuring, report, results
+from benchmarks import measuring, report, results, timeline
 from benchmarks.measuring import BenchmarkError, Contestant, Run
 from benchmarks.results import Figure, Goal
 from benchmarks.subjects import growth
@@ -329,3 +329,43 @@ print(limits.count({str(tmp_path)!r})["operations"])
     done = subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     multiplications = 27 * 256 + 9 * 256 + 20
     assert int(done.stdout) == 2 * multiplications
+
+
+#: Computes for half a second itself, and a second in a child that is named like a job.
+COMPUTING = """
+import os, time
+def compute(seconds):
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+if not os.fork():
+    with open("/proc/self/comm", "w") as file:
+        file.write("probe")
+    compute(1)
+    os._exit(0)
+compute(0.5)
+os.wait()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_timeline_shows_who_computed_when(tmp_path: Path) -> None:
+    measured = timeline.record([sys.executable, "-c", COMPUTING])
+    seconds = {lane.name: lane.seconds for lane in measured.lanes}
+    # The last sample of a process that ends is missing.
+    assert seconds["command"] == pytest.approx(0.5, abs=0.3) and seconds["probe"] == pytest.approx(1, abs=0.3)
+    assert 0 < measured.share <= 1
+    target = tmp_path / "steps.svg"
+    arguments = [target, "--title", "Steps of a <test>", "--", sys.executable, "-c", COMPUTING]
+    command = [sys.executable, "-m", "benchmarks.timeline", *map(str, arguments)]
+    result = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"[\d.]+ s, [\d.]+ % of all cores: .*steps\.svg\n", result.stdout)
+    texts = [element.text or "" for element in ElementTree.parse(target).iter() if element.tag.endswith("text")]
+    assert "Steps of a <test>" in texts and any(text.startswith("probe, ") for text in texts)
+    assert any(re.fullmatch(r"all, [\d.]+ % of the cores", text) for text in texts)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_timeline_of_what_fails_is_an_error() -> None:
+    with pytest.raises(BenchmarkError, match="exit status 3, expected 0"):
+        timeline.record([sys.executable, "-c", "raise SystemExit(3)"])
