@@ -20,6 +20,7 @@ from exporter.errors import USAGE, ConfigError, NasexportError
 from exporter.fetch.published import opened
 from exporter.models.config import TASKS, ModelConfig, Task, handle, largest_task, resolve_version
 from exporter.models.formats import FORMATS, Format, FormatSpec, Version, require_extra, version_text, written
+from exporter.probe.jobs import PROBE
 from exporter.processes import run, scheduler
 from exporter.processes.memory import cores, usual_memory
 from exporter.progress import SILENT, Listener
@@ -107,6 +108,11 @@ def build(
         places = {task: stack.enter_context(Place(target, options.overwrite)) for task, target in targets.items()}
         for existing in _existing(places):
             existing.require_made_for(config, chosen, options.verify)
+        job = export_job([config.format_spec(version)])
+        if job.tensorflow:
+            # Imported while the checkpoint is unpacked.
+            imported = (job, REFERENCE, PROBE) if options.verify else (job,)
+            stack.enter_context(run.shared_import(*imported, at_once=True, debug=debug))
         source = stack.enter_context(opened(config, checkpoint, settings, listener, debug=debug))
         for existing in _existing(places):
             existing.require_made_from(source)
@@ -118,9 +124,6 @@ def build(
             for name, tasks in _exports(config.format_spec(version), options).items()
         }
         verifier: Verifier | None = None
-        if options.verify or len(requests) > 1:
-            # Before the exports, so that their processes share the import with all others.
-            stack.enter_context(run.shared_import(*map(export_job, requests.values())))
         if options.verify:
             verification = VerificationOptions(measure=on_verified is not None)
             verifier = stack.enter_context(
@@ -166,7 +169,7 @@ class _Building(Pipeline[Task]):
         self._built: list[Artifact] = []
         # What is there was verified when it was built; whoever wants to see the figures needs them anew.
         self._verified = [task for task, place in places.items() if verifier and (on_verified or not place.existing)]
-        exports = {name: export_job(request) for name, request in requests.items()}
+        exports = {name: export_job(request.specs) for name, request in requests.items()}
         super().__init__(config, exports, bool(self._verified))
 
     def finished(self) -> list[Artifact]:
@@ -176,7 +179,7 @@ class _Building(Pipeline[Task]):
     def export(self, name: str) -> None:
         request = self._requests[name]
         with self._listener.job("" if len(self._requests) == 1 else name) as say:
-            exported = run.run(export_job(request), request, say, self._debug).result
+            exported = run.run(export_job(request.specs), request, say, self._debug).result
         for each in exported.failed:
             raise each.failure.exception()
         self._found[name] = exported.checkpoint
@@ -219,6 +222,10 @@ class _Building(Pipeline[Task]):
         assert self._verifier
         with self._listener.job(key) as say:
             self._reports[key] = self._verifier.judge(self._places[key].folder, self._expected(key), probed, say)
+
+    def forget(self, spec: FormatSpec) -> None:
+        assert self._verifier
+        self._verifier.forget(spec)
 
     def completed(self, key: Task, error: NasexportError | None) -> None:
         super().completed(key, error)

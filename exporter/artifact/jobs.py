@@ -1,6 +1,6 @@
 """The jobs that write and describe artifacts, with what goes in and comes out; without TensorFlow and NumPy."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from exporter.checkpoint.jobs import LeftOut
 from exporter.checkpoint.source import Source
 from exporter.graph.refusal import Refusal
 from exporter.models.config import ModelConfig, Task
-from exporter.models.formats import Version
+from exporter.models.formats import FormatSpec, Version
 from exporter.processes.job import Failure, Job, Memory, NoEvent
 from exporter.terminal import counted
 
@@ -37,6 +37,11 @@ class ExportRequest:
     prefix: Path
     targets: tuple[ExportTarget, ...]
     read_for: Task | None = None
+
+    @property
+    def specs(self) -> tuple[FormatSpec, ...]:
+        """The formats of the targets."""
+        return tuple(self.config.format_spec(target.version) for target in self.targets)
 
 
 @dataclass(frozen=True)
@@ -103,9 +108,8 @@ EXPORT_WITHOUT_TENSORFLOW: Job[ExportRequest, ExportResult, ReadCheckpoint | Wri
 )
 
 
-def export_job(request: ExportRequest) -> Job[ExportRequest, ExportResult, ReadCheckpoint | WritingTarget]:
-    """The job that writes these targets."""
-    specs = [request.config.format_spec(target.version) for target in request.targets]
+def export_job(specs: Iterable[FormatSpec]) -> Job[ExportRequest, ExportResult, ReadCheckpoint | WritingTarget]:
+    """The job that writes artifacts of these formats."""
     return EXPORT if any(spec.writes_with_tensorflow for spec in specs) else EXPORT_WITHOUT_TENSORFLOW
 
 

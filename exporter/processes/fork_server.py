@@ -40,7 +40,7 @@ class ForkServer:
             command: runs `serve`; the descriptor to pass is appended to it.
             debug: processes write to this one's standard error.
         """
-        self._debug, self._lock = debug, threading.Lock()
+        self._debug, self._lock, self._is_used = debug, threading.Lock(), False
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
@@ -71,6 +71,7 @@ class ForkServer:
     def _asked(self, message: object, descriptors: Sequence[int] = ()) -> int:
         try:
             with self._lock:
+                self._is_used = True
                 socket.send_fds(self._socket, [json.dumps(message).encode()], descriptors)
                 answer = self._socket.recv(_LONGEST_MESSAGE)
         except OSError as error:
@@ -90,6 +91,9 @@ class ForkServer:
     def close(self) -> None:
         """Ends it, and what came of it."""
         self._socket.close()
+        if not self._is_used:
+            # It may be at its imports.
+            self._process.kill()
         try:
             self._process.wait(1)
         except subprocess.TimeoutExpired:

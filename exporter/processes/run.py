@@ -53,15 +53,22 @@ class _Shared:
 
 
 @contextlib.contextmanager
-def shared_import(*jobs: AnyJob) -> Iterator[None]:
+def shared_import(*jobs: AnyJob, at_once: bool = False, debug: bool = False) -> Iterator[None]:
     """Within it, what ``jobs`` import is imported once for all their workers, where a process can be forked.
 
-    Those of ``jobs`` that do without TensorFlow are left as they are. The first worker begins it. It may be entered
-    more than once, and from several threads.
+    Those of ``jobs`` that do without TensorFlow are left as they are. The first worker begins it, or ``at_once`` the
+    block itself, while the caller does something else. It may be entered more than once, and from several threads.
+
+    Args:
+        at_once: for callers that will run one of ``jobs``, unless they fail before.
+        debug: as for `run`, for what is imported at once.
     """
     with _Shared.lock:
         _Shared.jobs.append(jobs)
     try:
+        if at_once:
+            for job in jobs:
+                _fork_server(job, device.wanted(job), debug)
         yield
     finally:
         with _Shared.lock:

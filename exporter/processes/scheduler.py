@@ -1,6 +1,7 @@
 """Runs tasks side by side, as many as the number of jobs and the memory allow."""
 
 import concurrent.futures
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -14,16 +15,22 @@ class ScheduledTask:
 
     ``memory`` is what it is expected to need, in bytes. In the scheduler's own thread, ``then`` is called when it is
     done, and gives the tasks that can now run; ``failed`` likewise when it raised one of nasexport's errors.
+    ``remaining`` is how much is to be done one after the other from its beginning on, in a unit that all have in
+    common; infinite for what comes before all others.
     """
 
     memory: int
     run: Callable[[], object]
     then: Callable[[], Iterable["ScheduledTask"]] = tuple
     failed: Callable[[NasexportError], Iterable["ScheduledTask"]] = lambda _: ()
+    remaining: float = math.inf
 
 
 def run(tasks: Iterable[ScheduledTask], jobs: int, memory: int) -> None:
-    """Runs tasks and those that follow from them: in order, but what follows from a task comes before what waits.
+    """Runs tasks and those that follow from them.
+
+    One at a time they run in order, but what follows from a task comes before what waits. Side by side those with the
+    longest way to go begin: none of them shall be left to run alone at the end. Of equal ones, the order decides.
 
     Never more than ``jobs`` run, and never any whose expected memory is more than ``memory`` bytes together with that
     of the others. One that needs more than that alone runs alone.
@@ -66,4 +73,5 @@ def _next(
     if len(running) >= jobs:
         return None
     left = memory - sum(task.memory for task in running)
-    return next((task for task in waiting if task.memory <= left or not running), None)
+    in_turn = waiting if jobs == 1 else sorted(waiting, key=lambda task: -task.remaining)
+    return next((task for task in in_turn if task.memory <= left or not running), None)

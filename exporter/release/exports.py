@@ -56,7 +56,8 @@ def export(
         progress = _Progress()
         request = ExportRequest(config, source.prefix, tuple(waiting.values()))
         try:
-            finished = worker.run(export_job(request), request, say, debug, on_event=progress.update, scratch=scratch)
+            job = export_job(request.specs)
+            finished = worker.run(job, request, say, debug, on_event=progress.update, scratch=scratch)
         except WorkerError as error:
             if not progress.writing or not progress.read:
                 raise

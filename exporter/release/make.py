@@ -8,16 +8,21 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from exporter.artifact.jobs import EXPORT
 from exporter.checkpoint.source import Source
 from exporter.errors import FetchError, NasexportError
 from exporter.fetch import frozen, published
 from exporter.models import variables
 from exporter.models.config import ModelConfig
-from exporter.processes import scheduler
+from exporter.models.formats import FORMATS
+from exporter.probe.jobs import PROBE
+from exporter.processes import run, scheduler
 from exporter.processes.memory import for_jobs, free_memory
 from exporter.progress import SILENT, Listener
+from exporter.reference.jobs import REFERENCE
 from exporter.release import finalize
 from exporter.release.folder import PARTIAL, held
+from exporter.release.manifest import MANIFEST_FILE
 from exporter.release.plan import Planned, Target, planned
 from exporter.release.tasks import Made, ModelTasks, Outcome
 from exporter.settings import Settings
@@ -93,6 +98,10 @@ def make(
     with held(release), contextlib.ExitStack() as stack:
         models = []
         groups = _by_model(targets)
+        if not (release / MANIFEST_FILE).exists():
+            # Something is to be made: what that takes is imported while checkpoints are unpacked.
+            needed = any(FORMATS[target.format].writes_with_tensorflow for target in targets)
+            stack.enter_context(run.shared_import(EXPORT, REFERENCE, PROBE, at_once=needed, debug=debug))
         opened = _opened(
             stack, [config for config, _ in groups], checkpoints, settings, listener, release / PARTIAL, debug
         )

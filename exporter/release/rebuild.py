@@ -45,7 +45,7 @@ def check(release: Path, record: Record, metadata: Metadata, source: Source, say
         folder = scratch / "artifact"
         target = ExportTarget(metadata.task, metadata.version, metadata.options, folder)
         request = ExportRequest(metadata.model, source.prefix, (target,))
-        result = worker.run(export_job(request), request, say, debug, scratch=scratch).result
+        result = worker.run(export_job(request.specs), request, say, debug, scratch=scratch).result
         for failed in result.failed:
             raise failed.failure.exception()
         wrong = [

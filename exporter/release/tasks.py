@@ -122,14 +122,17 @@ class ModelTasks(Pipeline[str]):
             self._outcome.made += [Made(handle, "failed", str(error)) for handle in self._todo]
         self._is_unprepared = True
 
+    def planned(self, name: str) -> dict[str, tuple[FormatSpec, Task]]:
+        targets = {handle: each.target for handle, each in self._todo.items()}
+        return {handle: (FORMATS[each.format], each.task) for handle, each in targets.items()}
+
     def exported(self, name: str) -> dict[str, tuple[FormatSpec, Task]]:
         assert self._exported
         if self._is_unprepared:
             return {}
         failures = self._exported.failures
         self._outcome.made += [Made(handle, "failed", reason) for handle, reason in failures.items()]
-        targets = {handle: each.target for handle, each in self._todo.items() if handle not in failures}
-        return {handle: (FORMATS[each.format], each.task) for handle, each in targets.items()}
+        return {handle: specs for handle, specs in self.planned(name).items() if handle not in failures}
 
     def probe(self, key: str) -> Probed | Check:
         target = self._todo[key].target
@@ -149,6 +152,12 @@ class ModelTasks(Pipeline[str]):
             raise ReleaseError(f"cannot write {error.filename or folder}: {error.strerror}") from error
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def forget(self, spec: FormatSpec) -> None:
+        self._verifier.forget(spec)
+
+    def close(self) -> None:
+        self._verifier.close()
 
     @contextlib.contextmanager
     def _timed(self, key: str) -> Iterator[None]:

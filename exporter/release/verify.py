@@ -11,11 +11,13 @@ from exporter.checkpoint.source import Source
 from exporter.fetch import published
 from exporter.models.config import ModelConfig, Task, largest_task
 from exporter.models.formats import FORMATS, FormatSpec
+from exporter.probe.jobs import PROBE
 from exporter.processes import run as worker
 from exporter.processes import scheduler
 from exporter.processes.memory import expected_memory, for_jobs, free_memory
 from exporter.processes.scheduler import ScheduledTask
 from exporter.progress import SILENT, Listener, Say
+from exporter.reference.jobs import REFERENCE
 from exporter.release import rebuild
 from exporter.release.claims import inputs_of
 from exporter.release.derived import metadata_of
@@ -64,6 +66,9 @@ def verify(
     reports: dict[str, Report] = {}
     tasks: list[ScheduledTask] = []
     with contextlib.ExitStack() as stack:
+        # Imported while checkpoints are unpacked.
+        needed = any(FORMATS[record.format].runs_with_tensorflow for record in records.values())
+        stack.enter_context(worker.shared_import(REFERENCE, PROBE, at_once=needed, debug=debug))
         for name in dict.fromkeys(metadata.model.name for metadata in said.values()):
             members = {handle: metadata for handle, metadata in said.items() if metadata.model.name == name}
             for handle, metadata in members.items():
@@ -127,6 +132,12 @@ class _ModelTasks(Pipeline[str]):
     def probe(self, key: str) -> Probed | Check:
         with self._listener.job(key) as say:
             return self._verifier.probe(self._release / key, self._expected(key), say)
+
+    def forget(self, spec: FormatSpec) -> None:
+        self._verifier.forget(spec)
+
+    def close(self) -> None:
+        self._verifier.close()
 
     def complete(self, key: str, probed: Probed | Check) -> None:
         with self._listener.job(key) as say:

@@ -19,6 +19,10 @@ class Chains(Generic[Key]):
     first: Sequence[Key]
     following: Mapping[Key, Sequence[Key]]
 
+    def length(self, key: Key) -> int:
+        """How many artifacts are verified one after the other at least, from this one on."""
+        return 1 + max(map(self.length, self.following.get(key, ())), default=0)
+
 
 def chains(artifacts: Mapping[Key, tuple[FormatSpec, Task]]) -> Chains[Key]:
     """Puts versions of one task and format after each other, and with some formats both tasks, too."""

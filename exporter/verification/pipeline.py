@@ -2,12 +2,14 @@
 
 What needs nothing of another runs side by side: the export and the reference; then the probes, each of which begins as
 soon as its artifact is there, but for those that an earlier one spares some of their work. An artifact is completed
-when it was probed and the reference is there. ``build`` runs the pipeline of one model, ``release`` those of all;
-``verify`` and ``release verify`` run it over artifacts that are there.
+when it was probed and the reference is there. What probes of a format found is kept until the last of them has run.
+``build`` runs the pipeline of one model, ``release`` those of all; ``verify`` and ``release verify`` run it over
+artifacts that are there.
 """
 
 import abc
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping
 from typing import Generic
 
 from exporter.errors import NasexportError
@@ -18,7 +20,7 @@ from exporter.processes.memory import expected_memory
 from exporter.processes.run import AnyJob
 from exporter.processes.scheduler import ScheduledTask
 from exporter.reference.jobs import REFERENCE
-from exporter.verification.chains import Key, chains
+from exporter.verification.chains import Chains, Key, chains
 from exporter.verification.prober import Probed
 from exporter.verification.results import Check
 
@@ -46,8 +48,15 @@ class Pipeline(abc.ABC, Generic[Key]):
         self._failed = False
         self._awaiting: list[Key] = []
         self._probed: dict[Key, Probed | Check] = {}
-        self._following: dict[Key, Sequence[Key]] = {}
+        self._chains: dict[Key, Chains[Key]] = {}
         self._specs: dict[Key, tuple[FormatSpec, Task]] = {}
+        #: Of each format, how many artifacts are still to be probed; how many, and exports, are still to be completed.
+        self._unprobed: Counter[str] = Counter()
+        self._incomplete = len(exports) or 1
+
+    def planned(self, name: str) -> Mapping[Key, tuple[FormatSpec, Task]]:
+        """The artifacts that an export is to write, where the pipelines of several models run side by side."""
+        return {}
 
     def export(self, name: str) -> None:
         """Writes artifacts where they are probed; called for each of the exports."""
@@ -85,6 +94,12 @@ class Pipeline(abc.ABC, Generic[Key]):
         if error:
             raise error
 
+    def forget(self, spec: FormatSpec) -> None:
+        """Told that all artifacts of a format have been probed; called in a thread of its own."""
+
+    def close(self) -> None:
+        """Told that each artifact of the model is complete, or cannot be; called in a thread of its own."""
+
     def tasks(self) -> Collection[ScheduledTask]:
         """What can be done at once; the rest follows from it."""
         # The reference first: where only one can run at a time, an artifact is then complete before the next is probed.
@@ -103,7 +118,16 @@ class Pipeline(abc.ABC, Generic[Key]):
         memory = expected_memory(job, self.config)
         if name is None:
             return ScheduledTask(memory, self.prepare, self._with_reference, failed)
-        return ScheduledTask(memory, lambda: self.export(name), lambda: self._begun(name), failed)
+        specs = self.planned(name)
+        following = chains(specs)
+        longest = max((following.length(key) * self._memory(specs[key][0]) for key in following.first), default=0)
+        return ScheduledTask(
+            memory, lambda: self.export(name), lambda: self._begun(name), failed, remaining=memory + longest
+        )
+
+    def _memory(self, spec: FormatSpec) -> int:
+        """What a probe of a format is expected to need; also a measure of how long it takes."""
+        return expected_memory(probe_job(spec), self.config)
 
     def _begun(self, name: str) -> Collection[ScheduledTask]:
         """The first probes of an export, once its artifacts are there."""
@@ -111,8 +135,10 @@ class Pipeline(abc.ABC, Generic[Key]):
         if self._failed:
             return ()
         self._specs.update(specs)
+        self._unprobed.update(spec.name for spec, _ in specs.values())
+        self._incomplete += len(specs) - 1
         found = chains(specs)
-        self._following.update(found.following)
+        self._chains |= dict.fromkeys(specs, found)
         return [self._probe(key) for key in found.first]
 
     def _with_reference(self) -> Collection[ScheduledTask]:
@@ -120,13 +146,17 @@ class Pipeline(abc.ABC, Generic[Key]):
         return [self._completion(key) for key in self._awaiting]
 
     def _probe(self, key: Key) -> ScheduledTask:
+        spec, chain = self._specs[key][0], self._chains[key]
+
         def after(error: NasexportError | None) -> Collection[ScheduledTask]:
+            self._unprobed[spec.name] -= 1
             if self._failed:
                 return ()
-            following = [self._probe(each) for each in self._following.get(key, ())]
+            following = [self._probe(each) for each in chain.following.get(key, ())]
+            if not self._unprobed[spec.name]:
+                following.append(ScheduledTask(0, lambda: self.forget(spec)))
             if error:
-                self.completed(key, error)
-                return following
+                return [*self._ended(key, error), *following]
             if self._has_reference:
                 return [self._completion(key), *following]
             self._awaiting.append(key)
@@ -135,15 +165,17 @@ class Pipeline(abc.ABC, Generic[Key]):
         def run() -> None:
             self._probed[key] = self.probe(key)
 
-        memory = expected_memory(probe_job(self._specs[key][0]), self.config)
-        return ScheduledTask(memory, run, lambda: after(None), after)
+        memory = self._memory(spec)
+        return ScheduledTask(memory, run, lambda: after(None), after, remaining=memory * chain.length(key))
 
     def _completion(self, key: Key) -> ScheduledTask:
-        def after(error: NasexportError | None) -> Collection[ScheduledTask]:
-            self.completed(key, error)
-            return ()
-
         def run() -> None:
             self.complete(key, self._probed.pop(key))
 
-        return ScheduledTask(self.completion_memory(), run, lambda: after(None), after)
+        ended = self._ended
+        return ScheduledTask(self.completion_memory(), run, lambda: ended(key, None), lambda error: ended(key, error))
+
+    def _ended(self, key: Key, error: NasexportError | None) -> Collection[ScheduledTask]:
+        self._incomplete -= 1
+        self.completed(key, error)
+        return () if self._incomplete else (ScheduledTask(0, self.close),)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from exporter.artifact import folder as artifact
 from exporter.models.config import Task
-from exporter.models.formats import Version
+from exporter.models.formats import FormatSpec, Version
 from exporter.probe.jobs import PreviousProbe, ProbeRequest, ProbeSummary, probe_job
 from exporter.processes.runner import Runner
 from exporter.progress import Say
@@ -26,7 +26,7 @@ class Probed:
 
 
 class Prober:
-    """Probes artifacts; keeps the last probe of each task and version, and every one that is still to be `judged`.
+    """Probes artifacts; keeps every probe that is still to be `judged`, and until `forget` the last of each version.
 
     Several threads may probe at the same time, though not artifacts of one task and version.
     """
@@ -34,15 +34,19 @@ class Prober:
     def __init__(self, runner: Runner, trust: bool = False):
         """With ``trust``, artifacts may do more than compute."""
         self._runner, self._trust = runner, trust
-        self._kept: dict[tuple[Task, Version], Probed] = {}
+        #: By format, task and version.
+        self._kept: dict[tuple[str, Task, Version], Probed] = {}
         self._guard = threading.Lock()
         #: How many artifacts are to be judged by each folder of results.
         self._needed: Counter[Path] = Counter()
 
-    def _previous(self, expected: Expected) -> list[Probed]:
-        """The probes of artifacts that come before this one; others may be replaced at the same time."""
-        of_any_task = expected.config.format_spec(expected.version).shares_between_tasks
-        return [probed for (task, _), probed in list(self._kept.items()) if of_any_task or task == expected.task]
+    def _previous(self, spec: FormatSpec, task: Task) -> list[Probed]:
+        """The probes of artifacts that come before one of a format and task; others may be replaced meanwhile."""
+        return [
+            probed
+            for (format_, of_task, _), probed in list(self._kept.items())
+            if format_ == spec.name and (spec.shares_between_tasks or of_task == task)
+        ]
 
     def probe(self, path: Path, expected: Expected, say: Say) -> Probed:
         """What the artifact in ``path`` gives; equal files, and equal networks, run once where they follow each other.
@@ -51,7 +55,8 @@ class Prober:
             ArtifactError: it could do more than compute, does not load, or does not run.
             WorkerError: its process came to a bad end.
         """
-        content, previous = artifact.content(path), self._previous(expected)
+        spec = expected.config.format_spec(expected.version)
+        content, previous = artifact.content(path), self._previous(spec, expected.task)
         if same := next((probed for probed in previous if probed.content == content), None):
             say("loading the artifact")
             say("not running the artifact: the same files ran before")
@@ -63,12 +68,12 @@ class Prober:
             PreviousProbe(probed.output, probed.summary.network) for probed in previous if probed.summary.network
         )
         request = ProbeRequest(path, expected.config.image_size, output, reusable, self._trust)
-        job = probe_job(expected.config.format_spec(expected.version))
-        probed = Probed(content, output, self._runner.run(job, request, say))
+        probed = Probed(content, output, self._runner.run(probe_job(spec), request, say))
+        key = (spec.name, expected.task, expected.version)
         with self._guard:
             self._needed[output] += 1
-            replaced = self._kept.pop((expected.task, expected.version), None)
-            self._kept[expected.task, expected.version] = probed
+            replaced = self._kept.pop(key, None)
+            self._kept[key] = probed
         if replaced:
             self._tidy(replaced)
         return probed
@@ -78,6 +83,13 @@ class Prober:
         with self._guard:
             self._needed[probed.output] -= 1
         self._tidy(probed)
+
+    def forget(self, spec: FormatSpec) -> None:
+        """Told that no artifact of a format is still to be probed."""
+        with self._guard:
+            gone = [self._kept.pop(key) for key in list(self._kept) if key[0] == spec.name]
+        for probed in gone:
+            self._tidy(probed)
 
     def _tidy(self, probed: Probed) -> None:
         """Removes results that nobody needs."""

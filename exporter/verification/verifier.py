@@ -10,6 +10,7 @@ from exporter.errors import ArtifactError, WorkerError
 from exporter.files import temporary
 from exporter.files.arrays import ArrayStore
 from exporter.models.config import ModelConfig, Task
+from exporter.models.formats import FormatSpec
 from exporter.models.variables import variables
 from exporter.probe.jobs import PROBE
 from exporter.probe.result import ProbeResult
@@ -121,6 +122,14 @@ class Verifier:
             return self._judged(path, expected, prepared, probed)
         finally:
             self._prober.judged(probed)
+
+    def forget(self, spec: FormatSpec) -> None:
+        """Told that no artifact of a format is still to be probed: removes what was kept for those."""
+        self._prober.forget(spec)
+
+    def close(self) -> None:
+        """Removes all that was computed, before its ``with`` block ends: nothing is to be verified any more."""
+        self._held.close()
 
     def _judged(self, path: Path, expected: Expected, prepared: References, probed: Probed) -> Report:
         """The report of an artifact that loaded and ran."""

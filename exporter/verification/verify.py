@@ -18,6 +18,7 @@ from exporter.fetch.published import opened
 from exporter.files import temporary
 from exporter.models.config import ModelConfig, Task, largest_task, listed
 from exporter.models.formats import FORMATS, FormatSpec, Version
+from exporter.probe.jobs import PROBE
 from exporter.processes import run, scheduler
 from exporter.processes.memory import cores, usual_memory
 from exporter.progress import SILENT, Listener, Say
@@ -135,7 +136,10 @@ def _verify(
         for path, (_, metadata) in group.items():
             require_checkpoint(path, metadata, checkpoint)
         task = largest_task({expected.task for expected, _ in group.values()})
+        needed = any(each.config.format_spec(each.version).runs_with_tensorflow for each, _ in group.values())
         with (
+            # Imported while the checkpoint is unpacked.
+            run.shared_import(REFERENCE, PROBE, at_once=needed, debug=debug),
             opened(config, checkpoint, settings, listener, debug=debug, time_limit=options.time_limit) as found,
             Verifier(config, found, task, settings, options, debug=debug) as verifier,
         ):
@@ -182,6 +186,9 @@ class _Verifying(Pipeline[Path]):
         # What is wrong is told by the path that the user knows.
         checks = tuple(_with_path(check, self._folders[key], key) for check in checked.checks)
         self.reports[key] = dataclasses.replace(checked, path=str(key), checks=checks, notes=notes)
+
+    def forget(self, spec: FormatSpec) -> None:
+        self._verifier.forget(spec)
 
     def _job(self, path: Path) -> contextlib.AbstractContextManager[Say]:
         return self._listener.job("" if len(self._folders) == 1 else str(path))

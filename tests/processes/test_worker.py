@@ -72,6 +72,33 @@ def test_one_import_serves_all_and_ends_with_the_last_user() -> None:
     assert not server.is_running()
 
 
+def test_what_is_wanted_at_once_is_imported_before_the_first_needs_it() -> None:
+    with run.shared_import(FIND_CARD, at_once=True):
+        server = _server()
+        assert _found()
+        assert _server() == server
+    assert not server.is_running()
+
+
+def test_an_import_that_nobody_needed_is_not_waited_for() -> None:
+    began = time.monotonic()
+    with run.shared_import(FIND_CARD, PROBE, at_once=True):
+        server = _server()
+    assert not server.is_running()
+    # It takes seconds, of which one would be waited for its end.
+    assert time.monotonic() - began < 1
+
+
+def test_a_process_is_called_by_its_job(path: Path, tmp_path: Path) -> None:
+    names: list[str] = []
+
+    def look(_: object) -> None:
+        names.extend(process.name() for process in psutil.Process().children())
+
+    run.run(PROBE, ProbeRequest(path, 64, tmp_path / "found"), look)
+    assert names and set(names) == {"probe"}
+
+
 @pytest.mark.usefixtures("shared_import")
 def test_errors_and_side_by_side(tmp_path: Path) -> None:
     with pytest.raises(NasexportError, match=r"not an artifact|no saved_model"):

@@ -58,6 +58,12 @@ class _Steps(Pipeline[str]):
     def completed(self, key: str, error: NasexportError | None) -> None:
         self.told.append(f"{key}: {error or 'right'}")
 
+    def forget(self, spec: FormatSpec) -> None:
+        self.done.append(f"forget {spec.name}")
+
+    def close(self) -> None:
+        self.done.append("close")
+
 
 class _Meeting(_Steps):
     """Its reference and its first probe each wait for the other to begin."""
@@ -82,7 +88,8 @@ def test_an_artifact_runs_while_the_reference_is_computed(exports: bool) -> None
     steps = _Meeting(TWO, exports=exports)
     scheduler.run(steps.tasks(), 2, MEMORY)
     assert sorted(steps.done) == sorted(
-        ["reference", "probe a", "probe b", "complete a", "complete b"] + ["export"] * exports
+        ["reference", "probe a", "probe b", "complete a", "complete b", "close", "forget saved_model_2"]
+        + ["export"] * exports
     )
     assert sorted(steps.told) == ["a: right", "b: right"]
 
@@ -119,7 +126,43 @@ def test_without_export_or_reference_nothing_is_completed(failing: str, jobs: in
 def test_one_at_a_time_each_is_complete_before_the_next_is_run() -> None:
     steps = _Steps({"a": (SAVED_MODEL, CLASSIFIER), "b": (SAVED_MODEL, FEATURES)})
     scheduler.run(steps.tasks(), 1, MEMORY)
-    assert steps.done == ["reference", "export", "probe a", "complete a", "probe b", "complete b"]
+    done = ["reference", "export", "probe a", "complete a", "probe b", "complete b", "close", "forget saved_model_2"]
+    assert steps.done == done
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 8])
+def test_what_was_found_is_kept_until_the_last_of_a_format_ran(jobs: int) -> None:
+    artifacts = {"a": (HUB, CLASSIFIER), "b": (SAVED_MODEL, CLASSIFIER), "c": (HUB, FEATURES)}
+    steps = _Steps(artifacts, "probe b", "complete c")
+    scheduler.run(steps.tasks(), jobs, MEMORY)
+    place = {step: number for number, step in enumerate(steps.done)}
+    assert len(place) == len(steps.done)
+    assert place["forget hub"] > max(place["probe a"], place["probe c"])
+    assert place["forget saved_model_2"] > place["probe b"]
+    assert place["close"] > max(place["complete a"], place["complete c"])
+
+
+def test_of_several_models_the_longest_chain_begins() -> None:
+    """A short one in front of it would leave the rest of the long one to run alone."""
+    order: list[str] = []
+
+    class Named(_Steps):
+        def __init__(self, name: str, artifacts: dict[str, tuple[FormatSpec, Task]]) -> None:
+            super().__init__(artifacts)
+            self._name = name
+
+        def planned(self, name: str) -> dict[str, tuple[FormatSpec, Task]]:
+            return self._artifacts
+
+        def _do(self, step: str) -> None:
+            order.append(f"{self._name} {step}")
+
+    short = Named("short", {"a": (SAVED_MODEL, CLASSIFIER)})
+    long = Named("long", dict.fromkeys("abc", (HUB, CLASSIFIER)))
+    scheduler.run([*short.tasks(), *long.tasks()], 2, MEMORY)
+    exports = [step for step in order if step.endswith("export")]
+    assert exports == ["long export", "short export"]
+    assert all("reference" in step for step in order[:2])
 
 
 def test_what_was_exported_first_does_not_wait_for_the_rest() -> None:
