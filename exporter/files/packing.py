@@ -4,9 +4,10 @@ import gzip
 import hashlib
 import struct
 import tarfile
-import zlib
 from pathlib import Path
 from typing import IO, Any
+
+from isal import isal_zlib
 
 from exporter.files.hashing import CHUNK, File
 
@@ -132,7 +133,7 @@ class _StoredGzip:
         self.written += len(content)
 
     def write(self, content: bytes) -> int:
-        self._checksum = zlib.crc32(content, self._checksum)
+        self._checksum = isal_zlib.crc32(content, self._checksum)
         self._size += len(content)
         view = memoryview(self._waiting + content)
         whole = len(view) - len(view) % _BLOCK
