@@ -15,8 +15,8 @@ class ScheduledTask:
 
     ``memory`` is what it is expected to need, in bytes. In the scheduler's own thread, ``then`` is called when it is
     done, and gives the tasks that can now run; ``failed`` likewise when it raised one of nasexport's errors.
-    ``remaining`` is how much is to be done one after the other from its beginning on, in a unit that all have in
-    common; infinite for what comes before all others.
+    ``remaining`` is how many tasks are to be done one after the other, it and what follows; infinite for what comes
+    before all others.
     """
 
     memory: int
@@ -30,7 +30,7 @@ def run(tasks: Iterable[ScheduledTask], jobs: int, memory: int) -> None:
     """Runs tasks and those that follow from them.
 
     One at a time they run in order, but what follows from a task comes before what waits. Side by side those with the
-    longest way to go begin: none of them shall be left to run alone at the end. Of equal ones, the order decides.
+    longest way to go begin, and of those the largest: none of them shall be left to run alone at the end.
 
     Never more than ``jobs`` run, and never any whose expected memory is more than ``memory`` bytes together with that
     of the others. One that needs more than that alone runs alone.
@@ -73,5 +73,5 @@ def _next(
     if len(running) >= jobs:
         return None
     left = memory - sum(task.memory for task in running)
-    in_turn = waiting if jobs == 1 else sorted(waiting, key=lambda task: -task.remaining)
+    in_turn = waiting if jobs == 1 else sorted(waiting, key=lambda task: (-task.remaining, -task.memory))
     return next((task for task in in_turn if task.memory <= left or not running), None)

@@ -95,10 +95,10 @@ class Pipeline(abc.ABC, Generic[Key]):
             raise error
 
     def forget(self, spec: FormatSpec) -> None:
-        """Told that all artifacts of a format have been probed; called in a thread of its own."""
+        """Told that all artifacts of a format have been probed."""
 
     def close(self) -> None:
-        """Told that each artifact of the model is complete, or cannot be; called in a thread of its own."""
+        """Told that each artifact of the model is complete, or cannot be."""
 
     def tasks(self) -> Collection[ScheduledTask]:
         """What can be done at once; the rest follows from it."""
@@ -118,16 +118,9 @@ class Pipeline(abc.ABC, Generic[Key]):
         memory = expected_memory(job, self.config)
         if name is None:
             return ScheduledTask(memory, self.prepare, self._with_reference, failed)
-        specs = self.planned(name)
-        following = chains(specs)
-        longest = max((following.length(key) * self._memory(specs[key][0]) for key in following.first), default=0)
-        return ScheduledTask(
-            memory, lambda: self.export(name), lambda: self._begun(name), failed, remaining=memory + longest
-        )
-
-    def _memory(self, spec: FormatSpec) -> int:
-        """What a probe of a format is expected to need; also a measure of how long it takes."""
-        return expected_memory(probe_job(spec), self.config)
+        following = chains(self.planned(name))
+        remaining = 1 + max(map(following.length, following.first), default=0)
+        return ScheduledTask(memory, lambda: self.export(name), lambda: self._begun(name), failed, remaining)
 
     def _begun(self, name: str) -> Collection[ScheduledTask]:
         """The first probes of an export, once its artifacts are there."""
@@ -154,9 +147,10 @@ class Pipeline(abc.ABC, Generic[Key]):
                 return ()
             following = [self._probe(each) for each in chain.following.get(key, ())]
             if not self._unprobed[spec.name]:
-                following.append(ScheduledTask(0, lambda: self.forget(spec)))
+                self.forget(spec)
             if error:
-                return [*self._ended(key, error), *following]
+                self._ended(key, error)
+                return following
             if self._has_reference:
                 return [self._completion(key), *following]
             self._awaiting.append(key)
@@ -165,17 +159,21 @@ class Pipeline(abc.ABC, Generic[Key]):
         def run() -> None:
             self._probed[key] = self.probe(key)
 
-        memory = self._memory(spec)
-        return ScheduledTask(memory, run, lambda: after(None), after, remaining=memory * chain.length(key))
+        memory = expected_memory(probe_job(spec), self.config)
+        return ScheduledTask(memory, run, lambda: after(None), after, chain.length(key))
 
     def _completion(self, key: Key) -> ScheduledTask:
+        def after(error: NasexportError | None) -> Collection[ScheduledTask]:
+            self._ended(key, error)
+            return ()
+
         def run() -> None:
             self.complete(key, self._probed.pop(key))
 
-        ended = self._ended
-        return ScheduledTask(self.completion_memory(), run, lambda: ended(key, None), lambda error: ended(key, error))
+        return ScheduledTask(self.completion_memory(), run, lambda: after(None), after)
 
-    def _ended(self, key: Key, error: NasexportError | None) -> Collection[ScheduledTask]:
+    def _ended(self, key: Key, error: NasexportError | None) -> None:
         self._incomplete -= 1
         self.completed(key, error)
-        return () if self._incomplete else (ScheduledTask(0, self.close),)
+        if not self._incomplete:
+            self.close()

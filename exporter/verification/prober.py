@@ -1,6 +1,5 @@
 """Runs artifacts one after the other, and keeps what they gave: an artifact that follows is spared some of the work."""
 
-import shutil
 import tempfile
 import threading
 from collections import Counter
@@ -8,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exporter.artifact import folder as artifact
+from exporter.files.removal import Remover
 from exporter.models.config import Task
 from exporter.models.formats import FormatSpec, Version
 from exporter.probe.jobs import PreviousProbe, ProbeRequest, ProbeSummary, probe_job
@@ -31,9 +31,9 @@ class Prober:
     Several threads may probe at the same time, though not artifacts of one task and version.
     """
 
-    def __init__(self, runner: Runner, trust: bool = False):
+    def __init__(self, runner: Runner, remover: Remover, trust: bool = False):
         """With ``trust``, artifacts may do more than compute."""
-        self._runner, self._trust = runner, trust
+        self._runner, self._remover, self._trust = runner, remover, trust
         #: By format, task and version.
         self._kept: dict[tuple[str, Task, Version], Probed] = {}
         self._guard = threading.Lock()
@@ -96,4 +96,4 @@ class Prober:
         with self._guard:
             if self._needed[probed.output] or any(kept.output == probed.output for kept in self._kept.values()):
                 return
-        shutil.rmtree(probed.output.parent, ignore_errors=True)
+        self._remover.remove(probed.output.parent)

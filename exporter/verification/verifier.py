@@ -9,6 +9,7 @@ from exporter.checkpoint.source import Source
 from exporter.errors import ArtifactError, WorkerError
 from exporter.files import temporary
 from exporter.files.arrays import ArrayStore
+from exporter.files.removal import Remover
 from exporter.models.config import ModelConfig, Task
 from exporter.models.formats import FormatSpec
 from exporter.models.variables import variables
@@ -54,7 +55,8 @@ class Verifier:
         self._settings, self._options = settings, options
         self._held = contextlib.ExitStack()
         self._runner = Runner(self._held.enter_context(temporary.folder(scratch)), options.time_limit, debug)
-        self._prober = Prober(self._runner, options.trust)
+        self._remover = self._held.enter_context(Remover())
+        self._prober = Prober(self._runner, self._remover, options.trust)
         self._references: References | None = None
         self._completing = threading.Lock()
 
@@ -128,8 +130,8 @@ class Verifier:
         self._prober.forget(spec)
 
     def close(self) -> None:
-        """Removes all that was computed, before its ``with`` block ends: nothing is to be verified any more."""
-        self._held.close()
+        """Told, before its ``with`` block ends, that nothing is to be verified any more: removes what was computed."""
+        self._remover.empty(self._runner.folder)
 
     def _judged(self, path: Path, expected: Expected, prepared: References, probed: Probed) -> Report:
         """The report of an artifact that loaded and ran."""

@@ -126,7 +126,7 @@ def test_without_export_or_reference_nothing_is_completed(failing: str, jobs: in
 def test_one_at_a_time_each_is_complete_before_the_next_is_run() -> None:
     steps = _Steps({"a": (SAVED_MODEL, CLASSIFIER), "b": (SAVED_MODEL, FEATURES)})
     scheduler.run(steps.tasks(), 1, MEMORY)
-    done = ["reference", "export", "probe a", "complete a", "probe b", "complete b", "close", "forget saved_model_2"]
+    done = ["reference", "export", "probe a", "complete a", "probe b", "forget saved_model_2", "complete b", "close"]
     assert steps.done == done
 
 
