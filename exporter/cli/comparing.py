@@ -8,7 +8,7 @@ from typing import Any
 from exporter.cli.options import called, print_json, print_text, tell, warn
 from exporter.errors import EvaluationError
 from exporter.models.config import ModelConfig
-from exporter.terminal import joined
+from exporter.terminal import counted, joined
 
 
 def compare(
@@ -86,7 +86,7 @@ def compare(
 def _text(result: dict[str, Any]) -> str:
     artifacts = result["artifacts"]
     dataset = artifacts[0]["dataset"]
-    lines = [f"{result['images']:,} images in {dataset['folder']} ({dataset['arrangement']})"]
+    lines = [f"{counted(result['images'], 'image')} in {dataset['folder']} ({dataset['arrangement']})"]
     letters = {}
     for place, artifact in enumerate(artifacts):
         letters[artifact["artifact"]] = letter = chr(ord("A") + place)

@@ -23,7 +23,7 @@ from exporter.cli.options import (
 )
 from exporter.cli.values import images_type, output_type
 from exporter.settings import Settings
-from exporter.terminal import joined
+from exporter.terminal import counted, joined
 
 
 @click.command(
@@ -100,7 +100,7 @@ def embed(
             run.tidy()
         else:
             if run.done:
-                tell(f"embed: continuing after {run.done:,} of {run.total:,} images")
+                tell(f"embed: continuing after {run.done:,} of {counted(run.total, 'image')}")
             steps = 4 + -(-(run.total - run.done) // batch_size)
             try:
                 with progress("embed", steps) as listener:
@@ -108,12 +108,12 @@ def embed(
                     found = run.finish(listener, debug=debug)
             except (KeyboardInterrupt, SystemExit):
                 run.recount()
-                done = f"{run.done:,} of {run.total:,} images"
+                done = f"{run.done:,} of {counted(run.total, 'image')}"
                 tell(f"embed: stopped after {done}; run the same command to continue")
                 raise
     if found["broken"]:
         first = found["broken"][0]["path"]
-        warn(f"{len(found['broken'])} images could not be read and were skipped; the first is {first}")
+        warn(f"{counted(len(found['broken']), 'image')} could not be read and skipped; the first is {first}")
     if found["synthetic"]:
         warn("the artifact has SYNTHETIC weights, not published ones: its feature vectors are meaningless")
     if as_json:

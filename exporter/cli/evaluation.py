@@ -250,7 +250,7 @@ def evaluate(
         if run.finished:
             tell(f"evaluate: already finished, the result is in {run.state}; use --restart to evaluate again")
         elif run.done:
-            tell(f"evaluate: continuing after {run.done:,} of {run.total:,} images")
+            tell(f"evaluate: continuing after {run.done:,} of {counted(run.total, 'image')}")
         if not run.finished:
             steps = 2 + -(-(run.total - run.done) // batch_size)
             try:
@@ -258,7 +258,7 @@ def evaluate(
                     run.run(batch_size, skip_broken, at_intervals(listener.step), engine(debug))
             except (KeyboardInterrupt, SystemExit):
                 run.load()  # the stop may have come before the last batch was saved
-                done = f"{run.done:,} of {run.total:,} images"
+                done = f"{run.done:,} of {counted(run.total, 'image')}"
                 tell(f"evaluate: stopped after {done}; run the same command to continue")
                 raise
         result = run.result()

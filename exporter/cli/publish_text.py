@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from exporter.publishing.plan import Plan, Planned, State, removable
-from exporter.terminal import joined
+from exporter.terminal import counted, joined
 
 _SENT: tuple[State, ...] = ("new", "changed")
 _STATES: tuple[State, ...] = (*_SENT, "same", "left", "removed")
@@ -28,8 +28,8 @@ def _of_target(plan: Plan) -> list[str]:
         named = " ".join(f"--remove {name}" for name in left)
         lines.append(f"left there, and no part of this release: to remove it, pass {named}")
     sent = plan.in_state(*_SENT)
-    todo = [f"{_files(len(sent))} to send, {_megabytes(sent)}"] if sent else []
-    todo += [f"{_files(len(removed))} to remove"] if (removed := plan.in_state("removed")) else []
+    todo = [f"{counted(len(sent), 'file')} to send, {_megabytes(sent)}"] if sent else []
+    todo += [f"{counted(len(removed), 'file')} to remove"] if (removed := plan.in_state("removed")) else []
     todo += plan.steps
     return [*lines, f"{plan.shown}: {', '.join(todo) or 'nothing to do, all of it is there'}"]
 
@@ -39,9 +39,9 @@ def done(plans: Sequence[Plan]) -> str:
     lines = []
     for each in plans:
         sent, removed = each.in_state(*_SENT), each.in_state("removed")
-        facts = [f"{_files(len(sent))} sent and read back, {_megabytes(sent)}"] if sent else []
-        facts += [f"{_files(len(removed))} removed"] if removed else []
-        facts += [f"{_files(len(same))} there before"] if (same := each.in_state("same")) else []
+        facts = [f"{counted(len(sent), 'file')} sent and read back, {_megabytes(sent)}"] if sent else []
+        facts += [f"{counted(len(removed), 'file')} removed"] if removed else []
+        facts += [f"{counted(len(same), 'file')} there before"] if (same := each.in_state("same")) else []
         lines.append(f"{each.shown}: {', '.join(facts)}")
     return joined(lines)
 
@@ -52,10 +52,6 @@ def _states(files: Sequence[Planned]) -> str:
     if len(there) == 1:
         return f"{there[0][0]:<8} {_megabytes(files)}"
     return ", ".join(f"{number} {state}" for state, number in there) + f", {_megabytes(files)}"
-
-
-def _files(number: int) -> str:
-    return "1 file" if number == 1 else f"{number:,} files"
 
 
 def _megabytes(files: Sequence[Planned]) -> str:

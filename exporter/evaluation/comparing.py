@@ -14,6 +14,7 @@ from exporter.evaluation.jobs import EVALUATE, Chunk, ClassifiedChunk
 from exporter.evaluation.pace import Pace
 from exporter.models.classes import described
 from exporter.progress import Say
+from exporter.terminal import counted
 
 #: From so many pictures on that only one of two gets right, McNemar's statistic is taken for what it tends to.
 _MANY = 1000
@@ -87,7 +88,8 @@ class Comparison:
             if len({answer.index for answer in answers}) > 1:
                 disagreed.append({"path": self._dataset.items[place].name, "answers": list(map(self._shown, answers))})
         if not common:
-            raise EvaluationError(f"none of the {len(self._dataset.items):,} images could be read by all artifacts")
+            images = counted(len(self._dataset.items), "image")
+            raise EvaluationError(f"none of {images} could be read by all artifacts")
         names = [str(each.classifier.path) for each in self._evaluations]
         return {
             "images": common,

@@ -30,6 +30,7 @@ from exporter.evaluation.pace import Pace
 from exporter.files import staging
 from exporter.processes import run as worker
 from exporter.progress import SILENT, Listener, Say
+from exporter.terminal import counted
 from exporter.validation import MOST_JSON, read
 
 _LEDGER_FILE = "ledger.jsonl"
@@ -121,7 +122,7 @@ class Embedding:
 
         def count(chunk: EmbeddedChunk) -> None:
             self._ledger.append(chunk)
-            say(f"{self.done:,} of {self.total:,} images{pace.text(self.done, engine.workers)}")
+            say(f"{self.done:,} of {counted(self.total, 'image')}{pace.text(self.done, engine.workers)}")
 
         chunks = (
             Chunk(start, self._dataset.images(start, count)) for start, count in self._ledger.todo(self._batch_size)
@@ -164,7 +165,7 @@ class Embedding:
                         if entry.width != width:
                             raise EvaluationError(f"{parts / entry.part} has {entry.width} numbers, others {width}")
             if not rows:
-                raise EvaluationError(f"none of the {self.total:,} images in {self._dataset.named} could be read")
+                raise EvaluationError(f"none of {counted(self.total, 'image')} in {self._dataset.named} could be read")
             if self.output.joined:
                 listener.step("writing the vectors to one file")
                 with staging.replacing(self.output.path) as path:

@@ -19,6 +19,7 @@ from exporter.evaluation.outcomes import Outcomes
 from exporter.evaluation.pace import Pace
 from exporter.files import staging
 from exporter.progress import Say
+from exporter.terminal import counted
 
 #: Incremented with every change of what is counted, or of how images are preprocessed.
 STATE_SCHEMA = 2
@@ -90,7 +91,7 @@ class Evaluation:
     def _progress(self, pace: Pace, workers: int) -> str:
         found = self._outcomes
         share = f", top-1 {100 * found.right / found.images:.1f} %" if found.images else ""
-        return f"{self.done:,} of {self.total:,} images{share}{pace.text(self.done, workers)}"
+        return f"{self.done:,} of {counted(self.total, 'image')}{share}{pace.text(self.done, workers)}"
 
     def broken(self) -> list[str]:
         """The names of the images that could not be read."""
@@ -106,7 +107,7 @@ class Evaluation:
         """
         tally = self.tally
         if not tally.images:
-            raise EvaluationError(f"none of the {self.total:,} images in {self._dataset.named} could be read")
+            raise EvaluationError(f"none of {counted(self.total, 'image')} in {self._dataset.named} could be read")
         config = self.classifier.config
         published = (config and config.accuracy) or {}
         return {

@@ -17,6 +17,7 @@ from exporter.files.hashing import sha256
 from exporter.progress import Listener
 from exporter.publishing.contents import Contents, handle_of
 from exporter.publishing.plan import Plan, planned
+from exporter.terminal import counted
 
 try:
     import huggingface_hub
@@ -87,11 +88,12 @@ class HuggingFaceTarget:
         removals = [CommitOperationDelete(each.path, is_folder=False) for each in plan.in_state("removed")]
         if additions or removals:
             listener.step("committing")
+            artifacts = counted(len(contents.records), "artifact")
             with self._failures():
                 done = self._api.create_commit(
                     self._name,
                     [*additions, *removals],
-                    commit_message=f"Publish {len(contents.records)} artifacts with nasexport {exporter.__version__}",
+                    commit_message=f"Publish {artifacts} with nasexport {exporter.__version__}",
                     parent_commit=self._head,
                 )
                 self._head = done.oid

@@ -10,6 +10,7 @@ from exporter.models.variables import VariableSpec, variables
 from exporter.probe.observations import Variables
 from exporter.probe.result import ProbeResult
 from exporter.reference.result import RECORDED_WHOLE, EndPoints, statistics
+from exporter.terminal import counted
 from exporter.verification.differences import EndPointDifferences, relative_difference
 from exporter.verification.results import TOLERANCE, Check, Expected, count
 
@@ -112,7 +113,7 @@ def output_checks(name: str, task: Task, expected: np.ndarray, found: np.ndarray
     yield Check(f"{name}, relative difference", float(difference.max()) / largest, TOLERANCE, detail)
     if task == "classification":
         disagree = int((found.argmax(axis=1) != expected.argmax(axis=1)).sum())
-        yield count(f"{name}, top-1 disagreements", disagree, f"of {len(expected)} images")
+        yield count(f"{name}, top-1 disagreements", disagree, f"of {counted(len(expected), 'image')}")
 
 
 def regularization_check(expected: np.ndarray, found: np.ndarray) -> Check:

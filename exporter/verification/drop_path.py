@@ -11,6 +11,7 @@ from exporter.models.config import ModelConfig, Task
 from exporter.models.variables import cells, variables
 from exporter.probe.jobs import DRAWS, DROPOUT
 from exporter.probe.result import ProbeResult
+from exporter.terminal import counted
 from exporter.verification.results import Check, Expected, count
 
 #: The probability that a right artifact fails for bad luck, over all of its decisions.
@@ -43,7 +44,7 @@ def checks(expected: Expected, found: ProbeResult) -> Iterator[Check]:
     made = found.random_decisions
     own, right = Counter(decision.name for decision in made), Counter(list(wanted))
     wrong = sorted(((own - right) + (right - own)).elements())
-    detail = f"{len(made)} decisions" + (f", first: {wrong[0]}" if wrong else "")
+    detail = counted(len(made), "decision") + (f", first: {wrong[0]}" if wrong else "")
     yield count("random decisions that differ", len(wrong), detail)
     yield _shapes(expected, {decision.name: decision.shape for decision in made})
     repeated = [decision.name for decision in made if decision.repeats]
@@ -74,5 +75,6 @@ def _shares(wanted: dict[str, float], shares: dict[str, float]) -> Check:
         if not distance <= worst:
             worst, where = float(distance), name
     largest = f", largest at {where}: {shares[where]:.4f}, expected {wanted[where]:.4f}" if where else ""
-    detail = f"{DRAWS} draws of each of {len(both)}; one right artifact in a million fails{largest}"
+    drawn = f"{DRAWS} draws of each of {counted(len(both), 'decision')}"
+    detail = f"{drawn}; one right artifact in a million fails{largest}"
     return Check("shares kept, distance in standard errors", worst, limit, detail)

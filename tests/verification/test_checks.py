@@ -104,6 +104,7 @@ def test_another_winner_fails_however_close() -> None:
     assert checks["output, relative difference"].passed
     assert not checks["output, top-1 disagreements"].passed
     assert _passes(expected, found, "feature_vector")
+    assert checks["output, top-1 disagreements"].detail == "of 1 image"
 
 
 @pytest.mark.parametrize(
