@@ -30,7 +30,7 @@ from exporter.cli.options import (
 )
 from exporter.cli.values import checkpoint_type, version_type
 from exporter.errors import VerificationError
-from exporter.models.config import TASKS, Task, model, resolve_version
+from exporter.models.config import TASKS, Task, model, resolve_version, short_name
 from exporter.models.config import models as known_models
 from exporter.models.formats import DEFAULT_FORMAT, FORMATS, Format, written
 from exporter.settings import Settings
@@ -148,7 +148,7 @@ def build_command(
     configs = [model(name) for name in names]
     shown = _Shown(
         [
-            verdicts.artifact_name(config.name, each, resolve_version(config, format_, version)[0])
+            short_name(config.name, each, resolve_version(config, format_, version)[0])
             for config in configs
             for each in tasks
         ],

@@ -31,7 +31,8 @@ def outcome(release: Path, result: Outcome) -> str:
     lines = []
     for made in result.made:
         seconds = f"{made.seconds:6.1f} s" if made.seconds else ""
-        lines.append(f"{made.handle:<{width}}  {made.state:<6} {seconds}".rstrip())
+        verdict = "FAIL" if made.state == "failed" else "ok  "
+        lines.append(f"{verdict}  {made.handle:<{width}}  {made.state:<6} {seconds}".rstrip())
         if shared[made.reason] == 1:
             lines += [f"  {line}" for line in made.reason.splitlines()]
     for reason, times in shared.items():

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from exporter.files import tree
+from exporter.models.config import short_name
 from exporter.terminal import counted, joined
 from exporter.validation import to_plain
 from exporter.verification.results import Check, Report, number
@@ -69,7 +70,7 @@ def built(artifact: Artifact, width: int, *, verbose: bool) -> str:
     facts.append(megabytes(tree.size(artifact.path)))
     if report or not artifact.kept:
         facts.append(f"{artifact.seconds:.0f} s")
-    name = f"{artifact_name(metadata.model.name, metadata.task, metadata.version):<{width}}"
+    name = f"{short_name(metadata.model.name, metadata.task, metadata.version):<{width}}"
     if report is None:
         lines = [f"{'ok  ' if metadata.verification else 'made'}  {name}  {', '.join(facts)}"]
     else:
@@ -79,11 +80,6 @@ def built(artifact: Artifact, width: int, *, verbose: bool) -> str:
         of_averages = f", {averages:,} variables from their averages" if averages else ""
         lines.append(f"  from {metadata.source.archive or 'files'} ({metadata.source.layout} layout{of_averages})")
     return joined(lines)
-
-
-def artifact_name(model: str, task: str, version: object) -> str:
-    """What a line calls an artifact."""
-    return f"{model} {task}/{version}"
 
 
 def built_row(artifact: Artifact) -> dict[str, Any]:

@@ -205,3 +205,8 @@ def handle(config: ModelConfig, task: Task, version: Version) -> str:
     a format without version numbers ends with its name.
     """
     return f"google/imagenet/{config.name}/{task}/{version}"
+
+
+def short_name(model: str, task: Task, version: Version) -> str:
+    """What a line calls an artifact, which has other things to say: ``nasnet_large classification/4``."""
+    return f"{model} {task}/{version}"

@@ -12,7 +12,7 @@ from exporter.checkpoint.source import Source
 from exporter.errors import USAGE, ConfigError, ReleaseError
 from exporter.files.hashing import File, sha256
 from exporter.models import variables
-from exporter.models.config import TASKS, ModelConfig, Task, handle, listed
+from exporter.models.config import TASKS, ModelConfig, Task, handle, listed, short_name
 from exporter.models.formats import FORMATS, Format, Version, in_order, require_extra, written
 from exporter.release import claims, derived, identity, names
 from exporter.release.manifest import Place, Record, read_record
@@ -33,6 +33,10 @@ class Target:
     @property
     def place(self) -> Place:
         return Place(handle(self.config, self.task, self.version))
+
+    @property
+    def name(self) -> str:
+        return short_name(self.config.name, self.task, self.version)
 
     @property
     def format(self) -> Format:

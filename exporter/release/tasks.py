@@ -136,7 +136,7 @@ class ModelTasks(Pipeline[str]):
 
     def probe(self, key: str) -> Probed | Check:
         target = self._todo[key].target
-        with self._timed(key), self._listener.job(key) as say:
+        with self._timed(key), self._listener.job(target.name) as say:
             return self._verifier.probe(self._folder(target), _expected(target), say)
 
     def complete(self, key: str, probed: Probed | Check) -> None:
@@ -145,7 +145,7 @@ class ModelTasks(Pipeline[str]):
         assert self._exported
         read = self._exported.read
         try:
-            with self._timed(key), self._listener.job(key) as say:
+            with self._timed(key), self._listener.job(each.target.name) as say:
                 checked = self._verifier.judge(folder, _expected(each.target), probed, say)
                 artifact.complete(each, folder, self._release, checked, self._source, read, say)
         except OSError as error:

@@ -9,7 +9,7 @@ from exporter.artifact.jobs import EXPORT, READ, ReadCheckpoint, ReadRequest
 from exporter.artifact.metadata import CheckpointFacts, Metadata, Verdict
 from exporter.checkpoint.source import Source
 from exporter.fetch import published
-from exporter.models.config import ModelConfig, Task, largest_task
+from exporter.models.config import ModelConfig, Task, largest_task, short_name
 from exporter.models.formats import FORMATS, FormatSpec
 from exporter.probe.jobs import PROBE
 from exporter.processes import run as worker
@@ -129,8 +129,12 @@ class _ModelTasks(Pipeline[str]):
         metadata = self._members[handle]
         return Expected(self.config, metadata.task, metadata.version, metadata.options)
 
+    def _name(self, handle: str) -> str:
+        metadata = self._members[handle]
+        return short_name(self.config.name, metadata.task, metadata.version)
+
     def probe(self, key: str) -> Probed | Check:
-        with self._listener.job(key) as say:
+        with self._listener.job(self._name(key)) as say:
             return self._verifier.probe(self._release / key, self._expected(key), say)
 
     def forget(self, spec: FormatSpec) -> None:
@@ -140,7 +144,7 @@ class _ModelTasks(Pipeline[str]):
         self._verifier.close()
 
     def complete(self, key: str, probed: Probed | Check) -> None:
-        with self._listener.job(key) as say:
+        with self._listener.job(self._name(key)) as say:
             self._check(key, probed, say)
 
     def _check(self, handle: str, probed: Probed | Check, say: Say) -> None:

@@ -75,7 +75,7 @@ def test_a_release_has_all_that_was_promised(released: tuple[Path, Result]) -> N
         for path in (place.archive, place.page, place.page_html, place.report, place.record):
             assert (release / path).is_file(), path
         assert (release / place.folder / "saved_model.pb").is_file()
-        assert f"{handle}  " in result.stdout
+        assert f"ok    {handle}  " in result.stdout
     assert sorted(path.name for path in release.iterdir()) == WHOLE
     assert "8 made" in result.stdout
     for job in ("export", "reference", "probe"):
@@ -85,6 +85,8 @@ def test_a_release_has_all_that_was_promised(released: tuple[Path, Result]) -> N
     *lines, following = result.stderr.splitlines()
     assert all(line.startswith("release: ") for line in lines), result.stderr
     assert following.startswith("next: nasexport serve ")
+    # Short names, so that a narrow terminal has room for what each job does.
+    assert "release: small_nasnet classification/4: packing" in lines
 
 
 def test_each_checkpoint_is_read_once(released: tuple[Path, Result]) -> None:
