@@ -57,10 +57,15 @@ def _with_plain_defaults(app: Any, context: Any, lines: list[str]) -> None:
 
 
 def _with_examples(app: Any, context: Any, lines: list[str]) -> None:
-    """Shows the commands at the end of a help as they are typed."""
-    if lines:
-        commands = [line for line in "\n".join(lines).replace("\b", "").splitlines() if "nasexport " in line]
-        lines[:] = ["Examples:", "", ".. code-block:: text", "", *(f"   {line.strip(' |')}" for line in commands), ""]
+    """Shows the commands at the end of a help as they are typed: those below each line that ends with a colon."""
+    shown: list[str] = []
+    for line in "\n".join(lines).replace("\b", "").splitlines():
+        text = line.strip(" |")
+        if text.endswith(":"):
+            shown += ["", text, "", ".. code-block:: text", ""]
+        elif text:
+            shown.append(f"   {text}")
+    lines[:] = [*shown, ""] if shown else []
 
 
 def _with_literals(app: Any, context: Any, lines: list[str]) -> None:

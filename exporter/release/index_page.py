@@ -8,7 +8,7 @@ from typing import Any
 
 from exporter.models import variables
 from exporter.models.config import TASKS, ModelConfig
-from exporter.models.formats import FORMATS, in_order
+from exporter.models.formats import DEFAULT_FORMAT, FORMATS, in_order
 from exporter.release import address
 from exporter.release.manifest import LABELS_FILE, MANIFEST_FILE, PROVENANCE_FILE, SUMS_FILE, Record
 from exporter.report import templates
@@ -31,10 +31,10 @@ def page(records: Iterable[Record], configs: Mapping[str, ModelConfig], tool: st
     for record in sorted(records, key=lambda record: (TASKS.index(record.task), order.index(record.version))):
         by_model[record.model].append(record)
     shown = [record for own in by_model.values() for record in own]
-    # For each format, one artifact of the newest version.
+    # For each format, one artifact of the newest version; the first one is shown until another is chosen.
     examples = [
         max((record for record in shown if record.format == name), key=lambda r: order.index(r.version), default=None)
-        for name in FORMATS
+        for name in sorted(FORMATS, key=lambda name: name != DEFAULT_FORMAT)
     ]
     base_url = next((record.page_links.base_url for record in shown), None)
     return templates.html(

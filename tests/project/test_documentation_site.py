@@ -105,6 +105,10 @@ def test_every_command_and_option_is_on_the_page_of_commands(site: Path) -> None
             if isinstance(parameter, click.Option) and not parameter.hidden and "--help" not in parameter.opts:
                 option = parameter.opts[-1].lstrip("-")
                 assert f"cmdoption-{path.replace(' ', '-')}-{option}" in ends, f"{path} --{option}"
+    # What a shell completes with is no example.
+    examples, completion = text.split("Examples:")[1].split("Completion,")
+    assert examples.strip() == "nasexport build nasnet_large\nnasexport COMMAND --help"
+    assert completion.split("build", 1)[0].count("_NASEXPORT_COMPLETE=") == 3
     assert "PosixPath" not in text and "--overwrite" in text and "\u2013overwrite" not in text
 
 
