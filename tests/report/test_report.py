@@ -392,3 +392,21 @@ def test_it_prints_on_a4(tab: browser.Page, made: Path) -> None:
     assert document.startswith(b"%PDF-")
     sizes = re.findall(rb"/MediaBox\s*\[0 0 ([\d.]+) ([\d.]+)\]", document)
     assert sizes and all(abs(float(x) - 595) < 1.5 and abs(float(y) - 842) < 1.5 for x, y in sizes)
+
+
+def test_the_first_sheet_has_the_verdict_and_its_plots(tab: browser.Page, tmp_path: Path) -> None:
+    """With as many end points as the largest network has, and all that may stand above; a sheet is one of A4 within
+    its margins.
+    """
+    measured = _measured(1e-7, [1e-7] * len(NAMES))
+    measured["end_points"] = [{"name": f"Cell_{index}", "difference": 1e-7} for index in range(24)]
+    synthetic = records.source(synthetic=records.SYNTHETIC)
+    described = records.metadata(model("nasnet_large"), "classification", 4, source=synthetic)
+    path = tmp_path / "page.html"
+    write(path, [Section(Report("good", (Check("one", 0, 0),), ("of note",), measured), described)])
+    millimetre = 96 / 25.4
+    tab.open(path, width=round(182 * millimetre), kind="print")
+    last = tab.evaluate(
+        "Math.max(...[...document.querySelectorAll('.plot')].map(p => p.getBoundingClientRect().bottom))"
+    )
+    assert 100 * millimetre < last < 269 * millimetre

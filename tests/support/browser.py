@@ -37,12 +37,21 @@ class Page:
         for domain in ("Page", "Runtime", "Log", "Network"):
             self._call(f"{domain}.enable")
 
-    def open(self, path: Path, width: int = 1280, height: int = 900, media: Mapping[str, str] | None = None) -> None:
-        """Shows a file in a window of that size; ``media`` are features, such as ``prefers-color-scheme``."""
+    def open(
+        self,
+        path: Path,
+        width: int = 1280,
+        height: int = 900,
+        media: Mapping[str, str] | None = None,
+        kind: str = "",
+    ) -> None:
+        """Shows a file in a window of that size, as on a screen; ``media`` are features, such as
+        ``prefers-color-scheme``, and ``kind`` is another kind of them (``print``: as on paper, in one long sheet).
+        """
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self._call("Emulation.setDeviceMetricsOverride", **size)
         features = [{"name": name, "value": value} for name, value in (media or {}).items()]
-        self._call("Emulation.setEmulatedMedia", features=features)
+        self._call("Emulation.setEmulatedMedia", media=kind, features=features)
         self._pipe.seen.clear()
         self._call("Page.navigate", url=path.resolve().as_uri())
         self._pipe.until(lambda message: message.get("method") == "Page.loadEventFired")
