@@ -10,7 +10,7 @@ import pytest
 from exporter.models.cells import FAMILIES, Branch
 from exporter.models.config import models
 from scripts import draw_networks
-from tests.support import environments, pages
+from tests.support import environments, pages, pictures
 from tests.support.calls import calls, require_known
 from tests.support.command import CHECKOUT, Result, artifact_folder
 from tests.support.pages import DOCS, README
@@ -21,6 +21,8 @@ PAGES = pages.pages()
 #: The pages that a reader begins with, and that others go on from.
 FIRST = DOCS / "tutorials" / "first-artifact.md"
 TENSORFLOW_1 = DOCS / "tutorials" / "fine-tune-tf1.md"
+#: A reader of these has a release, or pictures of their own.
+OLD_HANDLES, IMAGES = DOCS / "how-to" / "old-handles.md", DOCS / "how-to" / "images.md"
 #: It is small enough for `make test`.
 QUICK = DOCS / "how-to" / "add-a-model.md"
 
@@ -187,12 +189,11 @@ def test_the_first_tutorial_runs(begun: Path) -> None:
         assert (artifact_folder(begun / "dist", "nasnet_mobile", task, 4) / "saved_model.pb").is_file()
 
 
+_OTHERS = (README, FIRST, TENSORFLOW_1, OLD_HANDLES, IMAGES, QUICK)
+
+
 @pytest.mark.readers
-@pytest.mark.parametrize(
-    "page",
-    [page for page in PAGES if _runnable(page) and page not in (README, FIRST, TENSORFLOW_1, QUICK)],
-    ids=_name,
-)
+@pytest.mark.parametrize("page", [page for page in PAGES if _runnable(page) and page not in _OTHERS], ids=_name)
 def test_a_page_runs(page: Path, shell: Callable[[], Shell], begun: Path, published: dict[str, str]) -> None:
     own = shell()
     shutil.copytree(begun, own.command.cwd, dirs_exist_ok=True)
@@ -205,6 +206,23 @@ def test_the_tutorial_for_tensorflow_1_15_runs(shell: Callable[[], Shell], begun
     own = shell()
     shutil.copytree(begun, own.command.cwd, dirs_exist_ok=True)
     _succeeded(own.run(pages.program(TENSORFLOW_1, f"env -u PYTHONPATH {old}")))
+
+
+@pytest.mark.readers
+def test_the_page_about_old_handles_runs(shell: Callable[[], Shell], published: dict[str, str]) -> None:
+    """Its addresses are those of tfhub.dev and Kaggle, which nothing here leads to."""
+    own = shell()
+    _succeeded(own.run("nasexport release --models nasnet_large", **published))
+    _succeeded(own.run(pages.program(OLD_HANDLES), **published))
+
+
+@pytest.mark.readers
+def test_the_page_about_images_runs(shell: Callable[[], Shell], begun: Path) -> None:
+    own = shell()
+    shutil.copytree(begun, own.command.cwd, dirs_exist_ok=True)
+    for seed, name in enumerate(("photo.jpg", "imagenet/n01440764/1.JPEG", "imagenet/n01443537/2.JPEG")):
+        pictures.written(own.command.cwd / name, pictures.picture(seed), kind="JPEG")
+    _succeeded(own.run(pages.program(IMAGES)))
 
 
 def test_a_page_without_the_published_networks_runs(shell: Callable[[], Shell]) -> None:
