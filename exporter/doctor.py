@@ -24,16 +24,21 @@ from exporter.settings import Settings, config_file
 
 #: The packages whose versions decide what comes out.
 _PACKAGES = ("tensorflow", "tensorflow-hub", "keras", "tf-keras", "tf-slim", "numpy", "h5py")
+#: What the packages of `publish` are for: the addresses of targets and stores.
+_STORES = {
+    "fsspec": "https:// and others that fsspec reads",
+    "huggingface-hub": "hf://",
+    "s3fs": "s3://",
+    "gcsfs": "gs://",
+    "kagglehub": "kaggle://",
+}
 #: Extras that are no format's: their packages, and what needs them.
 _OTHER_EXTRAS = {
-    "cluster": (("distributed", "cryptography"), "evaluate and embed with --workers or --cluster"),
-    "images": (("pillow",), "predict and evaluate on WebP, BMP and TIFF files"),
+    "cluster": (("distributed", "cryptography"), "evaluate or embed with --workers or --cluster"),
+    "images": (("pillow",), "predict or evaluate on WebP, BMP and TIFF files"),
     "parquet": (("pyarrow",), "embed with a .parquet file as its output"),
-    "publish": (
-        ("fsspec", "huggingface-hub", "s3fs", "gcsfs", "kagglehub"),
-        "release publish, and addresses such as s3://bucket/folder",
-    ),
-    "sign": (("cryptography", "securesystemslib", "sigstore"), "release sign, and release verify --signed-by"),
+    "publish": (tuple(_STORES), ""),
+    "sign": (("cryptography", "securesystemslib", "sigstore"), "release sign or release verify --signed-by"),
 }
 #: What a processor can do that TensorFlow makes use of.
 _FEATURES = ("avx", "avx2", "fma", "avx512f", "avx512_vnni", "amx_tile", "asimd", "sve")
@@ -193,9 +198,14 @@ def _card(listener: Listener, problems: list[str], debug: bool) -> Card:
 def extras() -> Iterator[Extra]:
     """Every extra of this package, and what is installed of it."""
     needed = {
-        spec.extra: ((*spec.packages, *spec.running_packages), f"build, verify and predict of format {spec.name}")
+        spec.extra: ((*spec.packages, *spec.running_packages), f"build, verify or predict of format {spec.name}")
         for spec in FORMATS.values()
         if spec.extra
     }
     for name, (packages, needed_for) in sorted((needed | _OTHER_EXTRAS).items()):
-        yield Extra(name, {package: _version(package) for package in packages}, needed_for)
+        found = {package: _version(package) for package in packages}
+        if name == "publish":
+            # Each kind of address takes another one: what there is works without the others.
+            kinds = [kind for package, kind in _STORES.items() if not found[package]] or list(_STORES.values())
+            needed_for = f"addresses that begin with {', '.join(kinds)}"
+        yield Extra(name, found, needed_for)

@@ -1,6 +1,7 @@
 """What the machine has, and what is missing for what."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def test_people_read_what_is_missing_for_what(own_cli: Command) -> None:
     # As where PyTorch is not installed, whether it is or not.
     program = "import importlib.metadata as m; v = m.version\n" + (
         "def version(name):\n"
-        "    if name == 'torch': raise m.PackageNotFoundError(name)\n"
+        "    if name in ('torch', 's3fs'): raise m.PackageNotFoundError(name)\n"
         "    return v(name)\n"
         "m.version = version\n"
     )
@@ -45,8 +46,11 @@ def test_people_read_what_is_missing_for_what(own_cli: Command) -> None:
         *("extras", "cache", "pins", "configuration", "temporary", "ok"),
     ]
     (said,) = (line for line in lines if line.split()[0] == "pytorch" or line.startswith("extras         pytorch"))
-    assert "without torch: no build, verify and predict of format pytorch" in said
+    assert "without torch: no build, verify or predict of format pytorch" in said
     assert said.endswith("pip install 'nasexport[pytorch]'")
+    (stores,) = (line for line in lines if line.split()[0] == "publish")
+    assert " without s3fs" in stores and "huggingface-hub" not in stores
+    assert re.search(r": no addresses that begin with s3://(, gs://)?(, kaggle://)?; pip install", stores)
     assert any("0 of 4 archives pinned" in line for line in lines)
 
 

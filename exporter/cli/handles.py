@@ -6,7 +6,7 @@ import click
 
 from exporter.cli.commands import Command, Group, examples
 from exporter.cli.options import json_option, path_type, print_json, print_text, tell, transfer_options, warn
-from exporter.cli.values import TextType
+from exporter.cli.values import HandleType, TextType
 from exporter.errors import NOT_DONE, CacheError
 from exporter.settings import Settings
 
@@ -17,7 +17,7 @@ _PATTERNS = click.option(
     "patterns",
     multiple=True,
     metavar="PATTERN",
-    type=TextType("pattern"),
+    type=HandleType("pattern", old=True),
     help="Only handles or addresses that match, such as '*/nasnet_large/*'; repeatable.",
 )
 

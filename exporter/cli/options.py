@@ -140,14 +140,16 @@ _frozen = _option(
 _patience = (
     _option(
         "--timeout",
+        metavar="SECONDS",
         variable="NASEXPORT_TIMEOUT",
         type=Number(min=SHORTEST_TIMEOUT, max=LONGEST_TIMEOUT),
         default=60.0,
         show_default=True,
-        help="Seconds to wait for a server's first byte, and then for more.",
+        help="How long to wait for a server's first byte, and then for more.",
     ),
     _option(
         "--retries",
+        metavar="N",
         variable="NASEXPORT_RETRIES",
         type=click.IntRange(min=0, max=MOST_RETRIES),
         default=5,

@@ -8,7 +8,7 @@ import click
 
 from exporter.cli.commands import Command, examples
 from exporter.cli.options import json_option, path_type, print_json, print_text, warn
-from exporter.cli.values import TextType
+from exporter.cli.values import HandleType, TextType
 from exporter.publishing.options import TargetOptions, Visibility
 
 
@@ -27,7 +27,7 @@ from exporter.publishing.options import TargetOptions, Visibility
     "--remove",
     multiple=True,
     metavar="HANDLE",
-    type=TextType("handle"),
+    type=HandleType("handle"),
     help="Remove this artifact there, which is not in the release; repeatable.",
 )
 @click.option("--create", type=click.Choice(get_args(Visibility)), help="Make the repository if it is missing (hf).")

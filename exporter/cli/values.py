@@ -10,9 +10,10 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from exporter.models.config import known_name
+from exporter.models.config import TASKS, handle, known_name
 from exporter.models.config import models as known_models
 from exporter.models.formats import FORMATS
+from exporter.models.old_addresses import addresses
 
 #: Processes, each of a gigabyte and more.
 MOST_JOBS = 1024
@@ -124,6 +125,28 @@ class _Model(click.ParamType):
 
 
 model_type = _Model()
+
+
+class HandleType(TextType):
+    """The handle of an artifact, or a pattern of some; the shell completes those of the models that there are, or
+    with ``old`` those that have old addresses.
+    """
+
+    def __init__(self, name: str, *, old: bool = False):
+        super().__init__(name)
+        self._old = old
+
+    def shell_complete(
+        self, context: click.Context, parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        known = [
+            handle(config, task, version)
+            for config in known_models().values()
+            for task in TASKS
+            for version, format_ in config.all_versions.items()
+            if not self._old or addresses(config.name, task, version, format_)
+        ]
+        return [CompletionItem(name) for name in known if name.startswith(incomplete)]
 
 
 class NamesType(click.ParamType):

@@ -7,6 +7,7 @@ TensorFlow, and done nothing with it. Jobs that do without TensorFlow have neith
 
 import contextlib
 import dataclasses
+import re
 import signal
 import subprocess
 import sys
@@ -34,6 +35,8 @@ from exporter.without_tensorflow import TensorFlowNeededError
 AnyJob: TypeAlias = Job[Any, Any, Any]
 
 _PACKAGE_PARENT = str(Path(exporter.__file__).resolve().parent.parent)
+#: The beginning of a line that is for information, as TensorFlow and absl log it.
+_LOGGED = re.compile(r"I\d{4} \d\d:|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: I ")
 #: Unlike ``-m``, this never takes a package of the same name from the folder that the user happens to be in.
 _BOOTSTRAP = (
     "import sys; sys.path[:] = [sys.argv[1], *filter(None, sys.path)]; "
@@ -233,7 +236,10 @@ def _death(name: str, status: int | None, last_lines: deque[str]) -> str:
     else:
         how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
     hint = " (out of memory?)" if status == -9 else address_space_note()
-    last = next((line.strip() for line in reversed(last_lines) if line.strip()), "it printed nothing")
+    said = [line.strip() for line in last_lines if line.strip()]
+    # What TensorFlow logs of its own state is not why a process ended.
+    telling = [line for line in said if not _LOGGED.match(line)]
+    last = (telling or said or ["it printed nothing"])[-1]
     return (
         f"the process for {name!r} {how}{hint} before it answered; --debug shows all it printed. Its last line:\n{last}"
     )

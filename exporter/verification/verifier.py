@@ -106,7 +106,7 @@ class Verifier:
         try:
             return self._prober.probe(path, expected, say)
         except (ArtifactError, WorkerError) as error:
-            return Check("loads and runs", float("nan"), 0, "; ".join(str(error).splitlines()))
+            return Check("loads and runs", float("nan"), 0, _in_a_line(str(error)))
 
     def judge(self, path: Path, expected: Expected, probed: Probed | Check, say: Say = lambda _: None) -> Report:
         """Holds what the artifact in ``path`` gave against the reference; what differs is in the report.
@@ -152,3 +152,8 @@ class Verifier:
         checkpoint = self._source.archive or self._source.prefix.name
         cause = causes.likely_cause(checks, len(names), expected.config.name, checkpoint)
         return Report(str(path), tuple(checks), notes, measured, cause)
+
+
+def _in_a_line(text: str) -> str:
+    """The lines of an error; what a colon announces follows it."""
+    return "; ".join(text.splitlines()).replace(":; ", ": ")

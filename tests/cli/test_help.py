@@ -141,6 +141,14 @@ def _completed(*words: str) -> list[str]:
         (("cache", "pr"), ["prune"]),
         (("reference", "record", "nasnet_m"), ["nasnet_mobile"]),
         (("predict", "--model", "pnasnet_m"), ["pnasnet_mobile"]),
+        (
+            ("handles", "install", "--handle", "google/imagenet/nasnet_large/c"),
+            [f"google/imagenet/nasnet_large/classification/{number}" for number in (1, 3, 4, 5)],
+        ),
+        (
+            ("release", "publish", "--remove", "google/imagenet/nasnet_mobile/feature_vector/o"),
+            ["google/imagenet/nasnet_mobile/feature_vector/onnx"],
+        ),
     ],
 )
 def test_a_shell_completes_what_can_be_listed(words: tuple[str, ...], expected: list[str]) -> None:

@@ -19,6 +19,7 @@ from exporter.processes import run
 from exporter.processes.job import Failure, Job
 from exporter.processes.messages import from_plain, to_plain
 from exporter.progress import Say
+from tests.support.command import Command
 from tests.support.jobs import all_jobs
 
 JOBS = all_jobs()
@@ -66,3 +67,18 @@ def test_a_path_need_not_be_text(tmp_path: Path) -> None:
     path = tmp_path / "not UTF-8: \udce4"
     with pytest.raises(ArtifactError, match=r"there is nothing at .*not UTF-8: \udce4"):
         run.run(INSPECT, InspectRequest(path))
+
+
+def test_a_process_that_dies_is_told_of_by_what_it_said_last_and_not_by_logs(own_cli: Command, tmp_path: Path) -> None:
+    program = (
+        "import os, sys\n"
+        "if any('processes import worker' in each for each in sys.orig_argv):\n"
+        "    print('what went wrong', 'I0000 00:00:1795707153.904471 3924 stub.cc:31] no card', "
+        "'2026-11-26 15:00:00.123456: I tensorflow/core/x.cc:1] a log', sep='\\n', file=sys.stderr, flush=True)\n"
+        "    os.abort()\n"
+    )
+    (tmp_path / "first").mkdir()
+    (tmp_path / "saved_model.pb").write_bytes(b"")
+    result = own_cli.with_program_first(program, tmp_path / "first").started("inspect", tmp_path)
+    assert "was killed by signal 6 before it answered" in result.stderr
+    assert result.stderr.rstrip().endswith("Its last line:\nwhat went wrong")
