@@ -1,5 +1,6 @@
 """``handles``: old addresses of models, made to work without a change in the programs that have them."""
 
+from collections import Counter
 from pathlib import Path
 
 import click
@@ -74,8 +75,16 @@ def install_command(
     if as_json:
         print_json({"cache": str(cache), "addresses": [each.to_dict() for each in found]})
     else:
-        print_text("\n".join(f"{each.state:<9}  {each.address}" for each in found))
+        # An artifact has nine addresses: the others are told by --json and `nasexport handles list`.
+        numbers = Counter((each.handle, each.state) for each in found)
+        width = max(len(handle) for handle, _ in numbers)
+        lines = [f"{state:<9}  {handle:<{width}}  {_addresses(number)}" for (handle, state), number in numbers.items()]
+        print_text("\n".join(lines))
         tell(f"install: set TFHUB_CACHE_DIR={cache.absolute()} where programs run")
+
+
+def _addresses(number: int) -> str:
+    return "1 address" if number == 1 else f"{number:,} addresses"
 
 
 @handles.command(
