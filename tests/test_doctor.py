@@ -1,8 +1,15 @@
 """What the machine has, and what is missing for what."""
 
+import contextlib
+import fcntl
 import json
+import os
+import pty
 import re
+import struct
+import subprocess
 import sys
+import termios
 from pathlib import Path
 
 from exporter import doctor
@@ -52,6 +59,24 @@ def test_people_read_what_is_missing_for_what(own_cli: Command) -> None:
     assert " without s3fs" in stores and "huggingface-hub" not in stores
     assert re.search(r": no addresses that begin with s3://(, gs://)?(, kaggle://)?; pip install", stores)
     assert any("0 of 4 archives pinned" in line for line in lines)
+
+
+def test_a_narrow_terminal_gets_whole_words_in_a_column(own_cli: Command) -> None:
+    terminal, end = pty.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 60, 0, 0))
+    with subprocess.Popen(own_cli.arguments("doctor"), env=own_cli.env, stdout=end, stderr=subprocess.PIPE) as process:
+        os.close(end)
+        sent = b""
+        with contextlib.suppress(OSError):  # how Linux tells that nobody holds the other end any more
+            while piece := os.read(terminal, 65536):
+                sent += piece
+        assert process.wait() == 0
+    os.close(terminal)
+    lines = re.sub(r"\x1b\[\d*m", "", sent.decode().replace("\r", "")).splitlines()
+    begun = re.compile(r"ok   |[a-z ]{13}  \S| {15}\S")
+    assert len(lines) > 15 and all(begun.match(line) for line in lines), lines
+    # What is longer than the column, such as a path, stays whole.
+    assert all(len(line) <= 60 or " " not in line[15:] for line in lines), lines
 
 
 def test_every_extra_is_looked_at() -> None:

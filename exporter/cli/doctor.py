@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import textwrap
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +19,9 @@ from exporter.terminal import counted, joined
 if TYPE_CHECKING:
     # It is imported where it is needed, to keep `nasexport --help` quick.
     from exporter.doctor import Diagnosis
+
+#: As wide as the column of what is spoken of.
+_HEAD = " " * 15
 
 
 @click.command(cls=Command, epilog=examples("nasexport doctor", "nasexport doctor --json"))
@@ -36,9 +42,21 @@ def doctor(debug: bool, settings: Settings, as_json: bool) -> None:
     if as_json:
         print_json(found.to_dict())
     else:
-        print_text(joined(_lines(found)))
+        print_text(joined(_fitted(_lines(found))))
     if found.problems:
         raise click.exceptions.Exit(1)
+
+
+def _fitted(lines: Iterator[str]) -> Iterator[str]:
+    """The lines; on a terminal, what is wider goes on below itself, between words."""
+    if not sys.stdout.isatty():
+        yield from lines
+        return
+    width = max(shutil.get_terminal_size().columns, 2 * len(_HEAD))
+    for line in lines:
+        head, text = line[: len(_HEAD)], line[len(_HEAD) :]
+        whole: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
+        yield from textwrap.wrap(text, width, initial_indent=head, subsequent_indent=_HEAD, **whole)
 
 
 def _lines(found: Diagnosis) -> Iterator[str]:
