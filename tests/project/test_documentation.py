@@ -105,6 +105,9 @@ def test_drawings_are_those_of_the_networks() -> None:
     for name, text in draw_networks.pictures().items():
         written = (DOCS / "images" / name).read_text(encoding="utf-8")
         assert written == text, "run python -m scripts.draw_networks"
+    # Each has a line above it that says what it shows, as no drawing does.
+    page = (DOCS / "explanation" / "networks.md").read_text(encoding="utf-8")
+    assert len(re.findall(r"(?m)^.+:\n\n!\[", page)) == page.count("![") == 5
 
 
 def test_checks_are_listed_by_their_names() -> None:
