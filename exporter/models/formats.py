@@ -104,6 +104,8 @@ class FormatSpec:
         shares_between_tasks: whether artifacts of both tasks share work, where one is verified after the other.
         trains_in_double: whether ``probe`` trains with batch norms in double precision, as their rounding differs too
             much from TensorFlow's.
+        labels_file: the one of ``writes`` that is there for a classifier of ImageNet's classes alone; None for none.
+        folds_batch_norms: whether its files have no batch norms, but kernels that these are multiplied into.
         kaggle_framework: the framework that Kaggle lists its published artifacts under; None where none were published.
     """
 
@@ -139,6 +141,8 @@ class FormatSpec:
     runtime: tuple[tuple[str, str], ...] = _TENSORFLOW
     shares_between_tasks: bool = False
     trains_in_double: bool = False
+    labels_file: str | None = None
+    folds_batch_norms: bool = False
     kaggle_framework: str | None = None
 
     @property
@@ -443,6 +447,8 @@ LITERT = FormatSpec(
     packages=("ai-edge-litert",),
     runtime=(("LiteRT", "ai-edge-litert"),),
     choices=("precision",),
+    labels_file=LITERT_MORE_FILES[1],
+    folds_batch_norms=True,
 )
 
 PYTORCH = FormatSpec(

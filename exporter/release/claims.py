@@ -10,7 +10,9 @@ from exporter.checkpoint.jobs import LAYOUTS
 from exporter.errors import ReleaseError
 from exporter.files.archive import MAX_UNPACKED_BYTES
 from exporter.models import variables
-from exporter.models.config import TASKS, handle, models
+from exporter.models.config import TASKS, ModelConfig, handle, models
+from exporter.models.formats import FORMATS
+from exporter.models.preprocessing import labels
 from exporter.release import identity, names
 from exporter.release.identity import CheckpointFiles, Inputs
 from exporter.release.manifest import Place, Record
@@ -36,13 +38,17 @@ def problems(record: Record) -> Iterator[str]:
         return
     for problem in (*_handle(record, inputs), *_inputs(record, inputs), *_source(record, inputs), *_checks(record)):
         yield f"{record.handle}: {problem}"
-    yield from _paths(record)
+    yield from _paths(record, labelled=labels(inputs.config, record.task) is not None)
     if (size := record.size + sum(file.size for file in record.all_files)) > 3 * MAX_UNPACKED_BYTES:
         yield f"{record.handle}: its files have {size:,} bytes, more than any artifact"
-    # Artifacts of any format have all weights in float32.
-    least = 4 * variables.parameters(inputs.config, record.task)
-    if record.size < least:
+    if record.size < (least := _least(inputs.config, record)):
         yield f"{record.handle}: its files have {record.size:,} bytes, expected the {least:,} of its weights and more"
+
+
+def _least(config: ModelConfig, record: Record) -> int:
+    """The bytes of the weights that an artifact of any format has, in float32."""
+    every = not FORMATS[record.format].folds_batch_norms
+    return 4 * sum(spec.size for spec in variables.variables(config, record.task) if every or spec.is_kernel)
 
 
 def contradictions(records: Iterable[Record]) -> Iterator[str]:
@@ -129,9 +135,9 @@ def _checks(record: Record) -> Iterator[str]:
         seen.add(check.name)
 
 
-def _paths(record: Record) -> Iterator[str]:
+def _paths(record: Record, *, labelled: bool) -> Iterator[str]:
     place = Place(record.handle)
-    files = names.artifact_files(place.folder, record.format)
+    files = names.artifact_files(place.folder, record.format, labelled=labelled)
     found = [file.path for file in record.files]
     if found != files:
         wrong = next((path for path in found if path not in files), None)

@@ -19,9 +19,14 @@ _CALLED: Mapping[Kind, str] = {
 }
 
 
-def artifact_files(folder: str, format_: Format) -> list[str]:
-    """The paths of all files of an artifact in ``folder``, in their order."""
-    written = [path for path in FORMATS[format_].writes if not path.endswith("/")]
+def artifact_files(folder: str, format_: Format, *, labelled: bool = True) -> list[str]:
+    """The paths of all files of an artifact in ``folder``, in their order.
+
+    Args:
+        labelled: whether it is a classifier of ImageNet's classes, which some formats have a file of names for.
+    """
+    spec = FORMATS[format_]
+    written = [path for path in spec.writes if not path.endswith("/") and (labelled or path != spec.labels_file)]
     return sorted(f"{folder}/{path}" for path in (*written, METADATA_FILE))
 
 

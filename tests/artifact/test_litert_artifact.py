@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from markdown_it import MarkdownIt
 
 from exporter.artifact.options import Precision
 from tests.support import pictures
 from tests.support.command import Command, artifact_folder, files_below, refusal, succeeded
+from tests.support.fixtures import TINY
 from tests.support.packing import packed
 from tests.support.pictures import picture, written
 from tests.support.servers import serving
@@ -147,6 +149,7 @@ def test_the_programs_on_its_page_run_on_a_release_that_is_served(
         succeeded(cli("release", *given, "--output", folder))
 
     release = kept.made("tiny_litert_release", make, __file__)
+    succeeded(cli("release", "verify", release, "--files-only"))
     text = (release / f"google/imagenet/{MODEL}/classification/litert.md").read_text(encoding="utf-8")
     tokens = MarkdownIt("commonmark").parse(text)
     programs = [token.content for token in tokens if token.type == "fence" and token.info == "python"]
@@ -160,3 +163,18 @@ def test_the_programs_on_its_page_run_on_a_release_that_is_served(
             command = [sys.executable, "-I", "-c", program.replace("http://127.0.0.1:8000", served.url)]
             result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
             assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.full
+def test_a_release_of_a_network_that_outweighs_its_graph_is_sound(own_cli: Command, tmp_path: Path) -> None:
+    """As all published ones do: without its batch norms, the file is smaller than the values of the checkpoint."""
+    config = tmp_path / "wide.yaml"
+    config.write_text(yaml.safe_dump({**TINY, "num_conv_filters": 256, "stem_filters": 64}), encoding="utf-8")
+    succeeded(own_cli("synth", config, "--output", "wide.tar.gz"))
+    given = ("--models", config, "--checkpoint", f"{MODEL}=wide.tar.gz", "--formats", "litert")
+    succeeded(own_cli("release", *given, "--output", "release"))
+    facts = json.loads(succeeded(own_cli("models", config, "--json")).stdout)[0]
+    for task, parameters in facts["parameters"].items():
+        folder = own_cli.cwd / "release" / f"google/imagenet/{MODEL}/{task}/litert"
+        assert sum(path.stat().st_size for path in folder.iterdir()) < 4 * parameters
+    succeeded(own_cli("release", "verify", "release", "--files-only"))
