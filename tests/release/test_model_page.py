@@ -637,3 +637,9 @@ def test_it_prints_on_a4(tab: browser.Page, shown: Path) -> None:
     tab.open(shown)
     sizes = re.findall(rb"/MediaBox\s*\[0 0 ([\d.]+) ([\d.]+)\]", tab.pdf())
     assert sizes and all(abs(float(x) - 595) < 1.5 and abs(float(y) - 842) < 1.5 for x, y in sizes)
+    # No row of a table, such as that of the accuracy, is alone on a sheet.
+    tab.open(shown, kind="print")
+    kept = """[...document.querySelectorAll('tbody')].filter(body => body.rows.length > 1).map(body => [
+        getComputedStyle(body.rows[0]).breakAfter, getComputedStyle(body.rows[body.rows.length - 1]).breakBefore])"""
+    found = tab.evaluate(kept)
+    assert len(found) > 2 and all(each == ["avoid", "avoid"] for each in found)
