@@ -488,7 +488,7 @@ def test_a_picture_goes_in_and_names_come_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("task", "version"),
     [
-        # That of version 5 asks a persistent tape, for which TensorFlow differentiates the gradients as well.
+        # That of version 5 asks a persistent tape as well.
         pytest.param("classification", 5, marks=pytest.mark.readers),
         pytest.param("feature_vector", 5, marks=pytest.mark.readers),
         ("feature_vector", 4),
