@@ -119,7 +119,9 @@ def graph_of(config: ModelConfig, task: Task, **options: Any) -> tuple[Any, Any,
         assert name not in held, f"{name} is asked for twice"
         # A scope of its own: the one it is asked for in would put its name before this full one.
         with v1.variable_scope(v1.VariableScope(reuse=False), auxiliary_name_scope=False):
-            held[name] = v1.get_variable(name, shape, use_resource=True, collections=[])
+            # The one by default draws random numbers, in eight operations.
+            zeros = v1.zeros_initializer()
+            held[name] = v1.get_variable(name, shape, initializer=zeros, use_resource=True, collections=[])
         return held[name]
 
     graph = tf.Graph()
@@ -161,7 +163,10 @@ def _run(config: ModelConfig, graph: Any, held: Arrays, fetches: Arrays, feed: M
     from exporter.checkpoint.synthetic_checkpoint import weights
 
     values = {spec.name: value for spec, value in weights(config, 0).items()}
-    with tf.compat.v1.Session(graph=graph) as session:
+    # Rewriting graphs of thousands of operations takes longer than it saves in a single run.
+    options = tf.compat.v1.ConfigProto()
+    options.graph_options.rewrite_options.disable_meta_optimizer = True
+    with tf.compat.v1.Session(graph=graph, config=options) as session:
         # One run for all: each new run of a session costs time that grows with the graph.
         initializers = {held[name].initializer: values[name] for name in held}
         session.run(list(initializers), {op.inputs[1]: value for op, value in initializers.items()})
