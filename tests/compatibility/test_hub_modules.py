@@ -25,11 +25,11 @@ MODULE_READERS = {"TensorFlow 1.15.5": environments.old, "TensorFlow 2.15.1": en
 Read = tuple[dict[str, Any], dict[str, Any]]
 
 
-def _read(script: str, python: Path, artifact: Path, folder: Path, size: int) -> Read:
-    """Runs a reader on an artifact: its facts, and its arrays."""
+def _read(script: str, python: Path, artifact: Path, folder: Path, size: int, *arguments: str) -> Read:
+    """Runs a reader on an artifact: its facts, and its arrays; ``arguments`` come after those of all scripts."""
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(folder / "input.npz", images=ImageSet(count=4, seed=5).at(size))
-    command = [str(python), str(SCRIPTS / f"{script}.py"), str(artifact), str(folder)]
+    command = [str(python), str(SCRIPTS / f"{script}.py"), str(artifact), str(folder), *arguments]
     variables = {**environments.clean_variables(), "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
     process = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr[-4000:]
@@ -171,7 +171,7 @@ def test_full_size_module_in_the_oldest_reader(cli: Command, mobile_checkpoint: 
     options = ("--format", "hub", "--task", "classification", "--checkpoint", mobile_checkpoint)
     succeeded(cli("build", "nasnet_mobile", *options, "--output", output))
     artifact = artifact_folder(output, "nasnet_mobile", "classification", 3)
-    facts, arrays = _read("hub_module_v2", environments.current(), artifact, tmp_path / "new", 224)
+    facts, arrays = _read("hub_module_v2", environments.current(), artifact, tmp_path / "new", 224, "default")
     assert facts["variables"] == len(variables(model("nasnet_mobile"), "classification"))
     assert arrays["load/default/nasnet_mobile/Cell_11"].shape == (4, 7, 7, 1056)
     described = json.loads(succeeded(cli("inspect", artifact, "--json")).stdout)

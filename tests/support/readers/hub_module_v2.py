@@ -1,8 +1,9 @@
 """Uses a TF1 Hub module as TensorFlow 2 users do, with ``hub.load`` and ``hub.KerasLayer``.
 
-    python hub_module_v2.py ARTIFACT FOLDER
+    python hub_module_v2.py ARTIFACT FOLDER [SIGNATURE...]
 
-As `hub_module`, with ``load/SIGNATURE/OUTPUT`` and ``keras/SIGNATURE`` in ``output.npz``.
+As `hub_module`, with ``load/SIGNATURE/OUTPUT`` and ``keras/SIGNATURE`` in ``output.npz``; of all signatures if none is
+named.
 """
 
 import json
@@ -14,18 +15,19 @@ import tensorflow as tf
 import tensorflow_hub as hub
 
 
-def main(path, folder):
+def main(path, folder, *names):
     with np.load(os.path.join(folder, "input.npz")) as file:
         images = file["images"]
     arrays = {}
     loaded = hub.load(path, tags=[])
-    for name, function in loaded.signatures.items():
+    for name in names or loaded.signatures:
+        function = loaded.signatures[name]
         inputs = {"images": tf.constant(images)}
         if "batch_norm_momentum" in function.structured_input_signature[1]:
             inputs["batch_norm_momentum"] = tf.constant(0.75)
         for key, value in function(**inputs).items():
             arrays["load/%s/%s" % (name, key)] = value.numpy()
-    for name in loaded.signatures:
+    for name in names or loaded.signatures:
         if not name.endswith("_with_bn_hparams"):
             layer = hub.KerasLayer(path, signature=name, output_key="default", tags=[])
             arrays["keras/" + name] = np.asarray(layer(tf.constant(images)))
