@@ -62,6 +62,9 @@ def _settings(jobs: Sequence[Job[Any, Any, Any]], debug: bool) -> dict[str, str]
         "TF_USE_LEGACY_KERAS": "1",
         # For NVIDIA's libraries; `exporter.processes.computation` tells TensorFlow.
         "NVIDIA_TF32_OVERRIDE": "0",
+        # PyTorch's threads would wait by computing between two operations: small ones take many times as long in all,
+        # and what runs beside them waits.
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
     }
     if any(job.runs_network for job in jobs):
         # To run a network is to take and return large blocks: glibc asks for huge pages, where each is one fault.

@@ -124,6 +124,7 @@ def test_a_worker_sees_no_card_and_nothing_that_changes_what_is_computed() -> No
     assert told.variables["KERAS_BACKEND"] == "tensorflow"
     assert told.variables["NVIDIA_TF32_OVERRIDE"] == "0"
     assert told.variables["TF_NUM_INTRAOP_THREADS"] == "3"
+    assert told.variables["OMP_WAIT_POLICY"] == "PASSIVE"
     kept = {"KERAS_BACKEND", "NVIDIA_TF32_OVERRIDE", "TF_NUM_INTRAOP_THREADS", "CUDA_VISIBLE_DEVICES", "PYTHONSAFEPATH"}
     for name in SET_BY_USER.keys() - kept:
         assert told.variables.get(name) != SET_BY_USER[name], name
