@@ -94,6 +94,8 @@ class FormatSpec:
         writes_with_tensorflow: whether ``writer`` is imported before processes are forked that need it. What starts
             threads when it is imported must not be: forked processes do not have them.
         runs_with_tensorflow: the same for ``probe``; without it, an artifact is probed in a process without TensorFlow.
+        imported_once: whether the library that ``probe`` runs, which is not TensorFlow, takes long to be imported, and
+            processes are forked from one that has done that. What starts threads when it is imported must not be.
         runs_eagerly: whether ``probe`` holds every feature map of a run until its end, which takes memory.
         extra: the extra of this package that brings what ``writer``, ``probe`` and ``load`` need, None for no other.
         packages: the packages besides TensorFlow that write an artifact and read its files, those of ``extra`` among
@@ -133,6 +135,7 @@ class FormatSpec:
     completed: str | None = None
     writes_with_tensorflow: bool = True
     runs_with_tensorflow: bool = True
+    imported_once: bool = False
     runs_eagerly: bool = False
     extra: str | None = None
     packages: tuple[str, ...] = ()
@@ -406,6 +409,7 @@ TIMM = FormatSpec(
     example="index_timm.html",
     writes_with_tensorflow=False,
     runs_with_tensorflow=False,
+    imported_once=True,
     extra="timm",
     packages=("safetensors",),
     running_packages=("torch", "timm"),
@@ -484,6 +488,7 @@ PYTORCH = FormatSpec(
     refused="exporter.artifact.pytorch_file:refused",
     writes_with_tensorflow=False,
     runs_with_tensorflow=False,
+    imported_once=True,
     extra="pytorch",
     packages=("torch",),
     runtime=(("PyTorch", "torch"),),

@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from exporter.models.formats import FormatSpec
+from exporter.models.formats import FORMATS, FormatSpec
 from exporter.processes.job import Job, Memory, NoEvent
 
 #: How many draws of each decision are counted.
@@ -79,5 +79,11 @@ PROBE_WITHOUT_TENSORFLOW: Job[ProbeRequest, ProbeSummary, NoEvent] = Job(
 def probe_job(spec: FormatSpec) -> Job[ProbeRequest, ProbeSummary, NoEvent]:
     """The job that runs artifacts of a format."""
     if not spec.runs_with_tensorflow:
-        return PROBE_WITHOUT_TENSORFLOW
+        imports = (spec.probe.partition(":")[0],) if spec.imported_once else ()
+        return dataclasses.replace(PROBE_WITHOUT_TENSORFLOW, imports=imports)
     return PROBE_EAGERLY if spec.runs_eagerly else PROBE
+
+
+def probe_jobs() -> set[Job[ProbeRequest, ProbeSummary, NoEvent]]:
+    """The jobs that run artifacts of all formats."""
+    return {probe_job(spec) for spec in FORMATS.values()}

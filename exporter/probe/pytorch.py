@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.export.pt2_archive  # half of what `torch.export.load` is to import; processes are forked from this one
 
 from exporter.artifact.pytorch_file import PytorchProgram
 from exporter.errors import ArtifactError, reason

@@ -1,9 +1,7 @@
 """Loads weights for timm with timm, as its users do, runs timm's own network, and records the results."""
 
-import importlib
 import json
 import runpy
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from exporter.artifact.timm_names import CORRECTED, SHIPPED, USUAL
 from exporter.errors import ArtifactError, reason
 from exporter.files.arrays import digest
 from exporter.probe.observations import ProbedFile
+from exporter.probe.timm_library import timm
 from exporter.probe.writer import ProbeWriter
 from exporter.progress import Say
 from exporter.reference.result import statistics
@@ -44,7 +43,6 @@ def probe(
     found.unread(folder.others)
     said = {name: json.dumps(value) for name, value in folder.described.items()}
     said["num_batches_tracked"] = str(folder.counted_batches())
-    library()  # before what it raises could be taken for the fault of the artifact
     say("running the artifact")
     try:
         model = created(path)
@@ -67,42 +65,9 @@ def probe(
     return ProbedFile((), None)
 
 
-def library() -> Any:
-    """Timm.
-
-    Raises:
-        ArtifactError: it cannot be imported.
-    """
-    try:
-        try:
-            return importlib.import_module("timm")
-        except RuntimeError as error:
-            # torchvision, which timm imports, has kernels for one build of PyTorch alone. Beside another one it fails
-            # for want of two operations that nothing here calls: they only have to have been declared.
-            if "torchvision::nms" not in str(error):
-                raise
-            for name in [name for name in sys.modules if name.partition(".")[0] in ("timm", "torchvision")]:
-                del sys.modules[name]
-            _declare("nms", "qnms")
-            return importlib.import_module("timm")
-    except Exception as error:
-        raise ArtifactError(f"timm cannot be imported: {reason(error)}") from error
-
-
-#: Declarations last as long as the object that made them.
-_DECLARED: list[Any] = []
-
-
-def _declare(*names: str) -> None:
-    operations = torch.library.Library("torchvision", "FRAGMENT")
-    for name in names:
-        operations.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    _DECLARED.append(operations)
-
-
 def created(path: Path, **options: Any) -> Any:
     """The network that ``timm.create_model`` makes of a folder."""
-    return library().create_model(f"local-dir:{path}", pretrained=True, **options).eval()
+    return timm.create_model(f"local-dir:{path}", pretrained=True, **options).eval()
 
 
 def whole_model(path: Path, folder: TimmFolder) -> Any:
@@ -123,7 +88,7 @@ def correct_average_pools(model: Any) -> list[str]:
 
 def run(model: Any, images: np.ndarray) -> np.ndarray:
     """The outputs for images [batch, size, size, 3] in [0, 1], normalized as the model's configuration says."""
-    config = library().data.resolve_model_data_config(model)
+    config = timm.data.resolve_model_data_config(model)
     mean, deviation = (np.array(config[name], np.float32) for name in ("mean", "std"))
     normalized = np.ascontiguousarray(((images - mean) / deviation).transpose(0, 3, 1, 2))
     with torch.inference_mode():

@@ -49,6 +49,8 @@ class Job(Generic[Request, Result, Event]):
         tensorflow: whether its process imports TensorFlow. One without starts at once, and is never a fork of one with
             it; there are TensorFlow's protocol buffers in it (`exporter.without_tensorflow`). A function that finds
             that it cannot do without calls `require_tensorflow`, and is run anew in a process with TensorFlow.
+        imports: modules that its function will import, and that take long; its workers may be forks of a process that
+            has imported them. Of a job without TensorFlow, only those with such modules are.
     """
 
     reference: str
@@ -61,6 +63,7 @@ class Job(Generic[Request, Result, Event]):
     uses_matrices: bool = False
     devices: tuple[Device, ...] = ("cpu",)
     tensorflow: bool = True
+    imports: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

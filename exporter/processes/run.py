@@ -2,7 +2,8 @@
 
 The tool's own process never imports TensorFlow: it starts in a blink, stays small, and says nothing that it does not
 mean. A worker ends when its parent does. Within `shared_import`, workers are forks of one process that has imported
-TensorFlow, and done nothing with it. Jobs that do without TensorFlow have neither to wait for nor to pay for that.
+TensorFlow, and done nothing with it. Jobs that do without TensorFlow have neither to wait for nor to pay for that;
+those that import another library that takes long are forks of a process that has imported that.
 """
 
 import contextlib
@@ -48,19 +49,23 @@ _running: set["subprocess.Popen[str] | Forked"] = set()
 
 
 class _Shared:
-    """The process that workers are forked from, while somebody wants one; ``jobs`` has what each of them runs."""
+    """The processes that workers are forked from, while somebody wants them; ``jobs`` has what each of them runs.
+
+    There is one for all that need TensorFlow, by ``()``, and one for each other set of imports.
+    """
 
     lock = threading.Lock()
     jobs: list[tuple[AnyJob, ...]] = []  # noqa: RUF012
-    server: ForkServer | None = None
+    servers: dict[tuple[str, ...], ForkServer] = {}  # noqa: RUF012
 
 
 @contextlib.contextmanager
 def shared_import(*jobs: AnyJob, at_once: bool = False, debug: bool = False) -> Iterator[None]:
     """Within it, what ``jobs`` import is imported once for all their workers, where a process can be forked.
 
-    Those of ``jobs`` that do without TensorFlow are left as they are. The first worker begins it, or ``at_once`` the
-    block itself, while the caller does something else. It may be entered more than once, and from several threads.
+    Those of ``jobs`` that need neither TensorFlow nor other imports that take long are left as they are. The first
+    worker begins it, or ``at_once`` the block itself, while the caller does something else. It may be entered more than
+    once, and from several threads.
 
     Args:
         at_once: for callers that will run one of ``jobs``, unless they fail before.
@@ -76,17 +81,17 @@ def shared_import(*jobs: AnyJob, at_once: bool = False, debug: bool = False) -> 
     finally:
         with _Shared.lock:
             _Shared.jobs.remove(jobs)
-            server = None if _Shared.jobs else _Shared.server
-            if server:
-                _Shared.server = None
-        if server:
+            servers = [] if _Shared.jobs else list(_Shared.servers.values())
+            if servers:
+                _Shared.servers.clear()
+        for server in servers:
             server.close()
 
 
 def end_all() -> None:
     """Ends every worker of this process; those who wait for one get a WorkerError."""
     # First, what they are forked from: it may still be at its imports, and somebody wait for its answer.
-    if server := _Shared.server:
+    for server in list(_Shared.servers.values()):
         server.kill()
     for process in list(_running):
         process.kill()
@@ -216,14 +221,18 @@ def _started(
 def _fork_server(job: AnyJob, wanted: device.Wanted, debug: bool) -> ForkServer | None:
     """The process to fork the worker of a job from; None where it is to be started anew."""
     with _Shared.lock:
-        shared = list(dict.fromkeys(each for jobs in _Shared.jobs for each in jobs if each.tensorflow))
+        wanting = dict.fromkeys(each for jobs in _Shared.jobs for each in jobs if each.tensorflow or each.imports)
         # What a card's driver has set up does not survive a fork.
-        if job not in shared or wanted != "cpu" or not fork_server.AVAILABLE:
+        if job not in wanting or wanted != "cpu" or not fork_server.AVAILABLE:
             return None
-        if not _Shared.server:
-            command = _command("serve_forks", *(each.reference for each in shared))
-            _Shared.server = ForkServer(command, environment.of_worker(shared, "cpu", debug), debug)
-        return _Shared.server
+        key = () if job.tensorflow else job.imports
+        if key not in _Shared.servers:
+            sharing = [each for each in wanting if each.tensorflow] if job.tensorflow else [job]
+            modules = [module for each in sharing for module in (each.function.partition(":")[0], *each.imports)]
+            function = "serve_forks" if job.tensorflow else "serve_forks_without_tensorflow"
+            command = _command(function, *dict.fromkeys(modules))
+            _Shared.servers[key] = ForkServer(command, environment.of_worker(sharing, "cpu", debug), debug)
+        return _Shared.servers[key]
 
 
 def _command(function: str, *arguments: str) -> list[str]:

@@ -11,7 +11,7 @@ import pkgutil
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from exporter.errors import NOT_DONE, NasexportError
@@ -92,16 +92,25 @@ def _imported(job: Job[Any, Any, Any]) -> Callable[..., Any]:
 
 
 def serve_forks(*arguments: str) -> NoReturn:
-    """Imports the functions of jobs, then forks a process for each job that is asked for.
+    """Imports modules, then forks a process for each job that is asked for.
 
     Args:
-        arguments: references of the jobs, and the descriptor of the socket that `exporter.processes.fork_server` asks
+        arguments: names of the modules, and the descriptor of the socket that `exporter.processes.fork_server` asks
             through.
     """
-    *references, descriptor = arguments
+    _serve(main, arguments)
+
+
+def serve_forks_without_tensorflow(*arguments: str) -> NoReturn:
+    """What `serve_forks` does, for jobs that do without TensorFlow."""
+    enter_messages()
+    _serve(lambda reference: _work(reference, tensorflow=False), arguments)
+
+
+def _serve(work: Callable[[str], object], arguments: Sequence[str]) -> NoReturn:
+    *modules, descriptor = arguments
     gc.set_threshold(*_COLLECTIONS)
-    modules = [pkgutil.resolve_name(reference).function.partition(":")[0] for reference in references]
-    fork_server.serve(int(descriptor), modules, main)
+    fork_server.serve(int(descriptor), modules, work)
 
 
 def serialize_error(error: Exception) -> Failure:

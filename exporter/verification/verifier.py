@@ -13,7 +13,7 @@ from exporter.files.removal import Remover
 from exporter.models.config import ModelConfig, Task
 from exporter.models.formats import FormatSpec
 from exporter.models.variables import variables
-from exporter.probe.jobs import PROBE
+from exporter.probe.jobs import probe_jobs
 from exporter.probe.result import ProbeResult
 from exporter.processes import device
 from exporter.processes.run import shared_import
@@ -61,7 +61,7 @@ class Verifier:
         self._completing = threading.Lock()
 
     def __enter__(self) -> "Verifier":
-        self._held.enter_context(shared_import(REFERENCE, PROBE))
+        self._held.enter_context(shared_import(REFERENCE, *probe_jobs()))
         return self
 
     def __exit__(self, *_: object) -> None:

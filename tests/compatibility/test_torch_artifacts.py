@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,11 @@ import pytest
 import yaml
 from markdown_it import MarkdownIt
 
+from exporter.models.formats import FORMATS
 from tests.artifact.test_timm import TINY_LARGE
 from tests.support import environments, pictures
 from tests.support import pytorch_faults as faults
-from tests.support.command import Command, artifact_folder, files_below, refusal, succeeded
+from tests.support.command import CHECKOUT, Command, artifact_folder, files_below, refusal, succeeded
 from tests.support.fixtures import REDUCING
 from tests.support.pictures import picture, written
 from tests.support.pytorch_faults import Change
@@ -163,6 +165,20 @@ declared = torch.library.Library("torchvision", "DEF")
 for name in ("nms", "qnms"):
     declared.define(name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 """
+
+
+def test_importing_what_probes_are_forked_from_starts_no_thread() -> None:
+    """As of jobs in `tests.processes.test_worker`."""
+    modules = [spec.probe.partition(":")[0] for spec in FORMATS.values() if spec.imported_once]
+    assert "exporter.probe.timm" in modules
+    counted = "import os, numpy\ncount = lambda: len(os.listdir('/proc/self/task'))\nbefore = count()"
+    program = (
+        f"{environments.beside(environments.torch())}{counted}\nimport {', '.join(modules)}\nprint(before, count())"
+    )
+    command = [sys.executable, "-c", program]
+    result = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=True)
+    before, after = result.stdout.split()
+    assert before == after
 
 
 @dataclass(frozen=True)

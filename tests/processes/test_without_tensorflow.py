@@ -1,5 +1,7 @@
 """Jobs that need no TensorFlow run in processes that never import it, and get it where they find that they need it."""
 
+import dataclasses
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +29,14 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """How many operations the main graph has, TensorFlow's version if it was asked, and all modules of its."""
+    """How many operations the main graph has, TensorFlow's version if it was asked, and all modules of its; and what
+    the process came from.
+    """
 
     operations: int
     version: str | None
     modules: tuple[str, ...]
+    parent: int
 
 
 def answer(request: Question, say: Say) -> Answer:
@@ -47,7 +52,7 @@ def answer(request: Question, say: Say) -> Answer:
 
         version = tf.__version__
     modules = tuple(sorted(name for name in sys.modules if name.split(".")[0] == "tensorflow"))
-    return Answer(len(saved_model.meta_graphs[0].graph_def.node), version, modules)
+    return Answer(len(saved_model.meta_graphs[0].graph_def.node), version, modules, os.getppid())
 
 
 def not_there(request: Question, say: Say) -> Answer:
@@ -60,6 +65,9 @@ def not_there(request: Question, say: Say) -> Answer:
 _MODULE = "tests.processes.test_without_tensorflow"
 ANSWER: Job[Question, Answer, NoEvent] = Job(
     f"{_MODULE}:ANSWER", f"{_MODULE}:answer", Question, Answer, tensorflow=False
+)
+IMPORTING: Job[Question, Answer, NoEvent] = dataclasses.replace(
+    ANSWER, reference=f"{_MODULE}:IMPORTING", imports=("wave",)
 )
 NOT_THERE: Job[Question, Answer, NoEvent] = Job(
     f"{_MODULE}:NOT_THERE", f"{_MODULE}:not_there", Question, Answer, tensorflow=False
@@ -92,6 +100,20 @@ def test_it_waits_for_no_import_of_others(path: Path) -> None:
         assert not psutil.Process().children()
         run.run(FIND_CARD, FindCardRequest())
         assert "tensorflow.python" not in run.run(ANSWER, Question(path)).result.modules
+
+
+def test_what_else_takes_long_to_import_is_imported_once(path: Path) -> None:
+    with run.shared_import(FIND_CARD, ANSWER, IMPORTING):
+        found = [run.run(IMPORTING, Question(path)).result for _ in range(2)]
+        (server,) = psutil.Process().children()
+        assert [each.parent for each in found] == [server.pid] * 2 and "wave" in server.cmdline()
+        assert {name for name in found[1].modules if not name.startswith("tensorflow.core")} == {"tensorflow"}
+        assert run.run(ANSWER, Question(path)).result.parent == os.getpid()
+        asked = run.run(IMPORTING, Question(path, ask=True)).result
+        assert asked.version and asked.parent == os.getpid()
+        run.run(FIND_CARD, FindCardRequest())
+        assert len(psutil.Process().children()) == 2
+    assert not psutil.Process().children()
 
 
 def test_tensorflow_is_not_there_by_accident(path: Path) -> None:
