@@ -31,7 +31,9 @@ FIELDS = {**TINY, "image_size": 62, "num_conv_filters": 12}
 def _read(config: ModelConfig, weights: Any, reader: str, backend: str, folder: Path) -> Reading:
     Writer(config, "classification", weights).write("keras", folder / "keras", ArtifactOptions(0.9))
     images = VERIFICATION_IMAGES.at(config.image_size)
-    chosen = {**FOR_TINY_NETWORKS, "KERAS_BACKEND": backend}
+    chosen = {"KERAS_BACKEND": backend, **(FOR_TINY_NETWORKS if config.num_conv_filters < 32 else {})}
+    # What a saved network computes is compiled as that of the one that was saved.
+    chosen["JAX_COMPILATION_CACHE_DIR"] = str(folder / "compiled")
     return reading.read(reader, "keras_network", folder / "keras", images, folder, chosen)
 
 

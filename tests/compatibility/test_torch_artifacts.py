@@ -150,7 +150,7 @@ def test_the_programs_on_its_page_run_on_a_release_that_is_served(
             result = subprocess.run(
                 [environments.torch(), "-c", text],
                 cwd=tmp_path,
-                env=environments.clean_variables(),
+                env={**environments.clean_variables(), "OMP_WAIT_POLICY": "PASSIVE"},
                 capture_output=True,
                 text=True,
                 check=False,
@@ -167,6 +167,7 @@ for name in ("nms", "qnms"):
 """
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux only")
 def test_importing_what_probes_are_forked_from_starts_no_thread() -> None:
     """As of jobs in `tests.processes.test_worker`."""
     modules = [spec.probe.partition(":")[0] for spec in FORMATS.values() if spec.imported_once]

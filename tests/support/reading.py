@@ -33,7 +33,7 @@ EVERY_READER = {
 
 #: Without TensorFlow's oneDNN kernels. Those of 2.21 write past their memory in the gradient of a strided 1x1
 #: convolution with 4 or 8 channels, which only networks as tiny as those of the tests have; any program that has one
-#: crashes there.
+#: crashes there. PyTorch 2.13 has the same, of which ``keras_network`` is told by the same variable.
 FOR_TINY_NETWORKS = {"TF_ENABLE_ONEDNN_OPTS": "0"}
 
 
@@ -96,7 +96,12 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [python, SCRIPTS / f"{script}.py", *map(str, arguments)],
-        env={**environments.clean_variables(), "TF_CPP_MIN_LOG_LEVEL": "2", **(variables or {})},
+        # PyTorch's threads would wait by computing, beside tests that do need the processors.
+        env={
+            **environments.clean_variables(),
+            **{"TF_CPP_MIN_LOG_LEVEL": "2", "OMP_WAIT_POLICY": "PASSIVE"},
+            **(variables or {}),
+        },
         cwd=os.path.dirname(SCRIPTS),
         capture_output=True,
         text=True,
