@@ -107,7 +107,10 @@ def read(of_this_run: Store) -> Read:
     def get(case: Case, reader: str) -> Reading:
         name = f"{case.config.name}_in_{reader}"
         variables = FOR_TINY_NETWORKS if case.tiny else {}
-        return reading.read_once(of_this_run, name, reader, "reusable", case.path, case.images, variables)
+        # Under a persistent tape, TensorFlow prepares gradients of gradients: of the small networks in each reader, of
+        # the large one, whose version does not promise it, in one.
+        tape = "persistent" if case.tiny or reader == "current" else "plain"
+        return reading.read_once(of_this_run, name, reader, "reusable", case.path, case.images, variables, tape)
 
     return get
 
@@ -210,7 +213,8 @@ def test_gradients_reach_every_trainable_variable_twice_from_one_tape(case: Case
     assert gradients["not_finite"] == []
     if mode == "inference" or case.config.drop_path_keep_prob == 1:  # else all examples may have dropped a branch
         assert gradients["zero"] == []
-    assert gradients["largest_difference"] <= 1e-3
+    if case.tiny or found.facts["tensorflow"] == tf.__version__:
+        assert gradients["largest_difference"] <= 1e-3
 
 
 def test_signatures_are_those_of_the_version(case: Case, found: Reading) -> None:

@@ -76,9 +76,12 @@ def read_once(
     artifact: Path,
     images: Any,
     variables: Mapping[str, str] | None = None,
+    *arguments: object,
 ) -> Reading:
     """The same, by that name in a store, so that other processes of the run find it there."""
-    return _found(store.made(name, lambda folder: read(reader, script, artifact, images, folder, variables)))
+    return _found(
+        store.made(name, lambda folder: read(reader, script, artifact, images, folder, variables, *arguments))
+    )
 
 
 def _found(folder: Path) -> Reading:

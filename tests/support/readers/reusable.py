@@ -1,9 +1,9 @@
 """Uses an artifact in every way that its page promises, under TensorFlow 1.15 and every newer one.
 
-    python reusable.py ARTIFACT FOLDER
+    python reusable.py ARTIFACT FOLDER persistent|plain
 
-FOLDER holds ``input.npz`` with ``images``, five of them. Arrays go to ``output.npz`` beside it, facts to standard
-output as JSON. It judges nothing: the tests do.
+FOLDER holds ``input.npz`` with ``images``, five of them. Gradients come from such a tape, twice from a persistent one.
+Arrays go to ``output.npz`` beside it, facts to standard output as JSON. It judges nothing: the tests do.
 """
 
 import json
@@ -77,26 +77,27 @@ def training(obj, images, variables):
     return arrays, changes
 
 
-def gradients(obj, images):
+def gradients(obj, images, persistent):
     """By mode: variables without a gradient, with one that is not finite, and with one of zeros only."""
     report = {}
     tensor = tf.constant(images)
     for mode in (False, True):
-        with tf.GradientTape(persistent=True) as tape:
-            output = obj(tensor, training=mode)
-            first = tf.reduce_mean(tf.square(output))
-            second = tf.add_n([loss() for loss in obj.regularization_losses])
-        # Twice from the same tape, which is what a persistent one is for.
+        with tf.GradientTape(persistent=persistent) as tape:
+            first = tf.reduce_mean(tf.square(obj(tensor, training=mode)))
         of_output = tape.gradient(first, obj.trainable_variables)
-        again = tape.gradient(first, obj.trainable_variables)
+        # Twice from the same tape, which is what a persistent one is for.
+        again = tape.gradient(first, obj.trainable_variables) if persistent else []
+        with tf.GradientTape() as tape:
+            second = tf.add_n([loss() for loss in obj.regularization_losses])
         of_penalty = tape.gradient(second, obj.trainable_variables)
         named = [(v.name.split(":")[0], g) for v, g in zip(obj.trainable_variables, of_output)]
+        differences = [relative_difference(a, b) for a, b in zip(of_output, again) if a is not None]
         report["training" if mode else "inference"] = {
             "missing": [name for name, gradient in named if gradient is None],
             "not_finite": [n for n, g in named if g is not None and not np.isfinite(g.numpy()).all()],
             "zero": [n for n, g in named if g is not None and not g.numpy().any()],
             "reached": len(named),
-            "largest_difference": max(relative_difference(a, b) for a, b in zip(of_output, again) if a is not None),
+            "largest_difference": max(differences) if persistent else None,
             "penalized": [n for (n, _), g in zip(named, of_penalty) if g is not None],
         }
     return report
@@ -117,7 +118,7 @@ def signatures(obj, images):
     return arrays, described
 
 
-def main(path, folder):
+def main(path, folder, tape):
     tf.compat.v1.enable_v2_behavior()
     with np.load(os.path.join(folder, "input.npz")) as file:
         images = file["images"]
@@ -140,7 +141,7 @@ def main(path, folder):
         "changed_by_inference": changed_by_inference,
         "changed_by_training": changed_by_training,
         "signatures": described,
-        "gradients": gradients(obj, images),
+        "gradients": gradients(obj, images, tape == "persistent"),
     }
     np.savez(os.path.join(folder, "output.npz"), **arrays)
     print(json.dumps(facts))
