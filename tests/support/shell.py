@@ -1,8 +1,8 @@
 """A shell for the programs of the documentation, with the published networks in small.
 
 In it, ``nasnet_mobile`` and ``nasnet_large`` are networks of one cell, and a folder that ``NASEXPORT_MIRROR`` names has
-archives of them that nothing tells from published ones. ``nasexport`` and ``python`` are forks of processes that have
-done their imports, where there are forks: see `tests.support.preloaded`.
+archives of them that nothing tells from published ones. ``nasexport``, ``python`` and ``saved_model_cli`` are forks of
+processes that have done their imports, where there are forks: see `tests.support.preloaded`.
 """
 
 import functools
@@ -55,6 +55,8 @@ synthetic_checkpoint.save = unmarked
 _STARTED = """#!/bin/sh
 exec {command} "$@"
 """
+#: What TensorFlow installs by that name.
+_SAVED_MODEL_CLI = "from tensorflow.python.tools.saved_model_cli import main\nmain()"
 #: Installs a checkout for the sake of its metadata: nothing from a package index, and nowhere.
 _PIP = """#!/bin/sh
 [ $# = 2 ] && [ "$1" = install ] && cd {checkout} || exit 2
@@ -132,6 +134,10 @@ class Shell:
             programs["python"] = _FORKED.format(
                 **fixed, program="sys.stdin.read()", address=_tensorflow().address, arguments="['-']"
             )
+            programs["saved_model_cli"] = _FORKED.format(
+                **fixed, program=repr(_SAVED_MODEL_CLI), address=_tensorflow().address,
+                arguments="['saved_model_cli', *sys.argv[1:]]",
+            )  # fmt: skip
         for name, text in programs.items():
             (self._bin / name).write_text(text, encoding="utf-8")
             (self._bin / name).chmod(0o755)
