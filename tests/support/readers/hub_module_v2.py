@@ -2,8 +2,8 @@
 
     python hub_module_v2.py ARTIFACT FOLDER [SIGNATURE...]
 
-As `hub_module`, with ``load/SIGNATURE/OUTPUT`` and ``keras/SIGNATURE`` in ``output.npz``; of all signatures if none is
-named.
+As `hub_module`, with ``load/SIGNATURE/OUTPUT`` and ``keras/SIGNATURE`` in ``output.npz``; of all signatures, and with
+the graph for training, if none is named.
 """
 
 import json
@@ -31,12 +31,12 @@ def main(path, folder, *names):
         if not name.endswith("_with_bn_hparams"):
             layer = hub.KerasLayer(path, signature=name, output_key="default", tags=[])
             arrays["keras/" + name] = np.asarray(layer(tf.constant(images)))
-    trained = hub.load(path, tags=["train"])
     facts = {
         "versions": {"tensorflow": tf.__version__, "hub": hub.__version__},
         "variables": len(loaded.variables),
-        "train_signatures": sorted(trained.signatures),
     }
+    if not names:
+        facts["train_signatures"] = sorted(hub.load(path, tags=["train"]).signatures)
     np.savez(os.path.join(folder, "output.npz"), **arrays)
     json.dump(facts, sys.stdout)
 
