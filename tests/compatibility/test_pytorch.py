@@ -2,6 +2,8 @@
 
 import json
 import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,42 +21,61 @@ from tests.support import environments, networks, reading
 from tests.support.command import CHECKOUT
 from tests.support.fixtures import REDUCING, REDUCING_PNASNET, TINY_IMAGENET
 from tests.support.networks import MODELS, TOLERANCE, difference
-from tests.support.reading import Reading
+from tests.support.shared import Store
 
 pytestmark = pytest.mark.readers
 
 FILE = "model.pt2"
 
 
-def _write(config: ModelConfig, weights: Any, folder: Path, task: Task, outputs: tuple[str, ...]) -> None:
-    (folder / "config.json").write_text(json.dumps(config.to_dict()), encoding="utf-8")
-    np.savez(folder / "values.npz", **weights)
-    places = [folder / name for name in outputs]
-    variables = {"PYTHONPATH": str(CHECKOUT)}
-    process = reading.run(environments.torch(), "pytorch_writer", folder, task, *places, variables=variables)
+@dataclass(frozen=True)
+class Case:
+    """A network, and the names of the folders that its program is written to; the first of them is read."""
+
+    config: ModelConfig
+    task: Task = "classification"
+    outputs: tuple[str, ...] = ("pytorch",)
+
+
+#: Small networks: all are written in one process, and read in one.
+SMALL = {
+    "even": Case(ModelConfig.from_dict({**REDUCING, "image_size": 64})),
+    "odd": Case(ModelConfig.from_dict({**REDUCING, "image_size": 75})),
+    "pnasnet": Case(ModelConfig.from_dict({**REDUCING_PNASNET, "image_size": 66})),
+    "imagenet": Case(ModelConfig.from_dict(TINY_IMAGENET), outputs=("one", "two")),
+    "features": Case(ModelConfig.from_dict(REDUCING), "feature_vector"),
+}
+
+
+def _write_and_read(cases: Mapping[Path, tuple[Case, Any]]) -> None:
+    """Writes programs with the weights that are given into the folders, and reads them there."""
+    for folder, (case, weights) in cases.items():
+        folder.mkdir(exist_ok=True)
+        (folder / "config.json").write_text(json.dumps(case.config.to_dict()), encoding="utf-8")
+        (folder / "wanted.json").write_text(json.dumps([case.task, case.outputs]), encoding="utf-8")
+        np.savez(folder / "values.npz", **weights)
+    process = reading.run(environments.torch(), "pytorch_writer", *cases, variables={"PYTHONPATH": str(CHECKOUT)})
     assert process.returncode == 0, process.stderr[-4000:]
+    images = {folder: VERIFICATION_IMAGES.at(case.config.image_size) for folder, (case, _) in cases.items()}
+    artifacts = [(folder / case.outputs[0], images[folder], folder) for folder, (case, _) in cases.items()]
+    reading.read_side_by_side("torch", "pytorch_program", artifacts)
 
 
-def _read(
-    config: ModelConfig,
-    weights: Any,
-    folder: Path,
-    task: Task = "classification",
-    outputs: tuple[str, ...] = ("pytorch",),
-) -> Reading:
-    _write(config, weights, folder, task, outputs)
-    images = VERIFICATION_IMAGES.at(config.image_size)
-    return reading.read("torch", "pytorch_program", folder / outputs[0], images, folder)
+@pytest.fixture(scope="module")
+def small(kept: Store) -> Path:
+    """A folder with those of `SMALL`."""
+
+    def make(folder: Path) -> None:
+        _write_and_read({folder / name: (case, made_up_weights(case.config)) for name, case in SMALL.items()})
+
+    return kept.made("pytorch_programs", make, __file__, *Path(reading.__file__).parent.glob("**/*.py"))
 
 
-@pytest.mark.parametrize(
-    ("fields", "image_size"), [(REDUCING, 64), (REDUCING, 75), (REDUCING_PNASNET, 66)], ids=["even", "odd", "pnasnet"]
-)
-def test_any_network_is_the_one_in_numpy(fields: Any, image_size: int, tmp_path: Path) -> None:
-    config = ModelConfig.from_dict({**fields, "image_size": image_size})
-    weights = made_up_weights(config)
-    expected = numpy_network.outputs(config, weights, VERIFICATION_IMAGES.at(image_size), np.float64)
-    found = _read(config, weights, tmp_path)
+@pytest.mark.parametrize("name", ["even", "odd", "pnasnet"])
+def test_any_network_is_the_one_in_numpy(small: Path, name: str) -> None:
+    config, found = SMALL[name].config, reading.found(small / name)
+    weights, images = made_up_weights(config), VERIFICATION_IMAGES.at(config.image_size)
+    expected = numpy_network.outputs(config, weights, images, np.float64)
     assert difference(found.arrays["output"], expected["Logits"]) < TOLERANCE
     assert difference(found.arrays["single"], expected["Logits"][:1]) < TOLERANCE
     shown = [name for name in expected if name != "Predictions"]
@@ -63,11 +84,10 @@ def test_any_network_is_the_one_in_numpy(fields: Any, image_size: int, tmp_path:
         assert difference(found.arrays[f"end_point/{name}"], expected[name]) < TOLERANCE, name
 
 
-def test_holds_the_values_of_the_checkpoint_and_is_the_same_each_time(tmp_path: Path) -> None:
-    config = ModelConfig.from_dict(TINY_IMAGENET)
-    weights = made_up_weights(config)
-    found = _read(config, weights, tmp_path, outputs=("one", "two"))
-    contents = [(tmp_path / name / FILE).read_bytes() for name in ("one", "two")]
+def test_holds_the_values_of_the_checkpoint_and_is_the_same_each_time(small: Path) -> None:
+    config, folder = SMALL["imagenet"].config, small / "imagenet"
+    weights, found = made_up_weights(config), reading.found(folder)
+    contents = [(folder / name / FILE).read_bytes() for name in ("one", "two")]
     assert contents[0] == contents[1]
     specs = variables(config, "classification")
     state = {key.removeprefix("state/"): value for key, value in found.arrays.items() if key.startswith("state/")}
@@ -84,15 +104,14 @@ def test_holds_the_values_of_the_checkpoint_and_is_the_same_each_time(tmp_path: 
     assert not found.facts["trains"]
     usage = found.facts["usage"]
     assert (usage["labels"][0], usage["preprocessing"]["central_crop"]) == ("background", 0.875)
-    with zipfile.ZipFile(tmp_path / "one" / FILE) as file:
+    with zipfile.ZipFile(folder / "one" / FILE) as file:
         for name in file.namelist():
             assert str(CHECKOUT).encode() not in file.read(name), name
 
 
-def test_features_alone(tmp_path: Path) -> None:
-    config = ModelConfig.from_dict(REDUCING)
+def test_features_alone(small: Path) -> None:
+    config, found = SMALL["features"].config, reading.found(small / "features")
     weights = made_up_weights(config)
-    found = _read(config, weights, tmp_path, "feature_vector")
     expected = numpy_network.outputs(config, weights, VERIFICATION_IMAGES.at(config.image_size), np.float64)
     assert difference(found.arrays["output"], expected["global_pool"]) < TOLERANCE
     assert not [name for name in found.facts["parameters"] if name.startswith("final_layer")]
@@ -102,7 +121,8 @@ def test_features_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_published_networks_are_the_original_ones(name: str, tmp_path: Path) -> None:
     recorded = networks.recorded(name)
-    found = _read(model(name), recorded_weights(name), tmp_path)
+    _write_and_read({tmp_path: (Case(model(name)), recorded_weights(name))})
+    found = reading.found(tmp_path)
     logits = recorded["end_point/Logits"]
     assert difference(found.arrays["output"], logits) < TOLERANCE
     assert difference(found.arrays["single"], logits[:1]) < TOLERANCE

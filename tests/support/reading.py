@@ -3,7 +3,7 @@
 import json
 import os
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,13 +59,30 @@ def read(
     Raises:
         AssertionError: the script failed; the message has the end of what it printed.
     """
-    python = EVERY_READER[reader]()
-    folder.mkdir(parents=True, exist_ok=True)
-    np.savez(folder / "input.npz", images=images)
-    process = run(python, script, artifact, folder, *arguments, variables=variables)
+    read_side_by_side(reader, script, [(artifact, images, folder)], variables, *arguments)
+    return found(folder)
+
+
+def read_side_by_side(
+    reader: str,
+    script: str,
+    artifacts: Sequence[tuple[Path, Any, Path]],
+    variables: Mapping[str, str] | None = None,
+    *arguments: object,
+) -> None:
+    """The same for several artifacts, images and folders, with a script that takes them one after the other.
+
+    So its imports are paid once. `found` has what is then in each folder.
+    """
+    for _, images, folder in artifacts:
+        folder.mkdir(parents=True, exist_ok=True)
+        np.savez(folder / "input.npz", images=images)
+    pairs = [place for artifact, _, folder in artifacts for place in (artifact, folder)]
+    process = run(EVERY_READER[reader](), script, *pairs, *arguments, variables=variables)
     assert process.returncode == 0, f"exit {process.returncode} of {script} with {reader}\n{process.stderr[-4000:]}"
-    (folder / "facts.json").write_text(process.stdout.splitlines()[-1], encoding="utf-8")
-    return _found(folder)
+    lines = process.stdout.splitlines()[-len(artifacts) :]
+    for (_, _, folder), facts in zip(artifacts, lines, strict=True):
+        (folder / "facts.json").write_text(facts, encoding="utf-8")
 
 
 def read_once(
@@ -79,12 +96,10 @@ def read_once(
     *arguments: object,
 ) -> Reading:
     """The same, by that name in a store, so that other processes of the run find it there."""
-    return _found(
-        store.made(name, lambda folder: read(reader, script, artifact, images, folder, variables, *arguments))
-    )
+    return found(store.made(name, lambda folder: read(reader, script, artifact, images, folder, variables, *arguments)))
 
 
-def _found(folder: Path) -> Reading:
+def found(folder: Path) -> Reading:
     """What a script left in its folder."""
     output = folder / "output.npz"
     arrays = {}

@@ -1,10 +1,10 @@
 """Loads ``model.pt2`` with PyTorch alone, and runs it.
 
-    python pytorch_program.py ARTIFACT FOLDER
+    python pytorch_program.py ARTIFACT FOLDER [ARTIFACT FOLDER]...
 
 FOLDER holds ``input.npz`` with ``images``, float32 [batch, size, size, 3] in [0, 1]. To ``output.npz`` beside it go
 ``output``, ``single`` (of the first image alone), ``end_point/NAME``, feature maps as [batch, height, width, channels],
-and ``state/NAME``, the values of small networks; facts go to standard output as JSON.
+and ``state/NAME``, the values of small networks; facts go to standard output as JSON, in a line for each artifact.
 """
 
 import json
@@ -68,4 +68,5 @@ def main(path, folder):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    for place in range(1, len(sys.argv), 2):
+        main(*sys.argv[place : place + 2])

@@ -1,9 +1,9 @@
 """Writes ``model.pt2``, with nasexport, in an interpreter that has PyTorch and no TensorFlow.
 
-    python pytorch_writer.py FOLDER TASK OUTPUT...
+    python pytorch_writer.py FOLDER...
 
-FOLDER holds ``config.json``, the configuration, and ``values.npz``, the values by checkpoint name. Each OUTPUT is a
-folder to be made.
+Each FOLDER holds ``config.json``, the configuration, ``values.npz``, the values by checkpoint name, and
+``wanted.json``, the task and the names of the folders to be made in it.
 """
 
 import json
@@ -18,15 +18,18 @@ from exporter.artifact.pytorch import Writer
 from exporter.models.config import ModelConfig
 
 
-def main(folder, task, outputs):
+def main(folder):
     with open(os.path.join(folder, "config.json")) as file:
         config = ModelConfig.from_dict(json.load(file))
+    with open(os.path.join(folder, "wanted.json")) as file:
+        task, outputs = json.load(file)
     with np.load(os.path.join(folder, "values.npz")) as file:
         values = {name: file[name] for name in file.files}
     for output in outputs:
-        Writer(config, task, values).write("pytorch", Path(output), ArtifactOptions(None))
+        Writer(config, task, values).write("pytorch", Path(folder, output), ArtifactOptions(None))
     assert not {"tensorflow", "keras"} & set(sys.modules)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3:])
+    for folder in sys.argv[1:]:
+        main(folder)

@@ -1,11 +1,11 @@
 """Loads a folder with ``timm.create_model``, in each way that its users have, and runs it.
 
-    python timm_network.py ARTIFACT FOLDER POOLS
+    python timm_network.py ARTIFACT FOLDER [ARTIFACT FOLDER]... POOLS
 
 FOLDER holds ``input.npz`` with ``images``, float32 [batch, size, size, 3] in [0, 1]. POOLS is the file with
 ``correct_average_pools``. The outputs go to ``output.npz`` beside the images: ``shipped`` is what timm gives,
 ``end_point/NAME`` what it gives with the pools corrected, feature maps as [batch, height, width, channels]. Facts go to
-standard output as JSON.
+standard output as JSON, in a line for each artifact.
 """
 
 import importlib.util
@@ -90,4 +90,6 @@ def main(path, folder, pools):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    *places, pools = sys.argv[1:]
+    for place in range(0, len(places), 2):
+        main(*places[place : place + 2], pools)
