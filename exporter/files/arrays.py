@@ -16,8 +16,9 @@ import numpy as np
 
 Arrays = Mapping[str, np.ndarray]
 
-#: The number of the file of each array, by its name, as JSON; the last thing that is written.
-_FILE_NUMBERS = "files.json"
+#: What tells the content of each file, in the order of their numbers, and the number of each array's by its name, as
+#: JSON; the last thing that is written.
+_INDEX = "files.json"
 #: From this size on, in bytes, a file is mapped into memory instead of read.
 _MAPPED = 2**16
 #: Elements that are looked at together.
@@ -37,27 +38,28 @@ class ArrayWriter:
         folder.mkdir()
         self._folder = folder
         self._numbers: dict[str, int] = {}
-        #: By what tells that two arrays are equal.
-        self._known: dict[object, int] = {}
+        #: By their contents.
+        self._known: dict[str, int] = {}
 
     def __enter__(self) -> "ArrayWriter":
         return self
 
     def __exit__(self, error: object, *_: object) -> None:
         if error is None:
-            (self._folder / _FILE_NUMBERS).write_text(json.dumps(self._numbers), encoding="utf-8")
+            index = {"contents": list(self._known), "numbers": self._numbers}
+            (self._folder / _INDEX).write_text(json.dumps(index), encoding="utf-8")
 
     def write(self, name: str, value: Any) -> None:
         """Keeps a value; two of the same shape, type and bytes are kept once."""
         value = np.asarray(value)
-        path = self._new(name, (value.dtype.str, value.shape, digest(value)))
+        path = self._new(name, f"{value.dtype.str} {value.shape} {digest(value)}")
         if path:
             np.save(path, value, allow_pickle=False)
 
     def link(self, name: str, store: "ArrayStore", other: str) -> None:
         """Keeps the array ``other`` of another store, without reading it."""
         old = store.file(other)
-        new = self._new(name, old)
+        new = self._new(name, store.content(other))
         if new:
             try:
                 os.link(old, new)
@@ -73,7 +75,7 @@ class ArrayWriter:
         """What was written so far, in order."""
         return list(self._numbers)
 
-    def _new(self, name: str, content: object) -> Path | None:
+    def _new(self, name: str, content: str) -> Path | None:
         """The file to write for an array; None where an equal one has one."""
         new = len(self._known)
         self._numbers[name] = self._known.setdefault(content, new)
@@ -89,11 +91,17 @@ class ArrayStore(Mapping[str, np.ndarray]):
 
     def __init__(self, folder: Path):
         self._folder = folder
-        self._numbers: dict[str, int] = json.loads((folder / _FILE_NUMBERS).read_text(encoding="utf-8"))
+        index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+        self._numbers: dict[str, int] = index["numbers"]
+        self._contents: list[str] = index["contents"]
 
     def file(self, name: str) -> Path:
-        """The file of an array: the same for two names only if the arrays are equal."""
+        """The file of an array."""
         return _file(self._folder, self._numbers[name])
+
+    def content(self, name: str) -> str:
+        """The same for two arrays, of this store or of any, if they are equal, and only then."""
+        return self._contents[self._numbers[name]]
 
     def __getitem__(self, name: str) -> np.ndarray:
         path = self.file(name)
@@ -132,10 +140,9 @@ class ArrayGroup(Mapping[str, np.ndarray]):
     def __len__(self) -> int:
         return len(self._names)
 
-    def identity(self, name: str) -> str:
-        """The same for two names, of any groups of one store, only if the arrays are known to be equal."""
-        other = self._names[name]
-        return str(self._arrays.file(other)) if isinstance(self._arrays, ArrayStore) else other
+    def content(self, name: str) -> str | None:
+        """The same for two arrays of any stores if they are equal, and only then; None for an array of no store."""
+        return self._arrays.content(self._names[name]) if isinstance(self._arrays, ArrayStore) else None
 
 
 def below(arrays: Arrays, prefix: str, without: tuple[str, ...] = ()) -> ArrayGroup:

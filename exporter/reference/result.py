@@ -5,7 +5,7 @@ A computed one and that of another implementation lie in a store of arrays; a re
 """
 
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,8 @@ class EndPoints:
     def __init__(self, arrays: Arrays, prefix: str = ""):
         self.values: Arrays = below(arrays, f"{prefix}{_END_POINT}")
         self.statistics: Arrays = below(arrays, f"{prefix}{_STATISTICS}")
+        #: What was compared with them, for those who do; artifacts of one network give the same again and again.
+        self.compared: dict[Hashable, float] = {}
 
     def names(self, config: ModelConfig) -> list[str]:
         """The end points that are known in either way, in the order of the network."""

@@ -52,7 +52,7 @@ def measured(expected: Expected, reference: Reference, found: ProbeResult) -> di
 def _differences(expected: Expected, reference: Reference, found: ProbeResult) -> dict[str, float]:
     """The relative difference of each end point that both have, in the order of the network."""
     return {
-        name: end_point_difference(reference.end_points, name, found.end_points[name])
+        name: end_point_difference(reference.end_points, name, found.end_points, name)
         for name in reference.end_points.names(expected.config)
         if name in found.end_points
     }

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator
 
 import numpy as np
 
+from exporter.files.arrays import Arrays
 from exporter.models.formats import HUB, TRAINING_MOMENTUM
 from exporter.models.signatures import HUB_COLLECTIONS, hub_signatures
 from exporter.models.variables import variables
@@ -88,21 +89,17 @@ def _signatures(expected: Expected, reference: Reference, found: ProbeResult, tr
     last = "Predictions" if expected.task == "classification" else "global_pool"
     end_points = known.names(expected.config)
     end_points = end_points[: end_points.index(last) + 1]
-    #: By end point and array: signatures give the same end points again.
-    computed: dict[tuple[str, str], float] = {}
     for name in sorted(signatures.keys() & set(wanted)):
         outputs = signatures[name]
         named = {f"{expected.config.name}/{end_point}": end_point for end_point in end_points}
         named["default"] = wanted[name].end_point
         label = f"outputs of {tags} {name}"
         yield count(f"{label} that differ in name", len(outputs.keys() ^ set(named)), f"{len(outputs)} outputs")
-        differences = {}
-        for output, end_point in named.items():
-            if output in outputs:
-                same = (end_point, outputs.identity(output))
-                if same not in computed:
-                    computed[same] = _difference(known, end_point, outputs[output])
-                differences[output] = computed[same]
+        differences = {
+            output: _difference(known, end_point, outputs, output)
+            for output, end_point in named.items()
+            if output in outputs
+        }
         compared = EndPointDifferences(differences, TOLERANCE)
         largest = compared.largest if differences else float("nan")
         detail = f"{len(differences)} outputs{compared.note}"
@@ -115,9 +112,11 @@ def _signatures(expected: Expected, reference: Reference, found: ProbeResult, tr
             yield from output_checks(f"{{}} {name}", "classification", known.values["Logits"], logits)
 
 
-def _difference(reference: EndPoints, end_point: str, found: np.ndarray) -> float:
+def _difference(reference: EndPoints, end_point: str, outputs: Arrays, output: str) -> float:
     """The relative difference of an output from the end point that it is said to be; NaN for another type."""
-    return end_point_difference(reference, end_point, found) if found.dtype == np.float32 else float("nan")
+    if outputs[output].dtype != np.float32:
+        return float("nan")
+    return end_point_difference(reference, end_point, outputs, output)
 
 
 def _inactive_in_inference(found: ProbeResult) -> Iterator[Check]:

@@ -80,5 +80,24 @@ def test_a_group_has_names_of_its_own(tmp_path: Path) -> None:
     assert {name: value.tolist() for name, value in below(store, "a/").items()} == {"x": [1.0], "y/z": [0.0]}
     assert list(below(store, "a/", without=("y/",))) == ["x"]
     group = ArrayGroup(store, {"left": "a/x", "right": "b/x", "other": "a/y/z"})
-    assert group.identity("left") == group.identity("right") != group.identity("other")
+    assert group.content("left") == group.content("right") != group.content("other")
     assert "a/x" not in group
+
+
+def test_equal_arrays_of_any_stores_have_one_content_and_others_have_others(tmp_path: Path) -> None:
+    ones = np.ones((2, 2), np.float32)
+    different: dict[str, np.ndarray] = {
+        "type": ones.astype(np.float64),
+        "shape": ones.ravel(),
+        "value": ones * 2,
+        "sign": ones * 0.0,
+    }
+    one = _written(tmp_path / "one", {"a": ones, **different, "negative": ones * -0.0})
+    with ArrayWriter(tmp_path / "two") as writer:
+        writer.link("b", one, "a")
+        writer.write("c", ones.copy())
+        writer.alias("d", "c")
+    two = ArrayStore(tmp_path / "two")
+    assert {two.content(name) for name in "bcd"} == {one.content("a")}
+    assert len({one.content(name) for name in one}) == len(one) == 6
+    assert ArrayGroup({"a": ones}, {"a": "a"}).content("a") is None
