@@ -79,28 +79,36 @@ def _make_file(path: Path) -> None:
 def _temporary(target: Path, make: Callable[[Path], None] = _make_file) -> Iterator[Path]:
     """A new file or folder beside ``target``, locked as long as its process lives: others know whether it is in use."""
     sweep_beside(target)
-    temporary, descriptor = _made_and_locked(target, make)
+    temporary: Path | None = None
+    descriptor = -1
+    # From here on whoever is stopped at any moment, while the library of locks is imported as well, leaves nothing.
     try:
+        while descriptor < 0:
+            temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}.partial")
+            try:
+                make(temporary)
+            except OSError as error:
+                temporary = None
+                raise OSError(error.errno, error.strerror, str(target)) from error
+            descriptor = _locked(temporary)
+        assert temporary
         yield temporary
     finally:
-        _discard(temporary)  # not there where it has taken its place
-        os.close(descriptor)
-
-
-def _made_and_locked(target: Path, make: Callable[[Path], None]) -> tuple[Path, int]:
-    while True:
-        temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}.partial")
-        try:
-            make(temporary)
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, str(target)) from error
-        # Another process may take it for abandoned, and remove it, until it is locked.
-        with contextlib.suppress(FileNotFoundError):
-            descriptor = os.open(temporary, os.O_RDONLY)
-            _lock(descriptor, wait=True)
-            if temporary.exists():
-                return temporary, descriptor
+        if temporary:
+            _discard(temporary)  # not there where it has taken its place
+        if descriptor >= 0:
             os.close(descriptor)
+
+
+def _locked(temporary: Path) -> int:
+    """Opens and locks what was just made; -1 where another process took it for abandoned, and removed it, before."""
+    with contextlib.suppress(FileNotFoundError):
+        descriptor = os.open(temporary, os.O_RDONLY)
+        _lock(descriptor, wait=True)
+        if temporary.exists():
+            return descriptor
+        os.close(descriptor)
+    return -1
 
 
 def sweep(folder: Path) -> None:
