@@ -255,7 +255,7 @@ def test_one_that_fails_does_not_stop_the_others(
     assert not victim.exists()
     failed = "google/imagenet/small_nasnet/classification/5"
     lines = out.splitlines()
-    assert [line.split() for line in lines if " failed" in line and line.startswith("google")] == [[failed, "failed"]]
+    assert [line.split() for line in lines if line.startswith("FAIL")] == [["FAIL", failed, "failed"]]
     assert "the process for 'export' was killed by signal 9" in out
     assert "3 made, 1 failed" in out
     assert "has no manifest: artifacts FAILED" in lines[-1]
