@@ -15,7 +15,7 @@ from exporter.graph import unoptimized
 from exporter.models.formats import HUB_MODULE_FILE, TRAINING_MOMENTUM
 from exporter.models.signatures import IMAGE_INPUT, MOMENTUM_INPUT
 from exporter.models.variables import STATISTICS
-from exporter.probe import drop_path, saved_model_file
+from exporter.probe import drop_path, linked_copy, saved_model_file
 from exporter.probe.eager import GraphOnlyError
 from exporter.probe.gradients import reached, reached_in_session, small_graph, weighed, weighed_in_session
 from exporter.probe.jobs import DRAWS
@@ -57,7 +57,7 @@ def probe(
     # Whether two modules have something in common is found by comparing their graphs.
     same = PreviousProbes.of_network(previous, HUB_MODULE_FILE)
     try:
-        probe_hub_module(file.saved_model, path, images, found, same, say)
+        probe_hub_module(file.saved_model, path, images, found, same, say, scratch)
     except Exception as error:
         raise ArtifactError(f"{path} cannot be used as a TF1 Hub module: {reason(error)}") from error
     saved_model_file.write_facts(path, file, found)
@@ -65,18 +65,26 @@ def probe(
 
 
 def probe_hub_module(
-    saved_model: Any, path: Path, images: np.ndarray, found: ProbeWriter, previous: PreviousProbes, say: Say
+    saved_model: Any,
+    path: Path,
+    images: np.ndarray,
+    found: ProbeWriter,
+    previous: PreviousProbes,
+    say: Say,
+    scratch: Path,
 ) -> None:
     """Writes what the module gives for ``images``, float32 [batch, size, size, 3].
 
     In inference, the tag set ``{}`` is imported as ``hub.Module`` does, and loaded as ``hub.load`` gives it. In
     training, ``{"train"}`` is imported, with every random number replaced by one. What depends on the same tensors
-    (`exporter.probe.reuse.tensor_keys`) and values as in one of the previous modules is not run again.
+    (`exporter.probe.reuse.tensor_keys`) and values as in one of the previous modules is not run again; and
+    ``hub.load``, which makes a function of each signature, is given the default one alone where all outputs do.
 
     Where a tag set is missing, only what the MetaGraphs list is written.
 
     Args:
         saved_model: the ``SavedModel`` protobuf of the artifact in ``path``.
+        scratch: where temporary files go.
     """
     meta_graphs = {frozenset(graph.meta_info_def.tags): graph for graph in saved_model.meta_graphs}
     tag_sets = sorted(",".join(sorted(tags)) for tags in meta_graphs)
@@ -92,10 +100,17 @@ def probe_hub_module(
     _write_decisions(training, inference, found)
     # Graphs are freed by the garbage collector only, and two of them need more memory than many machines have.
     gc.collect()
-    names, digests = _load(path, images[:1], found)
+    (keys,) = _keys(inference, outputs(inference.signature_def))
+    inputs = [f"{name}/{key}" for name, signature in inference.signature_def.items() for key in signature.inputs]
+    if previous.with_outputs(keys):
+        with linked_copy.written(path, _with_default_alone(saved_model, inference), scratch) as copy:
+            names, digests, _ = _load(copy, images[:1], found)
+    else:
+        names, digests, inputs = _load(path, images[:1], found)
+    found.signature_inputs(inputs)
     gc.collect()
     previous = previous.with_variables(names, digests)
-    _infer(path, inference, images, names, found, previous, say)
+    _infer(path, inference, images, keys, names, found, previous, say)
     gc.collect()
     training = keeping_all(training)
     keys = _training_keys(training)
@@ -112,31 +127,44 @@ def _write_decisions(training: Any, inference: Any, found: ProbeWriter) -> None:
     found.random_decisions(drop_path.draw(graph, DRAWS), in_inference)
 
 
-def _load(path: Path, image: np.ndarray, found: ProbeWriter) -> tuple[list[str], list[str]]:
-    """The module as ``hub.load`` gives it, for one image; returns the names and digests of its variables."""
+def _with_default_alone(saved_model: Any, inference: Any) -> Any:
+    """The protobuf of a module with this MetaGraph alone, and of its signatures with the default one."""
+    alone = type(saved_model)(saved_model_schema_version=saved_model.saved_model_schema_version)
+    alone.meta_graphs.append(inference)
+    signatures = alone.meta_graphs[0].signature_def
+    for name in [name for name in signatures if name != "default"]:
+        del signatures[name]
+    return alone
+
+
+def _load(path: Path, image: np.ndarray, found: ProbeWriter) -> tuple[list[str], list[str], list[str]]:
+    """The module as ``hub.load`` gives it, for one image.
+
+    Returns:
+        The names and digests of its variables, and the inputs of its signatures.
+    """
     loaded = hub.load(str(path), tags=[])
     inputs = {name: function.structured_input_signature[1] for name, function in loaded.signatures.items()}
-    found.signature_inputs([f"{name}/{key}" for name, keys in inputs.items() for key in keys])
     names = [variable.name.removesuffix(":0") for variable in loaded.variables]
     digests = [digest(np.asarray(variable.read_value())) for variable in loaded.variables]
     found.variables(names, digests)
     single = loaded.signatures["default"](**{IMAGE_INPUT: tf.constant(image)})["default"]
     found.single_output(single.numpy())
-    return names, digests
+    return names, digests, [f"{name}/{key}" for name, keys in inputs.items() for key in keys]
 
 
 def _infer(
     path: Path,
     meta_graph: Any,
     images: np.ndarray,
+    keys: Mapping[str, str],
     names: list[str],
     found: ProbeWriter,
     previous: PreviousProbes,
     say: Say,
 ) -> None:
-    """The outputs of the signatures in inference, and the variables after it."""
+    """The outputs of the signatures in inference, by their keys, and the variables after it."""
     signatures = meta_graph.signature_def
-    (keys,) = _keys(meta_graph, outputs(signatures))
     found.output_keys(keys)
     if same := previous.with_outputs(keys):
         say("running the artifact, but not what ran before")

@@ -1,20 +1,17 @@
 """A copy of a SavedModel in which drop path and dropout keep everything, so that what it gives can be compared."""
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from exporter.graph.downgrade import nodes
-from exporter.probe import drop_path
+from exporter.probe import drop_path, linked_copy
 
 
 @contextlib.contextmanager
 def written(path: Path, saved_model: Any, scratch: Path) -> Iterator[Path]:
-    """A copy of the artifact in ``path`` in which nothing takes a random number but a one; its variables are links.
-
-    It lies in ``scratch``, whose owner removes it should this process be killed.
+    """A `exporter.probe.linked_copy` of the artifact in ``path`` in which nothing takes a random number but a one.
 
     Args:
         saved_model: the ``SavedModel`` protobuf of the artifact; it is changed.
@@ -22,12 +19,7 @@ def written(path: Path, saved_model: Any, scratch: Path) -> Iterator[Path]:
     for meta_graph in saved_model.meta_graphs:
         drop_path.keep_all([meta_graph.graph_def], in_function=False)
         drop_path.keep_all(meta_graph.graph_def.library.function, in_function=True)
-    with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        copy = Path(folder)
-        for part in path.iterdir():
-            if part.is_dir():
-                (copy / part.name).symlink_to(part.absolute(), target_is_directory=True)
-        (copy / "saved_model.pb").write_bytes(saved_model.SerializeToString())
+    with linked_copy.written(path, saved_model, scratch) as copy:
         yield copy
 
 
