@@ -11,7 +11,14 @@ from absl import logging
 
 from exporter.artifact import folder as artifact
 from exporter.artifact.existing import Existing
-from exporter.artifact.jobs import ExportRequest, ExportTarget, ReadCheckpoint, export_job, export_warnings
+from exporter.artifact.jobs import (
+    ExportRequest,
+    ExportTarget,
+    ReadCheckpoint,
+    expected_export,
+    export_job,
+    export_warnings,
+)
 from exporter.artifact.metadata import Metadata
 from exporter.artifact.options import ArtifactOptions, Precision
 from exporter.artifact.place import Place
@@ -169,7 +176,7 @@ class _Building(Pipeline[Task]):
         self._built: list[Artifact] = []
         # What is there was verified when it was built; whoever wants to see the figures needs them anew.
         self._verified = [task for task, place in places.items() if verifier and (on_verified or not place.existing)]
-        exports = {name: export_job(request.specs) for name, request in requests.items()}
+        exports = {name: expected_export(request.specs) for name, request in requests.items()}
         super().__init__(config, exports, bool(self._verified))
 
     def finished(self) -> list[Artifact]:

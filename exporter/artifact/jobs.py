@@ -1,7 +1,7 @@
 """The jobs that write and describe artifacts, with what goes in and comes out; without TensorFlow and NumPy."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +111,14 @@ EXPORT_WITHOUT_TENSORFLOW: Job[ExportRequest, ExportResult, ReadCheckpoint | Wri
 def export_job(specs: Iterable[FormatSpec]) -> Job[ExportRequest, ExportResult, ReadCheckpoint | WritingTarget]:
     """The job that writes artifacts of these formats."""
     return EXPORT if any(spec.writes_with_tensorflow for spec in specs) else EXPORT_WITHOUT_TENSORFLOW
+
+
+def expected_export(specs: Collection[FormatSpec]) -> Job[ExportRequest, ExportResult, ReadCheckpoint | WritingTarget]:
+    """The same for those who ask what memory it is expected to take: that of the format which needs most."""
+    job = export_job(specs)
+    assert job.memory
+    most = max([job.memory.per_weight, *(spec.writing_memory for spec in specs)])
+    return replace(job, memory=replace(job.memory, per_weight=most))
 
 
 @dataclass(frozen=True)

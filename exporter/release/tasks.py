@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from exporter.artifact.jobs import EXPORT, ExportTarget, export_warnings
+from exporter.artifact.jobs import EXPORT, ExportTarget, expected_export, export_warnings
 from exporter.checkpoint.source import Source
 from exporter.errors import NasexportError, ReleaseError
 from exporter.models.config import ModelConfig, Task, largest_task
@@ -72,7 +72,8 @@ class ModelTasks(Pipeline[str]):
         listener: Listener,
         debug: bool,
     ):
-        super().__init__(config, {config.name: EXPORT}, needs_reference=True)
+        export = expected_export([FORMATS[each.target.format] for each in todo])
+        super().__init__(config, {config.name: export}, needs_reference=True)
         self._source, self._todo = source, {each.target.place.handle: each for each in todo}
         self._release, self._settings, self._outcome = release, settings, outcome
         self._listener, self._debug = listener, debug

@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from exporter.artifact.jobs import EXPORT, READ, ReadCheckpoint, ReadRequest
+from exporter.artifact.jobs import EXPORT, READ, ReadCheckpoint, ReadRequest, expected_export
 from exporter.artifact.metadata import CheckpointFacts, Metadata, Verdict
 from exporter.checkpoint.source import Source
 from exporter.fetch import published
@@ -161,7 +161,10 @@ class _ModelTasks(Pipeline[str]):
         self._reports[handle] = dataclasses.replace(found, path=handle, checks=(*found.checks, *more))
 
     def completion_memory(self) -> int:
-        return expected_memory(EXPORT, self.config) if self._again else super().completion_memory()
+        if not self._again:
+            return super().completion_memory()
+        export = expected_export([FORMATS[self._records[handle].format] for handle in self._members])
+        return expected_memory(export, self.config)
 
 
 def _source_check(metadata: Metadata, right: Sequence[CheckpointFacts]) -> Check:
