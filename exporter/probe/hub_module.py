@@ -100,9 +100,9 @@ def probe_hub_module(
     _write_decisions(training, inference, found)
     # Graphs are freed by the garbage collector only, and two of them need more memory than many machines have.
     gc.collect()
-    (keys,) = _keys(inference, outputs(inference.signature_def))
+    (output_keys,) = _keys(inference, outputs(inference.signature_def))
     inputs = [f"{name}/{key}" for name, signature in inference.signature_def.items() for key in signature.inputs]
-    if previous.with_outputs(keys):
+    if previous.with_outputs(output_keys):
         with linked_copy.written(path, _with_default_alone(saved_model, inference), scratch) as copy:
             names, digests, _ = _load(copy, images[:1], found)
     else:
@@ -110,7 +110,7 @@ def probe_hub_module(
     found.signature_inputs(inputs)
     gc.collect()
     previous = previous.with_variables(names, digests)
-    _infer(path, inference, images, keys, names, found, previous, say)
+    _infer(path, inference, images, output_keys, names, found, previous, say)
     gc.collect()
     training = keeping_all(training)
     keys = _training_keys(training)
