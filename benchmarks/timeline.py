@@ -4,7 +4,6 @@ It runs the command once and draws its processes over time. Linux only: all of i
 """
 
 import os
-import re
 import subprocess
 import sys
 import time
@@ -19,10 +18,8 @@ import psutil
 from benchmarks import plots
 from benchmarks.measuring import BenchmarkError, variables
 
-#: Seconds between two samples, and how many of them make one of the picture's.
+#: Seconds between two samples.
 _INTERVAL = 0.1
-#: A job of nasexport in the command line of its process, as ``exporter.probe.jobs:PROBE``.
-_REFERENCE = re.compile(r"[\w.]+:([A-Z_]+)$")
 _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 
@@ -82,7 +79,7 @@ def record(command: Sequence[str], environment: Mapping[str, str] | None = None)
 
 
 def _processes(root: int) -> Iterator[tuple[tuple[int, float], str]]:
-    """What identifies a process, with its name: ``root`` and all that it has started."""
+    """What identifies a process, with its name (a worker's is its job): ``root`` and all that it has started."""
     try:
         first = psutil.Process(root)
         found = [first, *first.children(recursive=True)]
@@ -90,18 +87,9 @@ def _processes(root: int) -> Iterator[tuple[tuple[int, float], str]]:
         return
     for process in found:
         try:
-            yield (process.pid, process.create_time()), "command" if process == first else _name(process)
+            yield (process.pid, process.create_time()), "command" if process == first else process.name()
         except psutil.Error:
             continue
-
-
-def _name(process: psutil.Process) -> str:
-    """Its job, which the process itself calls itself by; older versions of nasexport have it in the command line."""
-    name = process.name()
-    if name.startswith("python"):
-        references = [found for part in process.cmdline() if (found := _REFERENCE.match(part))]
-        return references[0][1].lower() if len(references) == 1 else "imports, to be forked" if references else name
-    return name
 
 
 def _threads(pid: int) -> Iterator[tuple[str, int, float]]:

@@ -109,6 +109,7 @@ def serve_forks_without_tensorflow(*arguments: str) -> NoReturn:
 
 def _serve(work: Callable[[str], object], arguments: Sequence[str]) -> NoReturn:
     *modules, descriptor = arguments
+    _set_process_name("imports")
     gc.set_threshold(*_COLLECTIONS)
     fork_server.serve(int(descriptor), modules, work)
 
