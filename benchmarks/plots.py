@@ -115,20 +115,11 @@ def timeline(title: str, measured: "Timeline") -> str:
     """A row for each process that has computed: how much of a core it had over time, by core; all together at last."""
     lanes = [lane for lane in measured.lanes if lane.seconds >= _LEAST]
     picture = _picture(title, (len(lanes) * 1.5 + 8) * _ROW)
-    top, bottom = (1 - 2.5 * _ROW / picture.get_figheight()), 3.2 * _ROW / picture.get_figheight()
-    axes = picture.add_axes((0.22, bottom, 0.75, top - bottom))
+    above, below = 2.5 * _ROW / picture.get_figheight(), 3.2 * _ROW / picture.get_figheight()
+    axes = picture.add_axes((0.22, below, 0.75, 1 - above - below))
     cores = sorted({core for lane in lanes for sample in lane.samples.values() for core in sample})
-    rows: list[tuple[str, dict[int, dict[int, float]]]] = [
-        (f"{lane.name}, {number(lane.seconds)} s", dict(lane.samples)) for lane in lanes
-    ]
-    # Summed before they are thinned out, and in seconds: the rows above it add up to it.
-    together: dict[int, dict[int, float]] = {}
-    for lane in lanes:
-        for sample, parts in lane.samples.items():
-            for core, spent in parts.items():
-                row = together.setdefault(sample, {})
-                row[core] = row.get(core, 0.0) + spent
-    rows.append((f"all, {number(measured.share * 100)} % of the cores", together))
+    rows = [(f"{lane.name}, {number(lane.seconds)} s", lane.samples) for lane in lanes]
+    rows.append((f"all, {number(measured.share * 100)} % of the cores", measured.together.samples))
     merged = max(1, round(measured.seconds / measured.interval / 250))
     width = merged * measured.interval
     for at, (name, samples) in enumerate(rows):
@@ -140,8 +131,10 @@ def timeline(title: str, measured: "Timeline") -> str:
             for sample, parts in samples.items():
                 heights[sample // merged] += parts.get(core, 0.0) / width / len(cores)
             colour = _CORES[core % len(_CORES)]
-            axes.bar([(each + 0.5) * width for each in range(last)], heights, width, bottom=floor, color=colour)
-            floor = [low + height for low, height in zip(floor, heights, strict=True)]
+            top = [low + height for low, height in zip(floor, heights, strict=True)]
+            # One outline: bars would be an element each.
+            axes.stairs(top, [each * width for each in range(last + 1)], baseline=floor, fill=True, color=colour)
+            floor = top
         axes.text(-0.01, base + 0.3, name, color=_SOFT, ha="right", transform=axes.get_yaxis_transform())
     axes.set(xlim=(0, measured.seconds), ylim=(-0.1, len(rows) * 1.5), xlabel="seconds", yticks=[])
     axes.grid(axis="x")

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,12 +45,22 @@ class Timeline:
     seconds: float
 
     @property
+    def together(self) -> Lane:
+        """All processes as one."""
+        whole = Lane("all")
+        for lane in self.lanes:
+            for sample, cores in lane.samples.items():
+                for core, spent in cores.items():
+                    whole.samples[sample][core] += spent
+        return whole
+
+    @property
     def share(self) -> float:
         """The part of the processor time of all cores that the command used."""
-        return sum(lane.seconds for lane in self.lanes) / self.seconds / (os.cpu_count() or 1)
+        return self.together.seconds / self.seconds / (os.cpu_count() or 1)
 
 
-def record(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Timeline:
+def record(command: Sequence[str]) -> Timeline:
     """Runs a command to its end, and samples its processes meanwhile.
 
     Raises:
@@ -59,7 +69,7 @@ def record(command: Sequence[str], environment: Mapping[str, str] | None = None)
     lanes: dict[tuple[int, float], Lane] = {}
     threads: dict[tuple[int, str], float] = {}
     began = time.perf_counter()
-    process = subprocess.Popen(command, env=variables(**environment or {}), stdin=subprocess.DEVNULL)
+    process = subprocess.Popen(command, env=variables(), stdin=subprocess.DEVNULL)
     while True:
         time.sleep(_INTERVAL)
         sample = int((time.perf_counter() - began) / _INTERVAL)
