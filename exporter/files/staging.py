@@ -12,10 +12,10 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import ModuleType
 
+from exporter import interruption
 from exporter.errors import NOT_DONE, NasexportError
-
-# filelock is imported where it is needed: it takes longer than the command needs to print its help.
 
 _POLL_SECONDS = 0.2
 #: The name of a file or folder until it is renamed to what it is for.
@@ -81,23 +81,25 @@ def _temporary(target: Path, make: Callable[[Path], None] = _make_file) -> Itera
     sweep_beside(target)
     temporary: Path | None = None
     descriptor = -1
-    # From here on whoever is stopped at any moment, while the library of locks is imported as well, leaves nothing.
+    # Whoever is stopped at any moment leaves nothing.
     try:
-        while descriptor < 0:
-            temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}.partial")
-            try:
-                make(temporary)
-            except OSError as error:
-                temporary = None
-                raise OSError(error.errno, error.strerror, str(target)) from error
-            descriptor = _locked(temporary)
+        with interruption.deferred():
+            while descriptor < 0:
+                temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}.partial")
+                try:
+                    make(temporary)
+                except OSError as error:
+                    temporary = None
+                    raise OSError(error.errno, error.strerror, str(target)) from error
+                descriptor = _locked(temporary)
         assert temporary
         yield temporary
     finally:
-        if temporary:
-            _discard(temporary)  # not there where it has taken its place
-        if descriptor >= 0:
-            os.close(descriptor)
+        with interruption.deferred():
+            if temporary:
+                _discard(temporary)  # not there where it has taken its place
+            if descriptor >= 0:
+                os.close(descriptor)
 
 
 def _locked(temporary: Path) -> int:
@@ -149,10 +151,17 @@ def _discard(path: Path) -> None:
             path.unlink()
 
 
+def _filelock() -> ModuleType:
+    """The library of locks, imported where it is needed: that takes longer than the command needs to print its help."""
+    # It makes files when it is imported.
+    with interruption.deferred():
+        import filelock
+    return filelock
+
+
 def _lock(descriptor: int, wait: bool) -> bool:
     """Locks an open file until it is closed; False where another process has it, or the file system knows no locks."""
-    import filelock
-
+    filelock = _filelock()
     try:
         return filelock.lock_descriptor(descriptor, blocking=wait)
     except OSError:
@@ -235,8 +244,7 @@ def held(lock_file: Path, error: type[NasexportError], taken: str) -> Iterator[N
         NasexportError: ``error``, with the text ``taken`` where another process has the lock, or with another one where
             it cannot be made.
     """
-    import filelock
-
+    filelock = _filelock()
     lock = filelock.FileLock(lock_file)
     try:
         lock_file.parent.mkdir(parents=True, exist_ok=True)
@@ -248,11 +256,12 @@ def held(lock_file: Path, error: type[NasexportError], taken: str) -> Iterator[N
     try:
         yield
     finally:
-        # While it is still held: filelock notices when it has locked a file that is gone. One that cannot be removed
-        # stays, and is taken by the next.
-        with contextlib.suppress(OSError):
-            lock_file.unlink()
-        lock.release()
+        with interruption.deferred():
+            # While it is still held: filelock notices when it has locked a file that is gone. One that cannot be
+            # removed stays, and is taken by the next.
+            with contextlib.suppress(OSError):
+                lock_file.unlink()
+            lock.release()
 
 
 @contextlib.contextmanager
@@ -266,8 +275,7 @@ def in_turn(lock_file: Path, waiting: Callable[[], object], *, keep: bool = True
     Raises:
         OSError: the lock cannot be made.
     """
-    import filelock
-
+    filelock = _filelock()
     lock = filelock.FileLock(lock_file)
     try:
         lock.acquire(blocking=False)
@@ -277,15 +285,15 @@ def in_turn(lock_file: Path, waiting: Callable[[], object], *, keep: bool = True
     try:
         yield
     finally:
-        if not keep:
-            lock_file.unlink(missing_ok=True)  # while it is still held, as in `held`
-        lock.release()
+        with interruption.deferred():
+            if not keep:
+                lock_file.unlink(missing_ok=True)  # while it is still held, as in `held`
+            lock.release()
 
 
 def is_held(lock_file: Path) -> bool:
     """Whether some process has that lock, or it cannot be known."""
-    import filelock
-
+    filelock = _filelock()
     try:
         with filelock.FileLock(lock_file, blocking=False):
             return False

@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 from absl import logging
 
 import exporter
-from exporter import terminal
+from exporter import interruption, terminal
 from exporter.errors import MachineError, WorkerError
 from exporter.files import temporary
 from exporter.processes import device, environment, fork_server
@@ -79,13 +79,14 @@ def shared_import(*jobs: AnyJob, at_once: bool = False, debug: bool = False) -> 
                 _fork_server(job, device.wanted(job), debug)
         yield
     finally:
-        with _Shared.lock:
-            _Shared.jobs.remove(jobs)
-            servers = [] if _Shared.jobs else list(_Shared.servers.values())
-            if servers:
-                _Shared.servers.clear()
-        for server in servers:
-            server.close()
+        with interruption.deferred():
+            with _Shared.lock:
+                _Shared.jobs.remove(jobs)
+                servers = [] if _Shared.jobs else list(_Shared.servers.values())
+                if servers:
+                    _Shared.servers.clear()
+            for server in servers:
+                server.close()
 
 
 def end_all() -> None:
@@ -123,14 +124,18 @@ def run(
     """
     if job.tensorflow:
         require_address_space()
-    wanted = device.wanted(job)
-    with device.taken(wanted), temporary.folder(scratch) as folder:
-        try:
+
+    def work() -> Finished[Result]:
+        wanted = device.wanted(job)
+        with device.taken(wanted), temporary.folder(scratch) as folder:
             return _run(job, wanted, request, say, debug, on_event, time_limit, str(folder))
-        except TensorFlowNeededError:
-            logging.info("%s needs TensorFlow for what it found, and begins anew with it", job.name)
-    job = dataclasses.replace(job, tensorflow=True)
-    return run(job, request, say, debug, on_event=on_event, time_limit=time_limit, scratch=scratch)
+
+    try:
+        return interruption.call(work, end_all)
+    except TensorFlowNeededError:
+        logging.info("%s needs TensorFlow for what it found, and begins anew with it", job.name)
+    anew = dataclasses.replace(job, tensorflow=True)
+    return run(anew, request, say, debug, on_event=on_event, time_limit=time_limit, scratch=scratch)
 
 
 def _run(
@@ -220,7 +225,7 @@ def _started(
 
 def _fork_server(job: AnyJob, wanted: device.Wanted, debug: bool) -> ForkServer | None:
     """The process to fork the worker of a job from; None where it is to be started anew."""
-    with _Shared.lock:
+    with interruption.deferred(), _Shared.lock:
         wanting = dict.fromkeys(each for jobs in _Shared.jobs for each in jobs if each.tensorflow or each.imports)
         # What a card's driver has set up does not survive a fork.
         if job not in wanting or wanted != "cpu" or not fork_server.AVAILABLE:

@@ -1,10 +1,13 @@
 """Runs tasks side by side, as many as the number of jobs and the memory allow."""
 
 import concurrent.futures
+import contextlib
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 
+from exporter import interruption
 from exporter.errors import NasexportError
 from exporter.processes import run as worker
 
@@ -41,28 +44,31 @@ def run(tasks: Iterable[ScheduledTask], jobs: int, memory: int) -> None:
     """
     waiting = list(tasks)
     running: dict[concurrent.futures.Future[object], ScheduledTask] = {}
-    executor = concurrent.futures.ThreadPoolExecutor(jobs)
-    try:
-        while waiting or running:
-            while (task := _next(waiting, running.values(), jobs, memory)) is not None:
-                waiting.remove(task)
-                running[executor.submit(task.run)] = task
-            finished, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
-            for future in finished:
-                task = running.pop(future)
+    finished: SimpleQueue[concurrent.futures.Future[object] | None] = SimpleQueue()
+    with interruption.deferred(lambda: finished.put(None)), concurrent.futures.ThreadPoolExecutor(jobs) as executor:
+        try:
+            while waiting or running:
+                while (task := _next(waiting, running.values(), jobs, memory)) is not None:
+                    waiting.remove(task)
+                    future = executor.submit(task.run)
+                    running[future] = task
+                    future.add_done_callback(finished.put)
+                if (done := finished.get()) is None:
+                    break
+                task = running.pop(done)
                 try:
-                    future.result()
+                    done.result()
                 except NasexportError as error:
                     waiting[:0] = task.failed(error)
                 else:
                     waiting[:0] = task.then()
-    except BaseException:
-        # Threads cannot be ended, but they end when their workers do.
-        while concurrent.futures.wait(running, timeout=0.1).not_done:
-            worker.end_all()
-        raise
-    finally:
-        executor.shutdown()
+        finally:
+            # Threads cannot be ended, but they end when their workers do.
+            while running:
+                worker.end_all()
+                with contextlib.suppress(Empty):
+                    if done := finished.get(timeout=interruption.PATIENCE):
+                        del running[done]
 
 
 def _next(

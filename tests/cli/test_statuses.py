@@ -267,7 +267,7 @@ def test_a_signal_ends_with_its_number_and_leaves_nothing(
         process.send_signal(number)
         # A second one, of who is impatient, does not cut off the cleaning up.
         time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         stdout, stderr = process.communicate(timeout=60)
         assert (process.returncode, stdout) == (128 + number, ""), stderr
         assert stderr.endswith(f"nasexport: stopped by {called}\n") and "Traceback" not in stderr

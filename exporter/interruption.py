@@ -1,0 +1,82 @@
+"""What signals such as Ctrl-C find: work that is told to end, never a line that is half done.
+
+A signal's handler raises its exception between any two instructions of the main thread: where a thread has just been
+started and nobody knows of it yet, or a lock is held. Here it waits until that does no harm.
+"""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import Empty, SimpleQueue
+from types import FrameType
+from typing import TypeVar
+
+_T = TypeVar("_T")
+
+_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+#: How long those that were told to end have until they are told again, in seconds: they may just have begun.
+PATIENCE = 0.1
+
+
+@contextlib.contextmanager
+def deferred(on_signal: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Within it, a signal that would raise an exception calls ``on_signal`` at once, and raises at the end.
+
+    Only the main thread is interrupted, so that this does nothing in others. The first signal counts.
+
+    Args:
+        on_signal: called between any two instructions; must not raise.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+
+    def record(number: int, _: FrameType | None) -> None:
+        came.append(number)
+        on_signal()
+
+    handlers = {number: handler for number in _SIGNALS if callable(handler := signal.getsignal(number))}
+    try:
+        for number in handlers:
+            signal.signal(number, record)
+        yield
+    finally:
+        first = came[:1]
+        try:
+            # Before others are restored: a second signal, of who is impatient, would be the first one that they get.
+            for number in first:
+                handlers[number](number, None)
+        finally:
+            for number, handler in handlers.items():
+                # A handler may have replaced others.
+                if signal.getsignal(number) is record:
+                    signal.signal(number, handler)
+        if not first:
+            for number in came[:1]:
+                handlers[number](number, None)
+
+
+def call(function: Callable[[], _T], end: Callable[[], object]) -> _T:
+    """What ``function`` gives, called in another thread where this is the main one, and waited for.
+
+    Args:
+        end: when a signal comes, called until the function returns or raises.
+
+    Raises:
+        BaseException: what the function raises, or what the signal does.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return function()
+    ready: SimpleQueue[Future[_T] | None] = SimpleQueue()
+    with deferred(lambda: ready.put(None)), ThreadPoolExecutor(1) as executor:
+        future = executor.submit(function)
+        future.add_done_callback(ready.put)
+        if not ready.get():
+            while not future.done():
+                end()
+                with contextlib.suppress(Empty):
+                    ready.get(timeout=PATIENCE)
+        return future.result()

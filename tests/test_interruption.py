@@ -1,0 +1,160 @@
+"""What Ctrl-C finds, at whatever line it comes: nothing goes on, and nobody waits for what will not come."""
+
+import contextlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import psutil
+import pytest
+
+from exporter import interruption
+from exporter.checkpoint.jobs import INVENTORY, InventoryRequest
+from exporter.errors import NasexportError, WorkerError
+from exporter.files import staging
+from exporter.models.config import model
+from exporter.processes import run, scheduler
+from exporter.processes.scheduler import ScheduledTask
+
+#: When what is not ended ends all the same, in seconds.
+_LATE = 10.0
+
+
+class _Interruption:
+    """A signal at one of the lines that the main thread executes within it, counted from 0."""
+
+    def __init__(self, line: int):
+        self._left, self.came = line, False
+
+    def __enter__(self) -> "_Interruption":
+        self._traced = sys.gettrace()
+        sys.settrace(self._trace)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        sys.settrace(self._traced)
+        return self.came and kind is KeyboardInterrupt
+
+    def _trace(self, frame: FrameType, event: str, _: object) -> Any:
+        # What is raised in a callback of a weak reference, nobody gets.
+        elsewhere = frame.f_code.co_filename == __file__ or "weakref" in frame.f_code.co_filename
+        if event == "line" and not self.came and not elsewhere:
+            self._left -= 1
+            if self._left < 0:
+                self.came = True
+                signal.raise_signal(signal.SIGINT)
+        return self._trace
+
+
+def _at_each_line(function: Callable[[_Interruption], object], check: Callable[[], object]) -> int:
+    """Calls ``function`` with an interruption at its first line, at its second, and so on, and each time ``check``.
+
+    How many lines it has.
+    """
+    line = 0
+    while True:
+        with _Interruption(line) as interruption:
+            function(interruption)
+        check()
+        if not interruption.came:
+            return line
+        line += 1
+
+
+class _Workers:
+    """In place of processes: until there is an interruption they soon end, then when all that run are ended."""
+
+    def __init__(self) -> None:
+        self.interruption: _Interruption | None = None
+        self.running: set[threading.Event] = set()
+        self.late = False
+
+    def work(self) -> None:
+        ended, end = threading.Event(), time.monotonic() + _LATE
+        self.running.add(ended)
+        while not ended.wait(0.001) and self.interruption and self.interruption.came and not self.late:
+            self.late = time.monotonic() > end
+        self.running.remove(ended)
+
+    def end_all(self) -> None:
+        for ended in list(self.running):
+            ended.set()
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_scheduler_that_is_interrupted_ends_all_that_it_began(jobs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    workers = _Workers()
+    monkeypatch.setattr(run, "end_all", workers.end_all)
+    monkeypatch.setattr(interruption, "PATIENCE", 0.01)
+    before = threading.active_count()
+
+    def schedule(interruption: _Interruption) -> None:
+        workers.interruption = interruption
+        following = ScheduledTask(1, workers.work)
+        scheduler.run([ScheduledTask(1, workers.work, lambda: [following]), ScheduledTask(1, workers.work)], jobs, 9)
+
+    def check() -> None:
+        assert (threading.active_count(), workers.late) == (before, False)
+
+    assert _at_each_line(schedule, check) > 100
+
+
+@pytest.mark.more_stops
+def test_a_command_that_is_interrupted_ends_its_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = InventoryRequest(model("nasnet_mobile"), tmp_path)
+
+    def started(*_: object) -> subprocess.Popen[str]:
+        piped = subprocess.PIPE
+        return subprocess.Popen(["sleep", "0.02"], stdin=piped, stdout=piped, stderr=piped, text=True)
+
+    monkeypatch.setattr(run, "_started", started)
+    monkeypatch.setattr(interruption, "PATIENCE", 0.01)
+
+    def work(_: _Interruption) -> None:
+        with contextlib.suppress(WorkerError):
+            run.run(INVENTORY, request, scratch=tmp_path)
+
+    def check() -> None:
+        assert (psutil.Process().children(), list(tmp_path.iterdir())) == ([], [])
+
+    assert _at_each_line(work, check) > 100
+
+
+@pytest.mark.more_stops
+def test_what_is_being_written_is_gone(tmp_path: Path) -> None:
+    def write(_: _Interruption) -> None:
+        with (
+            staging.held(tmp_path / "lock", NasexportError, "taken"),
+            staging.folder_beside(tmp_path / "new") as folder,
+        ):
+            staging.write(folder / "file", b"content")
+
+    def check() -> None:
+        assert list(tmp_path.iterdir()) == []
+
+    assert _at_each_line(write, check) > 100
+
+
+def test_the_first_signal_counts() -> None:
+    def second(_: int, __: object) -> NoReturn:
+        raise AssertionError
+
+    def interrupted() -> None:
+        with interruption.deferred():
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.raise_signal(number)
+
+    before = {number: signal.signal(number, second) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
+        assert {signal.getsignal(number) for number in before} == {second}
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
