@@ -247,21 +247,23 @@ def held(lock_file: Path, error: type[NasexportError], taken: str) -> Iterator[N
     filelock = _filelock()
     lock = filelock.FileLock(lock_file)
     try:
-        lock_file.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(blocking=False)
-    except filelock.Timeout as timeout:
-        raise error(taken, status=NOT_DONE) from timeout
-    except OSError as reason:
-        raise error(f"cannot write in {lock_file.parent}: {reason.strerror}") from reason
-    try:
+        with interruption.deferred():
+            try:
+                lock_file.parent.mkdir(parents=True, exist_ok=True)
+                lock.acquire(blocking=False)
+            except filelock.Timeout as timeout:
+                raise error(taken, status=NOT_DONE) from timeout
+            except OSError as reason:
+                raise error(f"cannot write in {lock_file.parent}: {reason.strerror}") from reason
         yield
     finally:
         with interruption.deferred():
-            # While it is still held: filelock notices when it has locked a file that is gone. One that cannot be
-            # removed stays, and is taken by the next.
-            with contextlib.suppress(OSError):
-                lock_file.unlink()
-            lock.release()
+            if lock.is_locked:
+                # While it is still held: filelock notices when it has locked a file that is gone. One that cannot be
+                # removed stays, and is taken by the next.
+                with contextlib.suppress(OSError):
+                    lock_file.unlink()
+                lock.release()
 
 
 @contextlib.contextmanager
