@@ -7,8 +7,10 @@ imports messages is written as ever, and gets the same classes in any process; d
 follow TensorFlow's for sixty messages, and be read as other classes than TensorFlow's in the processes that have both.
 """
 
+import contextlib
 import importlib.util
 import sys
+from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
@@ -32,6 +34,24 @@ def enter_messages() -> None:
     if installed and installed.submodule_search_locations:
         _enter(_NAME, [])
         _enter(f"{_NAME}.{_MESSAGES}", [str(Path(each, _MESSAGES)) for each in installed.submodule_search_locations])
+
+
+@contextlib.contextmanager
+def only_messages() -> Iterator[None]:
+    """Within it, modules below ``tensorflow.core`` are imported without TensorFlow, which the process may need later.
+
+    What is imported here is the same as later: protobuf has one class for each message.
+    """
+    if _NAME in sys.modules:
+        yield
+        return
+    enter_messages()
+    _Process.without = False
+    try:
+        yield
+    finally:
+        for name in [name for name in sys.modules if name.partition(".")[0] == _NAME]:
+            del sys.modules[name]
 
 
 def _enter(name: str, places: list[str]) -> None:

@@ -1,8 +1,10 @@
 """Images in TFRecord files, as TF-Slim and TensorFlow Datasets write them: a record is read as a whole."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from exporter import without_tensorflow
 from exporter.errors import EvaluationError, ImageError
 from exporter.evaluation.image_files import piece_of
 from exporter.evaluation.jobs import Image
@@ -48,7 +50,6 @@ def image_in(image: Image, classes: int | None) -> Record:
     """
     # Imported here: without a record to read, there is no need of TensorFlow's messages.
     from google.protobuf.message import DecodeError
-    from tensorflow.core.example import example_pb2
 
     name = image.name
     assert image.offset is not None
@@ -56,7 +57,7 @@ def image_in(image: Image, classes: int | None) -> Record:
     try:
         if content is None:
             raise DecodeError
-        features = example_pb2.Example.FromString(content).features.feature
+        features = _example().FromString(content).features.feature
     except DecodeError as error:
         raise ImageError(f"{name}, is damaged: it is not a whole tf.train.Example") from error
     keys = DATASETS if DATASETS.image in features and SLIM.image not in features else SLIM
@@ -86,6 +87,14 @@ def image_in(image: Image, classes: int | None) -> Record:
             f"its records number the classes in another order"
         )
     return Record(encoded, label, shown, filename or None)
+
+
+@functools.cache
+def _example() -> Any:
+    """The class of what is in a record: a worker of a cluster reads them for artifacts that do without TensorFlow."""
+    with without_tensorflow.only_messages():
+        from tensorflow.core.example import example_pb2
+    return example_pb2.Example
 
 
 def _only(features: Any, key: str, kind: str, name: str, keys: Keys) -> Any:

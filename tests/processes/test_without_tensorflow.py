@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from exporter.processes.job import Job, NoEvent
 from exporter.processes.jobs import FIND_CARD, FindCardRequest
 from exporter.progress import Say
 from exporter.without_tensorflow import require_tensorflow
+from tests.support import data_sets
 from tests.support.command import Command, artifact_folder, succeeded
 
 
@@ -151,3 +153,24 @@ def test_commands_that_need_files_alone_never_import_it(
     found = {line.rpartition("|")[2].strip() for line in told.splitlines() if line.startswith("import time:")}
     assert f"tensorflow.core.protobuf.{imported}" in found
     assert not [name for name in found if name.startswith(("tensorflow.python", "tensorflow._api", "keras"))]
+
+
+#: What a worker of a cluster may do one after the other, for two artifacts.
+_RECORD_FIRST = """
+import sys
+from pathlib import Path
+from exporter.evaluation.jobs import Image
+from exporter.evaluation.records import image_in
+
+record = image_in(Image(Path(sys.argv[1]), offset=0), None)
+assert not [name for name in sys.modules if name.partition(".")[0] == "tensorflow"]
+import tensorflow as tf
+assert image_in(Image(Path(sys.argv[1]), offset=0), None) == record
+print(record.content.decode(), record.label, tf.train.Example.FromString(tf.train.Example().SerializeToString()))
+"""
+
+
+def test_a_record_is_read_without_it_by_a_process_that_may_need_it_later(tmp_path: Path) -> None:
+    (path,) = data_sets.records(tmp_path / "records", [[("a.png", b"an image", 3)]], "validation").iterdir()
+    found = subprocess.run([sys.executable, "-c", _RECORD_FIRST, path], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["an", "image", "3"]
