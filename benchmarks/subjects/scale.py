@@ -9,16 +9,17 @@ from benchmarks.results import Figure, Goal
 from benchmarks.workspace import HERE, Workspace, nasexport, peer
 
 MODELS = ("nasnet_mobile",)
-IMAGES, BATCH, WORKERS = 1500, 32, 2
+IMAGES, FEW, BATCH, WORKERS = 1500, 96, 32, 2
 LOOP = "tf.data loop"
 EVALUATE, EMBED = "nasexport evaluate", "nasexport embed"
 LOCAL = f"nasexport embed --workers {WORKERS}"
+START, START_LOCAL = (f"{name}, {FEW} images" for name in (EMBED, LOCAL))
 ONNX, SAVED_MODEL = "nasexport predict, ONNX", "nasexport predict, SavedModel"
 
 
 def measure(workspace: Workspace) -> list[Figure]:
     """All contestants read the same made-up pictures, of 200 to 520 pixels a side, from start to end of a process."""
-    folder = _pictures(workspace)
+    folder, few = _pictures(workspace, IMAGES), _pictures(workspace, FEW)
     figures = []
     for config in workspace.chosen(MODELS):
         classifier = workspace.artifact(config, "classification", 4)
@@ -30,12 +31,15 @@ def measure(workspace: Workspace) -> list[Figure]:
             state.unlink(missing_ok=True)
 
         embed = nasexport("embed", extractor, *options, "--output", parts)
+        start = nasexport("embed", extractor, "--images", few, "--batch-size", BATCH, "--output", parts)
         loop = peer("tf_data", classifier, folder, config.image_size, BATCH)
         contestants = [
             Contestant(EVALUATE, nasexport("evaluate", classifier, *options, "--state", state), HERE, without_state),
             Contestant(LOOP, loop, HERE),
             Contestant(EMBED, embed, HERE, workspace.fresh(parts)),
             Contestant(LOCAL, [*embed, "--workers", WORKERS], HERE, workspace.fresh(parts)),
+            Contestant(START, start, HERE, workspace.fresh(parts)),
+            Contestant(START_LOCAL, [*start, "--workers", WORKERS], HERE, workspace.fresh(parts)),
         ]
         found = workspace.take_turns("scale", contestants)
         rates = {name: [IMAGES / run.seconds for run in runs] for name, runs in found.items()}
@@ -55,6 +59,37 @@ def measure(workspace: Workspace) -> list[Figure]:
                     Goal("ratio", least, most=False),
                 )
             )
+        # What a cluster of processes costs once, and what it does then.
+        starts = {
+            LOCAL: [ours.seconds - one.seconds for ours, one in zip(found[START_LOCAL], found[START], strict=True)]
+        }
+        later = {
+            name: [
+                (IMAGES - FEW) / (whole.seconds - start.seconds)
+                for whole, start in zip(found[name], found[before], strict=True)
+            ]
+            for name, before in ((LOCAL, START_LOCAL), (EMBED, START))
+        }
+        key, title = f"scale/{config.name}/workers", f"{config.name}, workers"
+        figures += [
+            Figure(
+                f"{key}-start",
+                f"{title}, {FEW} images, more than in one process",
+                "s",
+                starts,
+                LOCAL,
+                goal=Goal("value", 3.0),
+            ),
+            Figure(
+                f"{key}-later",
+                f"{title}, {IMAGES - FEW:,} images more",
+                "images/s",
+                later,
+                LOCAL,
+                EMBED,
+                Goal("ratio", 1.0, most=False),
+            ),
+        ]
         picture = next(folder.rglob("*.jpg"))
         single = [
             Contestant(ONNX, nasexport("predict", workspace.artifact(config, "classification", "onnx"), picture), HERE),
@@ -66,14 +101,14 @@ def measure(workspace: Workspace) -> list[Figure]:
     return figures
 
 
-def _pictures(workspace: Workspace) -> Path:
-    """A folder of JPEGs in folders of two classes; made once."""
+def _pictures(workspace: Workspace, count: int) -> Path:
+    """A folder of so many JPEGs in folders of two classes; made once."""
     from PIL import Image
 
-    folder = workspace.folder / "pictures"
+    folder = workspace.folder / f"pictures-{count}"
     if not (folder / "done").exists():
         generator = np.random.default_rng(0)
-        for place in range(IMAGES):
+        for place in range(count):
             patches = Image.fromarray(generator.integers(0, 256, (6, 8, 3)).astype(np.uint8))
             size = tuple(int(side) for side in generator.integers(200, 520, 2))
             path = folder / ("n01440764", "n01443537")[place % 2] / f"{place:05}.jpg"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import tarfile
 from collections.abc import Callable
@@ -84,6 +85,15 @@ def _in_text(path: str, old: str, new: str) -> Callable[[Path], None]:
             rehash(release)
 
     return forge
+
+
+def _another_figure(release: Path) -> None:
+    """A difference that a report tells; which it is depends on the processor that computed it."""
+    page = release / NASNET.report
+    text, count = re.subn(r">\d\.\d+e-\d\d<", ">1.23e-09<", page.read_text(encoding="utf-8"), count=1)
+    assert count
+    page.write_text(text, encoding="utf-8")
+    rehash(release)
 
 
 def _link_to_variables(release: Path) -> None:
@@ -191,7 +201,7 @@ FORGERIES: dict[str, tuple[Callable[[Path], object], str]] = {
         "4.html, line",
     ),
     "a script in a plot": (_in_text(NASNET.report, "</svg>\n</figure>", "<script/></svg>\n</figure>"), "4.report.html"),
-    "a figure in a report": (_in_text(NASNET.report, ">1.01e-07<", ">1.01e-09<"), "4.report.html, line"),
+    "a figure in a report": (_another_figure, "4.report.html, line"),
     "another builder": (_other_packages, "provenance.json, line"),
     "sums that are a byte shorter": (_shorter_sums, "SHA256SUMS, line"),
     "a folder that leads outside": (_link_to_variables, "4/variables is a link, expected a folder"),
