@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import Empty, SimpleQueue
 from types import FrameType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 
@@ -59,6 +59,52 @@ def deferred(on_signal: Callable[[], object] = lambda: None) -> Iterator[None]:
                 handlers[number](number, None)
 
 
+class Threads:
+    """Functions that run in threads of their own; see `threads`."""
+
+    def __init__(self, executor: ThreadPoolExecutor, ready: "SimpleQueue[Future[Any] | None]"):
+        self._executor, self._ready = executor, ready
+        self.running: set[Future[Any]] = set()
+
+    def submit(self, function: Callable[[], _T]) -> "Future[_T]":
+        """Begins a function as soon as a thread is free."""
+        future = self._executor.submit(function)
+        self.running.add(future)
+        future.add_done_callback(self._ready.put)
+        return future
+
+    def finished(self, timeout: float | None = None) -> "Future[Any] | None":
+        """One that has ended, each once, waited for; None where a signal comes.
+
+        Raises:
+            queue.Empty: nothing came for ``timeout`` seconds.
+        """
+        future = self._ready.get(timeout=timeout)
+        if future:
+            self.running.remove(future)
+        return future
+
+
+@contextlib.contextmanager
+def threads(count: int, end: Callable[[], object]) -> Iterator[Threads]:
+    """Threads that have ended after the block, in which a signal raises no exception: it does so at the end.
+
+    Args:
+        end: threads cannot be ended, but this ends what they wait for. It is called until none runs, where the block
+            was left before.
+    """
+    ready: SimpleQueue[Future[Any] | None] = SimpleQueue()
+    with deferred(lambda: ready.put(None)), ThreadPoolExecutor(count) as executor:
+        made = Threads(executor, ready)
+        try:
+            yield made
+        finally:
+            while made.running:
+                end()
+                with contextlib.suppress(Empty):
+                    made.finished(PATIENCE)
+
+
 def call(function: Callable[[], _T], end: Callable[[], object]) -> _T:
     """What ``function`` gives, called in another thread where this is the main one, and waited for.
 
@@ -70,13 +116,7 @@ def call(function: Callable[[], _T], end: Callable[[], object]) -> _T:
     """
     if threading.current_thread() is not threading.main_thread():
         return function()
-    ready: SimpleQueue[Future[_T] | None] = SimpleQueue()
-    with deferred(lambda: ready.put(None)), ThreadPoolExecutor(1) as executor:
-        future = executor.submit(function)
-        future.add_done_callback(ready.put)
-        if not ready.get():
-            while not future.done():
-                end()
-                with contextlib.suppress(Empty):
-                    ready.get(timeout=PATIENCE)
-        return future.result()
+    with threads(1, end) as begun:
+        future = begun.submit(function)
+        begun.finished()
+    return future.result()

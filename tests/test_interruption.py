@@ -71,12 +71,12 @@ def _at_each_line(function: Callable[[_Interruption], object], check: Callable[[
     gc.freeze()
     try:
         while True:
-            with _Interruption(line) as interruption:
-                function(interruption)
+            with _Interruption(line) as once:
+                function(once)
             # A context that was entered and never left ends with its traceback.
             gc.collect()
             check()
-            if not interruption.came:
+            if not once.came:
                 return line
             line += 1
     finally:
@@ -110,8 +110,8 @@ def test_a_scheduler_that_is_interrupted_ends_all_that_it_began(jobs: int, monke
     monkeypatch.setattr(interruption, "PATIENCE", 0.01)
     before = threading.active_count()
 
-    def schedule(interruption: _Interruption) -> None:
-        workers.interruption = interruption
+    def schedule(once: _Interruption) -> None:
+        workers.interruption = once
         following = ScheduledTask(1, workers.work)
         scheduler.run([ScheduledTask(1, workers.work, lambda: [following]), ScheduledTask(1, workers.work)], jobs, 9)
 

@@ -76,10 +76,6 @@ class ForkServer:
                 answer = self._socket.recv(_LONGEST_MESSAGE)
         except OSError as error:
             raise ForkServerError(str(error)) from error
-        except BaseException:
-            # Interrupted: an answer that nobody took would be taken for the next one.
-            self._socket.close()
-            raise
         if not answer:
             raise ForkServerError("it ended")
         return int(answer)

@@ -1,11 +1,9 @@
 """Runs tasks side by side, as many as the number of jobs and the memory allow."""
 
-import concurrent.futures
-import contextlib
 import math
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
 
 from exporter import interruption
 from exporter.errors import NasexportError
@@ -43,32 +41,21 @@ def run(tasks: Iterable[ScheduledTask], jobs: int, memory: int) -> None:
             workers have been ended then.
     """
     waiting = list(tasks)
-    running: dict[concurrent.futures.Future[object], ScheduledTask] = {}
-    finished: SimpleQueue[concurrent.futures.Future[object] | None] = SimpleQueue()
-    with interruption.deferred(lambda: finished.put(None)), concurrent.futures.ThreadPoolExecutor(jobs) as executor:
-        try:
-            while waiting or running:
-                while (task := _next(waiting, running.values(), jobs, memory)) is not None:
-                    waiting.remove(task)
-                    future = executor.submit(task.run)
-                    running[future] = task
-                    future.add_done_callback(finished.put)
-                if (done := finished.get()) is None:
-                    break
-                task = running.pop(done)
-                try:
-                    done.result()
-                except NasexportError as error:
-                    waiting[:0] = task.failed(error)
-                else:
-                    waiting[:0] = task.then()
-        finally:
-            # Threads cannot be ended, but they end when their workers do.
-            while running:
-                worker.end_all()
-                with contextlib.suppress(Empty):
-                    if done := finished.get(timeout=interruption.PATIENCE):
-                        del running[done]
+    running: dict[Future[object], ScheduledTask] = {}
+    with interruption.threads(jobs, worker.end_all) as threads:
+        while waiting or running:
+            while (task := _next(waiting, running.values(), jobs, memory)) is not None:
+                waiting.remove(task)
+                running[threads.submit(task.run)] = task
+            if (done := threads.finished()) is None:
+                break
+            task = running.pop(done)
+            try:
+                done.result()
+            except NasexportError as error:
+                waiting[:0] = task.failed(error)
+            else:
+                waiting[:0] = task.then()
 
 
 def _next(
