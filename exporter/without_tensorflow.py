@@ -30,6 +30,10 @@ class _Process:
 def enter_messages() -> None:
     """Makes the modules below ``tensorflow.core`` importable, and TensorFlow not: this process is to do without it."""
     _Process.without = True
+    _enter_packages()
+
+
+def _enter_packages() -> None:
     installed = None if _NAME in sys.modules else importlib.util.find_spec(_NAME)
     if installed and installed.submodule_search_locations:
         _enter(_NAME, [])
@@ -45,8 +49,7 @@ def only_messages() -> Iterator[None]:
     if _NAME in sys.modules:
         yield
         return
-    enter_messages()
-    _Process.without = False
+    _enter_packages()
     try:
         yield
     finally:

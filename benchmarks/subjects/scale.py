@@ -1,12 +1,14 @@
 """Images per second of whole runs of `evaluate` and `embed`, beside a `tf.data` loop; workers beside one process."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.measuring import Contestant
+from benchmarks.measuring import Contestant, Run
 from benchmarks.results import Figure, Goal
 from benchmarks.workspace import HERE, Workspace, nasexport, peer
+from exporter.models.config import ModelConfig
 
 MODELS = ("nasnet_mobile",)
 IMAGES, FEW, BATCH, WORKERS = 1500, 96, 32, 2
@@ -25,13 +27,14 @@ def measure(workspace: Workspace) -> list[Figure]:
         classifier = workspace.artifact(config, "classification", 4)
         extractor = workspace.artifact(config, "feature_vector", 4)
         state, parts = workspace.scratch("state.json"), workspace.scratch("parts")
-        options = ("--images", folder, "--batch-size", BATCH)
+        batches = ("--batch-size", BATCH)
+        options = ("--images", folder, *batches)
 
         def without_state(state: Path = state) -> None:
             state.unlink(missing_ok=True)
 
         embed = nasexport("embed", extractor, *options, "--output", parts)
-        start = nasexport("embed", extractor, "--images", few, "--batch-size", BATCH, "--output", parts)
+        start = nasexport("embed", extractor, "--images", few, *batches, "--output", parts)
         loop = peer("tf_data", classifier, folder, config.image_size, BATCH)
         contestants = [
             Contestant(EVALUATE, nasexport("evaluate", classifier, *options, "--state", state), HERE, without_state),
@@ -60,37 +63,7 @@ def measure(workspace: Workspace) -> list[Figure]:
                     Goal("ratio", least, most=False) if least else None,
                 )
             )
-        # What a cluster of processes costs once, and what it does then.
-        starts = {
-            LOCAL: [ours.seconds - one.seconds for ours, one in zip(found[START_LOCAL], found[START], strict=True)]
-        }
-        later = {
-            name: [
-                (IMAGES - FEW) / (whole.seconds - start.seconds)
-                for whole, start in zip(found[name], found[before], strict=True)
-            ]
-            for name, before in ((LOCAL, START_LOCAL), (EMBED, START))
-        }
-        key, title = f"scale/{config.name}/workers", f"{config.name}, workers"
-        figures += [
-            Figure(
-                f"{key}-start",
-                f"{title}, {FEW} images, more than in one process",
-                "s",
-                starts,
-                LOCAL,
-                goal=Goal("value", 3.0),
-            ),
-            Figure(
-                f"{key}-later",
-                f"{title}, {IMAGES - FEW:,} images more",
-                "images/s",
-                later,
-                LOCAL,
-                EMBED,
-                Goal("ratio", 1.0, most=False),
-            ),
-        ]
+        figures += _workers(config, found)
         picture = next(folder.rglob("*.jpg"))
         single = [
             Contestant(ONNX, nasexport("predict", workspace.artifact(config, "classification", "onnx"), picture), HERE),
@@ -100,6 +73,33 @@ def measure(workspace: Workspace) -> list[Figure]:
         title = f"{config.name}, one picture, whole process"
         figures.append(Figure(f"scale/{config.name}/one", title, "s", seconds, ONNX, SAVED_MODEL, Goal("value", 1.0)))
     return figures
+
+
+def _workers(config: ModelConfig, found: Mapping[str, Sequence[Run]]) -> Iterable[Figure]:
+    """What a cluster of processes costs once, and what it does then."""
+    starts = [ours.seconds - one.seconds for ours, one in zip(found[START_LOCAL], found[START], strict=True)]
+    rates = {}
+    for name, start in ((LOCAL, START_LOCAL), (EMBED, START)):
+        pairs = zip(found[name], found[start], strict=True)
+        rates[name] = [(IMAGES - FEW) / (whole.seconds - few.seconds) for whole, few in pairs]
+    key, title = f"scale/{config.name}/workers", f"{config.name}, workers"
+    yield Figure(
+        f"{key}-start",
+        f"{title}, {FEW} images, more than in one process",
+        "s",
+        {LOCAL: starts},
+        LOCAL,
+        goal=Goal("value", 3.0),
+    )
+    yield Figure(
+        f"{key}-later",
+        f"{title}, {IMAGES - FEW:,} images more",
+        "images/s",
+        rates,
+        LOCAL,
+        EMBED,
+        Goal("ratio", 1.0, most=False),
+    )
 
 
 def _pictures(workspace: Workspace, count: int) -> Path:
