@@ -4,7 +4,9 @@ A signal's handler raises its exception between any two instructions of the main
 started and nobody knows of it yet, or a lock is held. Here it waits until that does no harm.
 """
 
+import atexit
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -33,10 +35,15 @@ def deferred(on_signal: Callable[[], object] = lambda: None) -> Iterator[None]:
         yield
         return
     came: list[int] = []
+    over = False
 
-    def record(number: int, _: FrameType | None) -> None:
-        came.append(number)
-        on_signal()
+    def record(number: int, frame: FrameType | None) -> None:
+        if over:
+            # It is still there: another signal came before it could be replaced.
+            handlers[number](number, frame)
+        else:
+            came.append(number)
+            on_signal()
 
     handlers = {number: handler for number in _SIGNALS if callable(handler := signal.getsignal(number))}
     try:
@@ -50,6 +57,7 @@ def deferred(on_signal: Callable[[], object] = lambda: None) -> Iterator[None]:
             for number in first:
                 handlers[number](number, None)
         finally:
+            over = True
             for number, handler in handlers.items():
                 # A handler may have replaced others.
                 if signal.getsignal(number) is record:
@@ -57,6 +65,39 @@ def deferred(on_signal: Callable[[], object] = lambda: None) -> Iterator[None]:
         if not first:
             for number in came[:1]:
                 handlers[number](number, None)
+
+
+#: What the blocks of `afterwards` call that have not ended.
+_left: list[Callable[[], object]] = []
+# A forked process has not begun what its parent has.
+os.register_at_fork(after_in_child=_left.clear)
+
+
+@contextlib.contextmanager
+def afterwards(function: Callable[[], object]) -> Iterator[None]:
+    """Calls ``function`` once, after the block or at the end of the process; a signal waits until it returns.
+
+    The end of the process is for where a signal cut off what follows the block before its first instruction.
+    """
+    _left.append(function)
+    try:
+        yield
+    finally:
+        _call_left(function)
+
+
+@atexit.register
+def finish() -> None:
+    """Calls what blocks of `afterwards` have left, the last first."""
+    for function in reversed(_left.copy()):
+        _call_left(function)
+
+
+def _call_left(function: Callable[[], object]) -> None:
+    with deferred():
+        if function in _left:
+            _left.remove(function)
+            function()
 
 
 class Threads:

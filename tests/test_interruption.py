@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from exporter import interruption
-from exporter.checkpoint.jobs import INVENTORY, InventoryRequest
+from exporter.checkpoint.jobs import INVENTORY, SYNTHESIZE, InventoryRequest
 from exporter.errors import NasexportError, WorkerError
 from exporter.files import staging
 from exporter.models.config import model
@@ -35,6 +35,12 @@ def heeded() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.fixture(autouse=True)
+def nothing_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the tests' own process has begun is not ended with what is interrupted here."""
+    monkeypatch.setattr(interruption, "_left", [])
+
+
 class _Interruption:
     """A signal at one of the lines that the main thread executes within it, counted from 0."""
 
@@ -43,6 +49,8 @@ class _Interruption:
 
     def __enter__(self) -> "_Interruption":
         self._traced = sys.gettrace()
+        # The one before may have come where another handler is replaced.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         sys.settrace(self._trace)
         return self
 
@@ -51,14 +59,20 @@ class _Interruption:
         return self.came and kind is KeyboardInterrupt
 
     def _trace(self, frame: FrameType, event: str, _: object) -> Any:
-        # What is raised in a callback of a weak reference, nobody gets.
-        elsewhere = frame.f_code.co_filename == __file__ or "weakref" in frame.f_code.co_filename
-        if event == "line" and not self.came and not elsewhere:
+        if event == "line" and not self.came and frame.f_code.co_filename != __file__:
             self._left -= 1
-            if self._left < 0:
+            if self._left < 0 and self._is_heard(frame):
                 self.came = True
                 signal.raise_signal(signal.SIGINT)
         return self._trace
+
+    def _is_heard(self, frame: FrameType | None) -> bool:
+        """Whether somebody gets what is raised there, unlike in a finalizer or a callback of a weak reference."""
+        while frame:
+            if frame.f_code.co_name == "__del__" or "weakref" in frame.f_code.co_filename:
+                return False
+            frame = frame.f_back
+        return True
 
 
 def _at_each_line(function: Callable[[_Interruption], object], check: Callable[[], object]) -> int:
@@ -66,6 +80,8 @@ def _at_each_line(function: Callable[[_Interruption], object], check: Callable[[
 
     How many lines it has.
     """
+    # What it imports the first time has lines of its own, which would be taken for its end when they come no more.
+    function(_Interruption(-1))
     line = 0
     # What is there already is not looked through each time.
     gc.freeze()
@@ -73,8 +89,9 @@ def _at_each_line(function: Callable[[_Interruption], object], check: Callable[[
         while True:
             with _Interruption(line) as once:
                 function(once)
-            # A context that was entered and never left ends with its traceback.
+            # A context that was entered and never left ends with its traceback, or when the process does.
             gc.collect()
+            interruption.finish()
             check()
             if not once.came:
                 return line
@@ -140,6 +157,32 @@ def test_a_command_that_is_interrupted_ends_its_worker(tmp_path: Path, monkeypat
         assert (psutil.Process().children(), list(tmp_path.iterdir())) == ([], [])
 
     assert _at_each_line(work, check) > 100
+
+
+class _Server:
+    """In place of a process that imports, for workers to be forked from."""
+
+    running: set["_Server"] = set()  # noqa: RUF012
+
+    def __init__(self, *_: object) -> None:
+        self.running.add(self)
+
+    def close(self) -> None:
+        self.running.remove(self)
+
+
+@pytest.mark.more_stops
+def test_what_workers_would_be_forked_from_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "ForkServer", _Server)
+
+    def share(_: _Interruption) -> None:
+        with run.shared_import(SYNTHESIZE, at_once=True):
+            pass
+
+    def check() -> None:
+        assert _Server.running == set()
+
+    assert _at_each_line(share, check) > 100
 
 
 @pytest.mark.more_stops

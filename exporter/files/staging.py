@@ -81,8 +81,15 @@ def _temporary(target: Path, make: Callable[[Path], None] = _make_file) -> Itera
     sweep_beside(target)
     temporary: Path | None = None
     descriptor = -1
+
+    def discard() -> None:
+        if temporary:
+            _discard(temporary)  # not there where it has taken its place
+        if descriptor >= 0:
+            os.close(descriptor)
+
     # Whoever is stopped at any moment leaves nothing.
-    try:
+    with interruption.afterwards(discard):
         with interruption.deferred():
             while descriptor < 0:
                 temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}.partial")
@@ -94,12 +101,6 @@ def _temporary(target: Path, make: Callable[[Path], None] = _make_file) -> Itera
                 descriptor = _locked(temporary)
         assert temporary
         yield temporary
-    finally:
-        with interruption.deferred():
-            if temporary:
-                _discard(temporary)  # not there where it has taken its place
-            if descriptor >= 0:
-                os.close(descriptor)
 
 
 def _locked(temporary: Path) -> int:
@@ -246,7 +247,16 @@ def held(lock_file: Path, error: type[NasexportError], taken: str) -> Iterator[N
     """
     filelock = _filelock()
     lock = filelock.FileLock(lock_file)
-    try:
+
+    def release() -> None:
+        if lock.is_locked:
+            # While it is still held: filelock notices when it has locked a file that is gone. One that cannot be
+            # removed stays, and is taken by the next.
+            with contextlib.suppress(OSError):
+                lock_file.unlink()
+            lock.release()
+
+    with interruption.afterwards(release):
         with interruption.deferred():
             try:
                 lock_file.parent.mkdir(parents=True, exist_ok=True)
@@ -256,14 +266,6 @@ def held(lock_file: Path, error: type[NasexportError], taken: str) -> Iterator[N
             except OSError as reason:
                 raise error(f"cannot write in {lock_file.parent}: {reason.strerror}") from reason
         yield
-    finally:
-        with interruption.deferred():
-            if lock.is_locked:
-                # While it is still held: filelock notices when it has locked a file that is gone. One that cannot be
-                # removed stays, and is taken by the next.
-                with contextlib.suppress(OSError):
-                    lock_file.unlink()
-                lock.release()
 
 
 @contextlib.contextmanager
@@ -279,18 +281,20 @@ def in_turn(lock_file: Path, waiting: Callable[[], object], *, keep: bool = True
     """
     filelock = _filelock()
     lock = filelock.FileLock(lock_file)
-    try:
-        lock.acquire(blocking=False)
-    except filelock.Timeout:
-        waiting()
-        lock.acquire(poll_interval=_POLL_SECONDS)
-    try:
-        yield
-    finally:
-        with interruption.deferred():
+
+    def release() -> None:
+        if lock.is_locked:
             if not keep:
                 lock_file.unlink(missing_ok=True)  # while it is still held, as in `held`
             lock.release()
+
+    with interruption.afterwards(release):
+        try:
+            lock.acquire(blocking=False)
+        except filelock.Timeout:
+            waiting()
+            lock.acquire(poll_interval=_POLL_SECONDS)
+        yield
 
 
 def is_held(lock_file: Path) -> bool:

@@ -55,7 +55,7 @@ class _Shared:
     """
 
     lock = threading.Lock()
-    jobs: list[tuple[AnyJob, ...]] = []  # noqa: RUF012
+    jobs: dict[object, tuple[AnyJob, ...]] = {}  # noqa: RUF012
     servers: dict[tuple[str, ...], ForkServer] = {}  # noqa: RUF012
 
 
@@ -71,22 +71,24 @@ def shared_import(*jobs: AnyJob, at_once: bool = False, debug: bool = False) -> 
         at_once: for callers that will run one of ``jobs``, unless they fail before.
         debug: as for `run`, for what is imported at once.
     """
-    with _Shared.lock:
-        _Shared.jobs.append(jobs)
-    try:
+    token = object()
+
+    def close() -> None:
+        with _Shared.lock:
+            _Shared.jobs.pop(token, None)
+            servers = [] if _Shared.jobs else list(_Shared.servers.values())
+            if servers:
+                _Shared.servers.clear()
+        for server in servers:
+            server.close()
+
+    with interruption.afterwards(close):
+        with interruption.deferred(), _Shared.lock:
+            _Shared.jobs[token] = jobs
         if at_once:
             for job in jobs:
                 _fork_server(job, device.wanted(job), debug)
         yield
-    finally:
-        with interruption.deferred():
-            with _Shared.lock:
-                _Shared.jobs.remove(jobs)
-                servers = [] if _Shared.jobs else list(_Shared.servers.values())
-                if servers:
-                    _Shared.servers.clear()
-            for server in servers:
-                server.close()
 
 
 def end_all() -> None:
@@ -226,7 +228,9 @@ def _started(
 def _fork_server(job: AnyJob, wanted: device.Wanted, debug: bool) -> ForkServer | None:
     """The process to fork the worker of a job from; None where it is to be started anew."""
     with interruption.deferred(), _Shared.lock:
-        wanting = dict.fromkeys(each for jobs in _Shared.jobs for each in jobs if each.tensorflow or each.imports)
+        wanting = dict.fromkeys(
+            each for jobs in _Shared.jobs.values() for each in jobs if each.tensorflow or each.imports
+        )
         # What a card's driver has set up does not survive a fork.
         if job not in wanting or wanted != "cpu" or not fork_server.AVAILABLE:
             return None
