@@ -30,6 +30,14 @@ def moving(layer):
     return {v.name: v.numpy() for v in layer.resolved_object.variables if "/moving_" in v.name}
 
 
+def first_kernels(keras, layer):
+    """A callback that keeps the kernel of the first convolution as each step finds it."""
+    (kernel,) = [v for v in layer.resolved_object.variables if v.name == "conv0/weights:0"]
+    found = []
+    callback = keras.callbacks.LambdaCallback(on_epoch_begin=lambda *_: found.append(kernel.numpy().tolist()))
+    return callback, found
+
+
 def main(path, folder):
     tf.compat.v1.enable_v2_behavior()
     keras = keras_of_hub()
@@ -50,8 +58,11 @@ def main(path, folder):
         optimizer=keras.optimizers.SGD(0.001),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
+    callback, kernels = first_kernels(keras, layer)
     # Without shuffling and in one batch, each step's loss is that of all images.
-    history = model.fit(images, labels, batch_size=len(images), epochs=STEPS, shuffle=False, verbose=0)
+    history = model.fit(
+        images, labels, batch_size=len(images), epochs=STEPS, shuffle=False, verbose=0, callbacks=[callback]
+    )
     after = moving(layer)
     predicted = model.predict(images)
 
@@ -78,6 +89,7 @@ def main(path, folder):
     name = "conv0_bn/moving_mean:0"
     facts["statistic_before"] = before[name].tolist()
     facts["statistic_after"] = after[name].tolist()
+    facts["kernel_at_each_step"] = kernels
     print(json.dumps(facts))
 
 
