@@ -49,7 +49,7 @@ docs: $(BIN)/.installed ## Install, then make a site of docs/ in build/docs
 	$(DOCS) docs build/docs
 
 test: $(BIN)/.installed ## Install, then run the linters and the tests that take minutes
-	@$(MAKE) $(WITH_LINTERS) pytest SELECTED="-m 'not (full or readers or breaks or more_stops)'"
+	@$(MAKE) $(WITH_LINTERS) pytest SELECTED="-m 'not (full or readers or breaks or more_stops or long)'"
 
 test-all: $(BIN)/.installed ## Install, then run the linters and all tests: full-size networks, old readers and writers
 	@$(MAKE) $(WITH_LINTERS) pytest

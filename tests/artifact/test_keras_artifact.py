@@ -85,6 +85,7 @@ def test_has_the_values_and_the_classes_of_a_saved_model(
     assert ranked[0] == ranked[1]
 
 
+@pytest.mark.long
 def test_a_lone_file_of_others_is_judged_by_what_it_computes(
     own_cli: Command, tiny: Path, tiny_checkpoint: Path, artifact: Path, tmp_path: Path
 ) -> None:
@@ -206,6 +207,7 @@ def release(cli: Command, tiny: Path, tiny_checkpoint: Path, kept: Store) -> Pat
     return kept.made("tiny_keras_release", make, __file__)
 
 
+@pytest.mark.long
 def test_a_release_has_it_where_that_is_asked_for(own_cli: Command, artifact: Path, release: Path) -> None:
     manifest = json.loads((release / "manifest.json").read_text(encoding="utf-8"))
     handles = [record["handle"] for record in manifest["artifacts"]]
@@ -216,6 +218,7 @@ def test_a_release_has_it_where_that_is_asked_for(own_cli: Command, artifact: Pa
     assert released.read_bytes() == (artifact / "model.keras").read_bytes()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("task", ["classification", "feature_vector"])
 def test_the_programs_on_its_page_run_on_a_release_that_is_served(
     cli: Command, release: Path, task: str, tmp_path: Path

@@ -88,6 +88,7 @@ def _change(saved_model: Any, data: st.DataObject) -> None:
     changes[data.draw(st.sampled_from(sorted(changes)))]()
 
 
+@pytest.mark.long
 @given(st.data())
 @settings(max_examples=200, deadline=None)
 def test_whatever_does_not_fit_together_is_described_or_refused_in_a_line(
@@ -101,6 +102,7 @@ def test_whatever_does_not_fit_together_is_described_or_refused_in_a_line(
     _described(tmp_path_factory.getbasetemp(), saved_model.SerializeToString())
 
 
+@pytest.mark.long
 @given(st.data())
 @settings(max_examples=200, deadline=None)
 def test_whatever_bytes_there_are_is_described_or_refused_in_a_line(

@@ -111,6 +111,7 @@ def _group_lives(group: int) -> bool:
     return True
 
 
+@pytest.mark.long
 def test_builds_of_one_destination(own_cli: Command, reducing: Path, reducing_checkpoint: Path) -> None:
     args = ("build", reducing, *QUICK, "--checkpoint", reducing_checkpoint, "--output", "out")
     target = artifact_folder(own_cli.cwd / "out", "reducing_nasnet", "feature_vector", 4)

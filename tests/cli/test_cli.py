@@ -196,6 +196,7 @@ def _on_a_terminal(command: Command, *args: object) -> tuple[str, str]:
     return stdout, sent.decode()
 
 
+@pytest.mark.long
 def test_a_terminal_gets_a_bar_and_a_file_gets_lines(
     own_cli: Command, tiny_pnasnet: Path, tiny_pnasnet_checkpoint: Path, tiny_checkpoint: Path
 ) -> None:

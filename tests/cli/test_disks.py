@@ -46,8 +46,9 @@ def moments(tiny: Path, tiny_checkpoint: Path, tmp_path_factory: pytest.TempPath
     return file_operations.count(command, command.folder, *_quick(tiny, tiny_checkpoint))
 
 
+@pytest.mark.long
 @pytest.mark.stops
-@pytest.mark.parametrize("error", one_in_make_test(ERRORS))
+@pytest.mark.parametrize("error", ERRORS)
 def test_a_disk_that_fails_at_any_moment_is_told(
     own_cli: Command, quick: tuple[object, ...], moments: int, tiny_artifacts: Path, error: str
 ) -> None:
@@ -106,6 +107,7 @@ def _on_a_disk(command: Command, disk: Path, kilobytes: int, args: tuple[object,
     return result.stdout
 
 
+@pytest.mark.long
 @pytest.mark.stops
 def test_a_disk_that_is_full_at_any_write_is_told_and_left_clean(
     own_cli: Command, tiny: Path, tiny_checkpoint: Path, tmp_path: Path

@@ -17,7 +17,6 @@ import yaml
 from tests.support import file_operations
 from tests.support.command import TIMEOUT, Command, artifact_folder, files_below, refusal, succeeded
 from tests.support.fixtures import TINY
-from tests.support.order import one_in_make_test
 from tests.support.shared import Store
 
 NAME = "tiny_nasnet"
@@ -96,8 +95,9 @@ def test_a_build_that_is_killed_between_its_tasks_goes_on(
     assert "classification/4" in page and "feature_vector/4" in page
 
 
+@pytest.mark.long
 @pytest.mark.stops
-@pytest.mark.parametrize("overwrite", one_in_make_test([False, True]))
+@pytest.mark.parametrize("overwrite", [False, True])
 def test_a_build_that_is_killed_at_any_moment_is_repeated_with_the_same_bytes(
     own_cli: Command, tiny: Path, tiny_checkpoint: Path, quick: Path, overwrite: bool
 ) -> None:

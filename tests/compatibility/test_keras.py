@@ -28,13 +28,13 @@ BACKENDS = [("current", "tensorflow"), ("keras", "torch"), ("keras", "jax"), ("o
 FIELDS = {**TINY, "image_size": 62, "num_conv_filters": 12}
 
 
-def _read(config: ModelConfig, weights: Any, reader: str, backend: str, folder: Path) -> Reading:
+def _read(config: ModelConfig, weights: Any, reader: str, backend: str, folder: Path, *what: str) -> Reading:
     Writer(config, "classification", weights).write("keras", folder / "keras", ArtifactOptions(0.9))
     images = VERIFICATION_IMAGES.at(config.image_size)
     chosen = {"KERAS_BACKEND": backend, **(FOR_TINY_NETWORKS if config.num_conv_filters < 32 else {})}
     # What a saved network computes is compiled as that of the one that was saved.
     chosen["JAX_COMPILATION_CACHE_DIR"] = str(folder / "compiled")
-    return reading.read(reader, "keras_network", folder / "keras", images, folder, chosen)
+    return reading.read(reader, "keras_network", folder / "keras", images, folder, chosen, *what)
 
 
 @pytest.mark.parametrize(("reader", "backend"), BACKENDS)
@@ -42,7 +42,7 @@ def test_runs_trains_and_is_saved_again_on_every_backend(reader: str, backend: s
     config = ModelConfig.from_dict(FIELDS)
     weights = made_up_weights(config)
     expected = numpy_network.outputs(config, weights, VERIFICATION_IMAGES.at(62), np.float64)["Logits"]
-    found = _read(config, weights, reader, backend, tmp_path)
+    found = _read(config, weights, reader, backend, tmp_path, "train")
     assert found.facts["backend"] == backend
     assert backend in found.facts["others"]
     assert "exporter" not in found.facts["others"] and ("tensorflow" in found.facts["others"]) == (
@@ -72,7 +72,9 @@ def test_runs_trains_and_is_saved_again_on_every_backend(reader: str, backend: s
 @pytest.mark.parametrize(("reader", "backend"), BACKENDS[1:3])
 def test_gives_the_recorded_outputs_of_the_original_network(reader: str, backend: str, tmp_path: Path) -> None:
     config = model("nasnet_mobile")
-    found = _read(config, recorded_weights("nasnet_mobile"), reader, backend, tmp_path)
+    # To compile its training takes JAX longer than all else; smaller networks are trained with it above.
+    what = ("train",) if backend == "torch" else ()
+    found = _read(config, recorded_weights("nasnet_mobile"), reader, backend, tmp_path, *what)
     recorded = networks.recorded("nasnet_mobile")["end_point/Logits"]
     assert difference(found.arrays["output"], recorded) < TOLERANCE
-    assert found.facts["unmoved"] == []
+    assert found.facts.get("unmoved", []) == [] and ("unmoved" in found.facts) == (backend == "torch")

@@ -107,9 +107,8 @@ def read(of_this_run: Store) -> Read:
     def get(case: Case, reader: str) -> Reading:
         name = f"{case.config.name}_in_{reader}"
         variables = FOR_TINY_NETWORKS if case.tiny else {}
-        # Under a persistent tape, TensorFlow prepares gradients of gradients: of the small networks in each reader, of
-        # the large one, whose version does not promise it, in one.
-        tape = "persistent" if case.tiny or reader == "current" else "plain"
+        # Under a persistent tape, TensorFlow prepares gradients of gradients, which takes it long for a large network.
+        tape = "persistent" if case.tiny else "plain"
         return reading.read_once(of_this_run, name, reader, "reusable", case.path, case.images, variables, tape)
 
     return get
@@ -213,7 +212,7 @@ def test_gradients_reach_every_trainable_variable_twice_from_one_tape(case: Case
     assert gradients["not_finite"] == []
     if mode == "inference" or case.config.drop_path_keep_prob == 1:  # else all examples may have dropped a branch
         assert gradients["zero"] == []
-    if case.tiny or found.facts["tensorflow"] == tf.__version__:
+    if case.tiny:
         assert gradients["largest_difference"] <= 1e-3
 
 

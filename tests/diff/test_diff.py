@@ -103,6 +103,7 @@ def test_every_kind_of_difference_in_what_it_does_is_named(
     assert momenta["detail"] == "0.99 | 0.9"
 
 
+@pytest.mark.long
 def test_a_module_named_by_the_hub_does_what_a_packed_version_4_does(
     own_cli: Command, module: Path, tiny_artifacts: Path, tmp_path: Path
 ) -> None:

@@ -109,6 +109,7 @@ def data_set_of(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["folders", "records", "tars"])
 def test_the_same_bits_whatever_computes_and_whatever_the_images_lie_in(
     own_cli: Command, imagenet_onnx: Path, artifact: Path, data_set_of: Mapping[str, Path], cluster: Cluster, kind: str
@@ -132,6 +133,7 @@ def test_the_same_bits_whatever_computes_and_whatever_the_images_lie_in(
     assert evaluated[0] == evaluated[1]
 
 
+@pytest.mark.long
 def test_a_worker_that_cannot_do_the_work_gets_none(
     own_cli: Command, artifact: Path, images: Path, expected: bytes, tmp_path: Path
 ) -> None:
@@ -243,6 +245,7 @@ def test_whoever_is_killed_the_bytes_are_the_same(
     assert (own_cli.cwd / "features.parquet").read_bytes() == expected
 
 
+@pytest.mark.long
 @pytest.mark.stops
 def test_a_picture_that_kills_is_found(own_cli: Command, artifact: Path, tmp_path: Path) -> None:
     for seed in range(6):

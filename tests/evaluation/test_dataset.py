@@ -429,6 +429,7 @@ def test_one_of_several_sets_is_named_by_its_beginning(tmp_path: Path) -> None:
         listed(tmp_path, None, None)
 
 
+@pytest.mark.long
 def test_a_million_images_take_little_memory(tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     with open(path, "w") as file:

@@ -204,6 +204,7 @@ def _wait_for(path: Path, done: int, process: subprocess.Popen[str]) -> None:
     raise AssertionError("nothing happened in a minute")
 
 
+@pytest.mark.long
 @pytest.mark.stops
 def test_a_killed_evaluation_goes_on_where_it_was(
     own_cli: Command, artifact: Path, known: Known, flat: Path, wnids: Path

@@ -165,6 +165,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
         content_of(huge)
 
 
+@pytest.mark.long
 def test_a_large_picture_takes_little_more_than_its_pixels(imagenet_artifacts: Path, tmp_path: Path) -> None:
     model = jobs.ModelToLoad(artifact_folder(imagenet_artifacts, "tiny_imagenet", "classification", 4), 64, 1001)
     # The large one has nearly as many pixels as are allowed, three bytes each.

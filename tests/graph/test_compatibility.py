@@ -106,6 +106,7 @@ def test_an_operation_outside_the_floor_is_named_with_node_and_reader(tmp_path: 
         compatibility.require(saved_model)
 
 
+@pytest.mark.long
 def test_such_an_operation_fails_the_build(tmp_path: Path, tiny: Path, tiny_checkpoint: Path, cli: Command) -> None:
     """The whole command, with a network whose ReLU is of today, given to it from outside."""
     program = (

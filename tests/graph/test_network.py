@@ -132,6 +132,7 @@ def _with_cells(count: int) -> ModelConfig:
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("training", [False, True])
 def test_building_takes_work_in_proportion_to_the_number_of_cells(
     monkeypatch: pytest.MonkeyPatch, training: bool

@@ -157,6 +157,7 @@ def test_building_is_linear_in_the_number_of_cells(config: ModelConfig, training
     assert (calls[2] - calls[1]) / (2 * (calls[1] - calls[0])) == pytest.approx(1, abs=0.05)
 
 
+@pytest.mark.long
 def test_writing_is_linear_in_the_number_of_cells(config: ModelConfig, tmp_path: Path) -> None:
     """All that happens for versions 3 and 5, tracing and the file's own graphs included."""
     found = []

@@ -164,6 +164,7 @@ def modules(hub_modules: Path) -> list[Path]:
     ]
 
 
+@pytest.mark.long
 def test_modules_share_what_they_have_in_common_across_tasks_and_versions(
     cli: Command, modules: list[Path], tiny_checkpoint: Path
 ) -> None:

@@ -50,6 +50,7 @@ def _unknown_user() -> tuple[str, ...]:
     return ()
 
 
+@pytest.mark.long
 def test_nothing_around_it_changes_an_artifact(
     own_cli: Command, tiny: Path, tiny_checkpoint: Path, tiny_artifacts: Path, tmp_path: Path
 ) -> None:

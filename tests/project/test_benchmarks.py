@@ -246,6 +246,7 @@ def test_growth_tells_straight_from_bent(tmp_path: Path) -> None:
     assert figures["growth/cells/largest"].median("nasexport") == pytest.approx(1.64 + 9)
 
 
+@pytest.mark.long
 def test_command_measures_and_reports(tmp_path: Path) -> None:
     output, page = tmp_path / "performance", tmp_path / "performance.md"
     page.write_text("<!-- figures: startup -->\n<!-- end of figures -->\n")
@@ -264,6 +265,7 @@ def test_command_measures_and_reports(tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in (page, *output.iterdir())} == before
 
 
+@pytest.mark.long
 def test_command_says_which_contestant_failed(tmp_path: Path) -> None:
     work, output = tmp_path / "work", tmp_path / "performance"
     (work / "checkpoints").mkdir(parents=True)

@@ -228,5 +228,6 @@ def test_the_page_about_images_runs(shell: Callable[[], Shell], begun: Path) -> 
     _succeeded(own.run(pages.program(IMAGES)))
 
 
+@pytest.mark.long
 def test_a_page_without_the_published_networks_runs(shell: Callable[[], Shell]) -> None:
     _succeeded(shell().run(pages.program(QUICK)))

@@ -72,17 +72,17 @@ def test_nothing_is_left_out_of_both(collected: dict[str, tuple[Tests, Tests]]) 
 
 def test_what_make_test_leaves_out_is_what_contributors_are_told(collected: dict[str, tuple[Tests, Tests]]) -> None:
     quick, left_out = collected["test"]
-    slow = {"full", "readers", "breaks", "more_stops"}
+    slow = {"full", "readers", "breaks", "more_stops", "long"}
     assert all(slow & set(markers) for markers in left_out.values())
     assert not any(slow & set(markers) for markers in quick.values())
 
 
 def test_every_marker_is_used(collected: dict[str, tuple[Tests, Tests]], pytestconfig: pytest.Config) -> None:
     own = {line.split(":")[0] for line in pytestconfig.getini("markers")} & {
-        "full", "readers", "breaks", "stops", "more_stops", "browser",
+        "full", "readers", "breaks", "stops", "more_stops", "long", "browser",
     }  # fmt: skip
     everything, _ = collected["test-all"]
-    assert len(own) == 6
+    assert len(own) == 7
     assert own <= {marker for markers in everything.values() for marker in markers}
 
 

@@ -75,6 +75,7 @@ def _require_snapshot_is_a_release(cli: Command, hub: Hub, tmp_path: Path) -> No
     succeeded(cli("release", "verify", folder, "--files-only"))
 
 
+@pytest.mark.long
 def test_what_has_changed_is_sent_and_what_is_named_removed(
     hub_cli: Command, hub: Hub, released: tuple[Path, Result], released_of_one: Path
 ) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from exporter.files.hashing import sha256
 from exporter.models.config import models
@@ -107,6 +108,7 @@ def test_a_wrong_artifact_fails_by_a_recorded_reference_and_by_numpy_at_the_same
         assert failed[name]["detail"].endswith("first divergent end point: Cell_0"), failed[name]
 
 
+@pytest.mark.long
 def test_hub_modules_are_held_against_numpy_too(
     cli: Command, hub_modules: Path, tiny_checkpoint: Path, tiny_pnasnet_artifacts: Path, tiny_pnasnet_checkpoint: Path
 ) -> None:

@@ -238,6 +238,7 @@ def _one_check_less(record: dict) -> None:
     record["checks"].remove(_check(record, "variables with other values"))
 
 
+@pytest.mark.long
 def test_a_forgery_without_contradictions_is_told_by_the_checkpoint(
     own_cli: Command, inputs: list[object], copied: Path
 ) -> None:

@@ -155,6 +155,7 @@ def test_a_model_without_the_format_is_left_out_by_the_filter(tab: browser.Page,
     assert sorted(tab.evaluate(shown)) == ["nasnet_mobile", "pnasnet_large"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "format_",
     # hub.Module needs an interpreter of TensorFlow 1.

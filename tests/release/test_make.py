@@ -96,6 +96,7 @@ def test_each_checkpoint_is_read_once(released: tuple[Path, Result]) -> None:
         assert lines.count(f"release: {name}: computing the reference") == 1
 
 
+@pytest.mark.long
 def test_in_parts_and_elsewhere_it_has_the_same_bytes(
     cli: Command, released: tuple[Path, Result], parts: list[Path], tmp_path: Path
 ) -> None:
@@ -136,6 +137,7 @@ def test_what_is_sound_is_not_made_again(own_cli: Command, inputs: list[object],
     assert {path: path.stat().st_mtime_ns for path in copied.rglob("*.tar.gz")} == times
 
 
+@pytest.mark.long
 def test_a_damaged_artifact_is_mended(
     own_cli: Command, inputs: list[object], copied: Path, released: tuple[Path, Result]
 ) -> None:
@@ -234,6 +236,7 @@ if sys.argv[-1].endswith(":EXPORT") or "serve_forks" in "".join(sys.orig_argv):
 """
 
 
+@pytest.mark.long
 @pytest.mark.stops
 def test_one_that_fails_does_not_stop_the_others(
     own_cli: Command, inputs_of_one: list[object], released_of_one: Path, tmp_path: Path
@@ -344,6 +347,7 @@ def test_the_users_file_counts(own_cli: Command, tmp_path: Path) -> None:
     assert "\n2 failed: " in result.stdout and "\n2 failed, " in result.stdout
 
 
+@pytest.mark.long
 def test_a_full_disk_leaves_nothing_that_looks_whole(
     own_cli: Command, inputs_of_one: list[object], released_of_one: Path, tmp_path: Path
 ) -> None:

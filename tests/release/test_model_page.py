@@ -485,6 +485,7 @@ def test_a_picture_goes_in_and_names_come_out(tmp_path: Path) -> None:
 
 
 # Each page is run once, in one reader or the other.
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("task", "version"),
     [

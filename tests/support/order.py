@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 #: Markers of tests that may take long.
-LONG = ("full", "readers", "breaks", "stops")
+LONG = ("full", "readers", "breaks", "stops", "long")
 
 
 def one_in_make_test(values: Iterable[Any]) -> list[Any]:

@@ -28,6 +28,7 @@ def test_without_a_model_nothing_says_what_it_should_be(
     assert own_cli("verify", copy, "--version", 5).returncode == 2
 
 
+@pytest.mark.long
 def test_every_version_is_recognized_and_judged(
     cli: Command, tiny: Path, tiny_artifacts: Path, hub_modules: Path, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -111,6 +112,7 @@ if sys.argv[-1].endswith(":PROBE") or "serve_forks" in "".join(sys.orig_argv):
         assert "the last words" in cli("--debug", "verify", path, *options).stderr
 
 
+@pytest.mark.long
 @pytest.mark.stops
 def test_debug_and_time_limit_are_of_the_process_that_looks_at_it_too(
     own_cli: Command, tiny: Path, tiny_artifacts: Path, tiny_checkpoint: Path, tmp_path: Path

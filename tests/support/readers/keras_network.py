@@ -1,6 +1,6 @@
-"""Loads a network of Keras on the backend that ``KERAS_BACKEND`` names, runs it and trains a step.
+"""Loads a network of Keras on the backend that ``KERAS_BACKEND`` names, runs it and, where asked to, trains a step.
 
-    python keras_network.py ARTIFACT FOLDER
+    python keras_network.py ARTIFACT FOLDER [train]
 
 FOLDER holds ``input.npz`` with ``images``. Outputs go to ``output.npz`` beside it: ``output``, ``single`` for the first
 image alone, ``again`` of the network that was saved and loaded once more, ``loss`` with the sum of penalties, and
@@ -35,7 +35,17 @@ def weights_of(model):
     return {weight.path: np.array(keras.ops.convert_to_numpy(weight)) for weight in model.weights}
 
 
-def main(path, folder):
+def train(model, images):
+    """The loss of a step, and the names of the weights that it leaves as they are."""
+    before = weights_of(model)
+    labels = np.arange(len(images)) % model.output_shape[1]
+    model.compile(keras.optimizers.SGD(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    loss = model.fit(images, labels, verbose=0).history["loss"][0]
+    same = [name for name, value in weights_of(model).items() if np.array_equal(value, before[name])]
+    return {"loss": float(loss), "unmoved": same}
+
+
+def main(path, folder, *what):
     with np.load(os.path.join(folder, "input.npz")) as file:
         images = file["images"]
     if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0":
@@ -55,20 +65,15 @@ def main(path, folder):
         if isinstance(layer, keras.layers.Dropout):
             ones = np.ones((4000, 2, 2, 3) if len(layer.input.shape) == 4 else (40, 100), "float32")
             arrays["dropped/" + layer.name] = keras.ops.convert_to_numpy(layer(ones, training=True))
-    before = weights_of(model)
-    labels = np.arange(len(images)) % arrays["output"].shape[1]
-    model.compile(keras.optimizers.SGD(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    loss = model.fit(images, labels, verbose=0).history["loss"][0]
-    same = [name for name, value in weights_of(model).items() if np.array_equal(value, before[name])]
+    trained = train(model, images) if "train" in what else {}
     np.savez(os.path.join(folder, "output.npz"), **arrays)
     facts = {
         "keras": keras.__version__,
         "backend": keras.backend.backend(),
         "others": sorted({"exporter", "tensorflow", "torch", "jax"} & set(sys.modules)),
-        "weights": len(before),
-        "unmoved": same,
-        "loss": float(loss),
+        "weights": len(model.weights),
         "outputs": model.output_names,
+        **trained,
     }
     print(json.dumps(facts))
 
