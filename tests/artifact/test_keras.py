@@ -86,6 +86,7 @@ def made(path: Path) -> Any:
     return load(path)
 
 
+@pytest.mark.long
 @settings(max_examples=3, deadline=None)
 @given(configs())
 def test_any_network_is_the_one_in_numpy(config: ModelConfig) -> None:

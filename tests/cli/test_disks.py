@@ -67,6 +67,7 @@ def test_a_disk_that_fails_at_any_moment_is_told(
     assert [path.name for path in target.parent.iterdir()] == ["5"]
 
 
+@pytest.mark.long
 @pytest.mark.stops
 @pytest.mark.parametrize("action", one_in_make_test([REMOVE, BECOME_FILE]))
 def test_an_output_folder_that_goes_away_at_any_moment_is_told(

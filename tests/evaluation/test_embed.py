@@ -143,6 +143,7 @@ def test_vectors_are_those_of_the_network(
     assert files_below(own_cli.cwd / "mine") == ["index.jsonl", "mine.txt", "part-000000000.npy", "record.json"]
 
 
+@pytest.mark.long
 def test_the_same_bits_whatever_the_images_lie_in(
     own_cli: Command,
     artifact: Path,

@@ -7,6 +7,8 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from exporter.fetch.cache import Cache
 from tests.support import faulty_server as faults
 from tests.support.command import (
@@ -34,6 +36,7 @@ from tests.support.fetching import (
 )
 
 
+@pytest.mark.long
 def test_ten_processes_share_one_download(own_cli: Command, server: FaultyServer, content: bytes) -> None:
     cli = locked(own_cli, server.url(FILE), **pins(content))
     server.script = [faults.slowly(pieces=20, seconds=4)]

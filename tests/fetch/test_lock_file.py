@@ -106,6 +106,7 @@ for number in range(first, first + count):
 """
 
 
+@pytest.mark.long
 def test_many_processes_lose_no_pin(tmp_path: Path) -> None:
     """Half of them know the file by a link."""
     lock, link, processes, each = tmp_path / "checkpoints.lock", tmp_path / "other.lock", 8, 10

@@ -98,6 +98,7 @@ def test_functions_have_nothing_that_readers_work_out(artifacts: dict[int, Path]
         assert shaped <= {"ReadVariableOp"}
 
 
+@pytest.mark.long
 def test_each_value_is_read_from_the_checkpoint_once(reducing: Path, reducing_checkpoint: Path, tmp_path: Path) -> None:
     """For two tasks and all versions; what is not exported, the auxiliary head, is read for its checksum."""
     config, right, restore = model(str(reducing)), Values.read, tf.raw_ops.RestoreV2

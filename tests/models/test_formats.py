@@ -158,6 +158,7 @@ def test_a_new_format_is_offered(own_cli: Command, extended: Command) -> None:
     assert "[default: 4 for saved_model_2, 3 for hub, 7 for numpy_arrays]" in more
 
 
+@pytest.mark.long
 def test_a_row_is_all_that_a_format_needs(
     extended: Command, config: Path, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:

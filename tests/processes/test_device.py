@@ -139,6 +139,7 @@ def test_a_worker_with_a_card_takes_its_memory_by_growth() -> None:
     assert told.tf32 is False
 
 
+@pytest.mark.long
 def test_only_one_process_at_a_time_may_have_the_card() -> None:
     found: list[Told] = []
     with run.shared_import(WHERE_FOUND):  # whoever shares an import shares no card

@@ -104,6 +104,7 @@ def test_it_waits_for_no_import_of_others(path: Path) -> None:
         assert "tensorflow.python" not in run.run(ANSWER, Question(path)).result.modules
 
 
+@pytest.mark.long
 def test_what_else_takes_long_to_import_is_imported_once(path: Path) -> None:
     with run.shared_import(FIND_CARD, ANSWER, IMPORTING):
         found = [run.run(IMPORTING, Question(path)).result for _ in range(2)]

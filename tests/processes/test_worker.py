@@ -158,6 +158,7 @@ def test_time_limit_and_interruption(path: Path, tmp_path: Path) -> None:
     _found()
 
 
+@pytest.mark.long
 @pytest.mark.stops
 def test_a_killed_parent_takes_all_with_it(own_cli: Cli, path: Path, tiny_checkpoint: Path) -> None:
     command = [sys.executable, "-m", "exporter", "verify", path, "--checkpoint", tiny_checkpoint]
@@ -174,6 +175,7 @@ def test_a_killed_parent_takes_all_with_it(own_cli: Cli, path: Path, tiny_checkp
         assert not psutil.wait_procs(all_of_them, timeout=30)[1]
 
 
+@pytest.mark.long
 def test_importing_the_jobs_starts_no_thread() -> None:
     """Threads do not survive a fork, and what they hold then is held for ever."""
     result = subprocess.run(

@@ -17,6 +17,7 @@ from tests.support.small_release import hashes
 MOMENTS = 6
 
 
+@pytest.mark.long
 @pytest.mark.stops
 @pytest.mark.parametrize("action", one_in_make_test([KILL, "ENOSPC", "EIO"]))
 def test_a_merge_that_is_cut_off_at_any_moment_is_repeated(

@@ -121,6 +121,7 @@ _DECIDED: dict[tuple[str | int, ...], list[object]] = {
 }
 
 
+@pytest.mark.long
 @_FREE
 @given(data=st.data())
 def test_no_fact_can_be_changed_with_all_else_anew(copy: Callable[[], Path], two: Path, data: st.DataObject) -> None:
@@ -144,6 +145,7 @@ def test_no_fact_can_be_changed_with_all_else_anew(copy: Callable[[], Path], two
     assert _is_refused(release)
 
 
+@pytest.mark.long
 @_FREE
 @given(data=st.data())
 def test_no_byte_can_be_changed(copy: Callable[[], Path], two: Path, data: st.DataObject) -> None:

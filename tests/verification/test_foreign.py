@@ -52,6 +52,7 @@ def test_every_version_is_recognized_and_judged(
     assert failed["end points, relative difference"].endswith("first divergent end point: Stem")
 
 
+@pytest.mark.long
 def test_a_scope_before_the_names_of_variables_does_not_matter(
     cli: Command, tiny: Path, hub_modules: Path, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
