@@ -217,3 +217,10 @@ def test_the_first_signal_counts() -> None:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def test_what_a_block_has_left_is_done_once_when_its_process_ends() -> None:
+    begun = "import os\nfrom exporter import interruption\nblock = interruption.afterwards(lambda: print('done'))\n"
+    forked = "block.__enter__()\nif os.fork() == 0:\n    raise SystemExit\nassert os.wait()[1] == 0\n"
+    done = subprocess.run([sys.executable, "-c", begun + forked], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("done\n", "")
