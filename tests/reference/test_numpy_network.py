@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from scipy import signal
 
 from exporter.checkpoint import synthetic
 from exporter.checkpoint.synthetic import VERIFICATION_IMAGES
@@ -325,6 +324,9 @@ def test_pools_look_at_the_pixels_that_are_there(
 def test_convolutions_are_the_correlations_of_scipy(
     height: int, width: int, kernel: int, stride: int, channels: int, filters: int, seed: int
 ) -> None:
+    # Here, since the import takes longer than that of all other tests but for TensorFlow.
+    from scipy import signal
+
     net = _normal(seed, 1, height, width, channels)
     weights = _normal(seed + 1, kernel, kernel, channels, filters)
     rows, columns = (-_start(size, kernel, stride, 0) for size in (height, width))
