@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+import filelock._api
 import psutil
 import pytest
 
@@ -93,6 +94,8 @@ def _at_each_line(function: Callable[[_Interruption], object], check: Callable[[
             gc.collect()
             interruption.finish()
             check()
+            # Where filelock was cut off, this process could start no other any more.
+            assert filelock._api._FORK_STATE.active_transitions == 0
             if not once.came:
                 return line
             line += 1
@@ -190,6 +193,7 @@ def test_what_is_being_written_is_gone(tmp_path: Path) -> None:
     def write(_: _Interruption) -> None:
         with (
             staging.held(tmp_path / "lock", NasexportError, "taken"),
+            staging.in_turn(tmp_path / "turn", lambda: None, keep=False),
             staging.folder_beside(tmp_path / "new") as folder,
         ):
             staging.write(folder / "file", b"content")

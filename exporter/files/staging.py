@@ -10,9 +10,11 @@ import glob
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from exporter import interruption
 from exporter.errors import NOT_DONE, NasexportError
@@ -246,18 +248,22 @@ def held(lock_file: Path, error: type[NasexportError], taken: str) -> Iterator[N
             it cannot be made.
     """
     filelock = _filelock()
-    lock = filelock.FileLock(lock_file)
+    lock: Any = None
 
     def release() -> None:
-        if lock.is_locked:
+        nonlocal lock
+        if lock and lock.is_locked:
             # While it is still held: filelock notices when it has locked a file that is gone. One that cannot be
             # removed stays, and is taken by the next.
             with contextlib.suppress(OSError):
                 lock_file.unlink()
             lock.release()
+        lock = None
 
     with interruption.afterwards(release):
+        # All that filelock does: where it is cut off, it lets this process start no other any more.
         with interruption.deferred():
+            lock = filelock.FileLock(lock_file)
             try:
                 lock_file.parent.mkdir(parents=True, exist_ok=True)
                 lock.acquire(blocking=False)
@@ -280,20 +286,29 @@ def in_turn(lock_file: Path, waiting: Callable[[], object], *, keep: bool = True
         OSError: the lock cannot be made.
     """
     filelock = _filelock()
-    lock = filelock.FileLock(lock_file)
+    lock: Any = None
+
+    def is_ours() -> bool:
+        nonlocal lock
+        # All that filelock does, as in `held`.
+        with interruption.deferred(), contextlib.suppress(filelock.Timeout):
+            lock = lock or filelock.FileLock(lock_file)
+            lock.acquire(blocking=False)
+        return bool(lock.is_locked)
 
     def release() -> None:
-        if lock.is_locked:
+        nonlocal lock
+        if lock and lock.is_locked:
             if not keep:
                 lock_file.unlink(missing_ok=True)  # while it is still held, as in `held`
             lock.release()
+        lock = None
 
     with interruption.afterwards(release):
-        try:
-            lock.acquire(blocking=False)
-        except filelock.Timeout:
+        if not is_ours():
             waiting()
-            lock.acquire(poll_interval=_POLL_SECONDS)
+            while not is_ours():
+                time.sleep(_POLL_SECONDS)
         yield
 
 
@@ -301,7 +316,7 @@ def is_held(lock_file: Path) -> bool:
     """Whether some process has that lock, or it cannot be known."""
     filelock = _filelock()
     try:
-        with filelock.FileLock(lock_file, blocking=False):
+        with interruption.deferred(), filelock.FileLock(lock_file, blocking=False):
             return False
     except (filelock.Timeout, OSError):
         return True
