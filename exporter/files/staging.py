@@ -247,30 +247,20 @@ def held(lock_file: Path, error: type[NasexportError], taken: str) -> Iterator[N
         NasexportError: ``error``, with the text ``taken`` where another process has the lock, or with another one where
             it cannot be made.
     """
-    filelock = _filelock()
-    lock: Any = None
 
-    def release() -> None:
-        nonlocal lock
-        if lock and lock.is_locked:
-            # While it is still held: filelock notices when it has locked a file that is gone. One that cannot be
-            # removed stays, and is taken by the next.
-            with contextlib.suppress(OSError):
-                lock_file.unlink()
-            lock.release()
-        lock = None
+    def remove() -> None:
+        # One that cannot be removed stays, and is taken by the next.
+        with contextlib.suppress(OSError):
+            lock_file.unlink()
 
-    with interruption.afterwards(release):
-        # All that filelock does: where it is cut off, it lets this process start no other any more.
-        with interruption.deferred():
-            lock = filelock.FileLock(lock_file)
-            try:
-                lock_file.parent.mkdir(parents=True, exist_ok=True)
-                lock.acquire(blocking=False)
-            except filelock.Timeout as timeout:
-                raise error(taken, status=NOT_DONE) from timeout
-            except OSError as reason:
-                raise error(f"cannot write in {lock_file.parent}: {reason.strerror}") from reason
+    with _lock_on(lock_file, remove) as is_ours:
+        try:
+            lock_file.parent.mkdir(parents=True, exist_ok=True)
+            free = is_ours()
+        except OSError as reason:
+            raise error(f"cannot write in {lock_file.parent}: {reason.strerror}") from reason
+        if not free:
+            raise error(taken, status=NOT_DONE)
         yield
 
 
@@ -285,12 +275,33 @@ def in_turn(lock_file: Path, waiting: Callable[[], object], *, keep: bool = True
     Raises:
         OSError: the lock cannot be made.
     """
+
+    def remove() -> None:
+        if not keep:
+            lock_file.unlink(missing_ok=True)
+
+    with _lock_on(lock_file, remove) as is_ours:
+        if not is_ours():
+            waiting()
+            while not is_ours():
+                time.sleep(_POLL_SECONDS)
+        yield
+
+
+@contextlib.contextmanager
+def _lock_on(lock_file: Path, remove: Callable[[], object]) -> Iterator[Callable[[], bool]]:
+    """A function that tries to take a lock and says whether it is ours; it is released after the block.
+
+    No signal cuts off what filelock does: where one did, this process could start no other any more.
+
+    Args:
+        remove: called while it is still held: filelock notices when it has locked a file that is gone.
+    """
     filelock = _filelock()
     lock: Any = None
 
     def is_ours() -> bool:
         nonlocal lock
-        # All that filelock does, as in `held`.
         with interruption.deferred(), contextlib.suppress(filelock.Timeout):
             lock = lock or filelock.FileLock(lock_file)
             lock.acquire(blocking=False)
@@ -299,17 +310,12 @@ def in_turn(lock_file: Path, waiting: Callable[[], object], *, keep: bool = True
     def release() -> None:
         nonlocal lock
         if lock and lock.is_locked:
-            if not keep:
-                lock_file.unlink(missing_ok=True)  # while it is still held, as in `held`
+            remove()
             lock.release()
         lock = None
 
     with interruption.afterwards(release):
-        if not is_ours():
-            waiting()
-            while not is_ours():
-                time.sleep(_POLL_SECONDS)
-        yield
+        yield is_ours
 
 
 def is_held(lock_file: Path) -> bool:
