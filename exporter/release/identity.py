@@ -137,5 +137,6 @@ def files() -> list[Path]:
     Data beside the package in the checkout, such as configurations, is part of `inputs` where it is used.
     """
     code = (path for folder in _FOLDERS for path in (_PACKAGE_FOLDER / folder).rglob("*.py"))
-    data = (path for path in resource("data").rglob("*") if path.is_file())
+    # A module among the data is compiled where something imports it, or by pip: the version of Python would count.
+    data = (path for path in resource("data").rglob("*") if path.is_file() and path.suffix != ".pyc")
     return sorted([*code, *(_PACKAGE_FOLDER / module for module in _MODULES), *data])

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import py_compile
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -309,6 +310,17 @@ def test_only_what_artifacts_come_out_of_is_their_code() -> None:
     } <= names
     assert not {name.split("/")[0] for name in names} & {"hosting", "cli", "fetch", "evaluation", "diff", "processes"}
     assert "release/make" not in names
+
+
+def test_what_python_compiles_is_no_part_of_the_code() -> None:
+    """Of the same nasexport, the code is the same whatever Python it is installed for, and whatever was imported."""
+    before = identity.files()
+    modules = [path for path in before if path.suffix == ".py" and "data" in path.parts]
+    assert modules
+    for module in modules:
+        py_compile.compile(str(module), doraise=True)
+    assert identity.files() == before
+    assert not [path for path in before if path.suffix == ".pyc"]
 
 
 WRONG = {
