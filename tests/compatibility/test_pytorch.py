@@ -54,7 +54,7 @@ def _write_and_read(cases: Mapping[Path, tuple[Case, Any]]) -> None:
         (folder / "config.json").write_text(json.dumps(case.config.to_dict()), encoding="utf-8")
         (folder / "wanted.json").write_text(json.dumps([case.task, case.outputs]), encoding="utf-8")
         np.savez(folder / "values.npz", **weights)
-    process = reading.run(environments.torch(), "pytorch_writer", *cases, variables={"PYTHONPATH": str(CHECKOUT)})
+    process = reading.run(environments.libraries(), "pytorch_writer", *cases, variables={"PYTHONPATH": str(CHECKOUT)})
     assert process.returncode == 0, process.stderr[-4000:]
     images = {folder: VERIFICATION_IMAGES.at(case.config.image_size) for folder, (case, _) in cases.items()}
     artifacts = [(folder / case.outputs[0], images[folder], folder) for folder, (case, _) in cases.items()]

@@ -51,7 +51,7 @@ class Made:
 def torch(tmp_path_factory: pytest.TempPathFactory) -> Command:
     """A command that has PyTorch and timm."""
     folder, site = tmp_path_factory.mktemp("cli"), tmp_path_factory.mktemp("site")
-    return Command(folder).with_program_first(environments.beside(environments.torch()), site)
+    return Command(folder).with_program_first(environments.beside(environments.libraries()), site)
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +148,7 @@ def test_the_programs_on_its_page_run_on_a_release_that_is_served(
             text = begin + program.replace("&#34;", '"').replace("http://127.0.0.1:8000", served.url)
             assert served.url in text
             result = subprocess.run(
-                [environments.torch(), "-c", text],
+                [environments.libraries(), "-c", text],
                 cwd=tmp_path,
                 env={**environments.clean_variables(), "OMP_WAIT_POLICY": "PASSIVE"},
                 capture_output=True,
@@ -174,7 +174,7 @@ def test_importing_what_probes_are_forked_from_starts_no_thread() -> None:
     assert "exporter.probe.timm" in modules
     counted = "import os, numpy\ncount = lambda: len(os.listdir('/proc/self/task'))\nbefore = count()"
     program = (
-        f"{environments.beside(environments.torch())}{counted}\nimport {', '.join(modules)}\nprint(before, count())"
+        f"{environments.beside(environments.libraries())}{counted}\nimport {', '.join(modules)}\nprint(before, count())"
     )
     command = [sys.executable, "-c", program]
     result = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=True)

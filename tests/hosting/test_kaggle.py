@@ -224,7 +224,7 @@ print(json.dumps({
 
 @pytest.mark.readers
 @pytest.mark.parametrize(
-    ("interpreter", "version"), [(environments.last_with_endpoint, "0.3.13"), (environments.kagglehub, "1.0.3")]
+    ("interpreter", "version"), [(environments.last_with_endpoint, "0.3.13"), (environments.stores, "1.0.3")]
 )
 def test_kagglehub_loads_old_addresses_from_the_server(
     own_cli: Command, loadable: Served, tiny_artifacts: Path, hub_modules: Path, interpreter: Any, version: str

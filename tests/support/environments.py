@@ -93,38 +93,37 @@ OLDEST = Reader("3.7", "1.15.5", "0.12.0", ("protobuf==3.20.3", "numpy<1.19"))
 #: The last TensorFlow with which tensorflow-hub still has ``hub.Module``.
 LAST_WITH_HUB_MODULE = Reader("3.11", "2.15.1", "0.15.0", ("setuptools<81",))
 #: The oldest TensorFlow that may write.
-OLDEST_WRITER = Reader("3.11", "2.16.2", "0.16.1", ("tf-keras==2.16.0", *_own_requirements()))
-#: PyTorch, timm, whose own networks are among these, and what the writer of PyTorch programs needs.
-TORCH = Libraries(
+OLDEST_WRITER = Reader("3.11", "2.16.2", "0.16.1", ("tf-keras==2.16.0", "setuptools<81", *_own_requirements()))
+#: PyTorch, timm, whose own networks are among these, Keras with the backends that nasexport itself does not have,
+#: another library that reads ONNX models, and what the writer of PyTorch programs needs.
+LIBRARIES = Libraries(
     "3.11",
     (
         *("torch==2.13.0", "timm==1.0.31", "safetensors==0.8.0", "numpy==2.4.6"),
+        *("keras==3.15.1", "jax==0.10.2", "jaxlib==0.10.2", "openvino==2026.4.1"),
         *("isal==1.9.1", "msgspec==0.22.0", "pyyaml==6.0.3"),
     ),
 )
-#: Keras with the backends that nasexport itself does not have, and the oldest Keras that is promised.
-KERAS = Libraries("3.11", ("keras==3.15.1", "torch==2.13.0", "jax==0.10.2", "jaxlib==0.10.2", "numpy==2.4.6"))
+#: The oldest Keras that is promised.
 OLDEST_KERAS = Libraries("3.11", ("keras==3.6.0", "jax==0.4.30", "jaxlib==0.4.30", "numpy==1.26.4", "packaging==26.4"))
-#: The first ONNX Runtime that computes these networks right (1.12 and 1.13 read them, and do not with all of their
-#: optimizations), and another library that reads ONNX models.
+#: The first ONNX Runtime that computes these networks right: 1.12 and 1.13 read them, and do not with all of their
+#: optimizations.
 OLDEST_ONNX = Libraries("3.7", ("onnxruntime==1.14.1", "numpy==1.21.6", "protobuf==3.20.3"))
-OPENVINO = Libraries("3.11", ("openvino==2026.4.1", "numpy==2.4.6"))
-#: The last kagglehub that asks the server that a variable names, and one that sends its questions by POST.
+#: The last kagglehub that asks the server that a variable names.
 LAST_WITH_ENDPOINT = Libraries(
     "3.11", ("kagglehub==0.3.13", "packaging==26.3", "pyyaml==6.0.3", "requests==2.34.2", "tqdm==4.70.1")
 )
-KAGGLEHUB = Libraries(
+#: What `nasexport[publish]` has for S3 and Kaggle, and a server of S3. This kagglehub sends its questions by POST.
+STORES = Libraries(
     "3.11",
     (
-        *("kagglehub==1.0.3", "kagglesdk==0.1.38", "packaging==26.3", "pyyaml==6.0.3", "requests==2.34.2"),
-        *("tqdm==4.70.1", "protobuf==7.36.2"),
+        *("s3fs==2026.9.0", "moto==5.2.5", "flask==3.1.3", "flask-cors==6.0.5"),
+        *("kagglehub==1.0.3", "kagglesdk==0.1.38"),
     ),
 )
-#: What `nasexport[publish]` has for S3 and Kaggle, and a server of S3.
-STORES = Libraries("3.11", ("s3fs==2026.9.0", "moto==5.2.5", "flask==3.1.3", "flask-cors==6.0.5", "kagglehub==1.0.3"))
 READERS = (
-    *(OLDEST, LAST_WITH_HUB_MODULE, OLDEST_WRITER, TORCH, OLDEST_ONNX, OPENVINO, KERAS, OLDEST_KERAS),
-    *(LAST_WITH_ENDPOINT, KAGGLEHUB, STORES),
+    *(OLDEST, LAST_WITH_HUB_MODULE, OLDEST_WRITER, LIBRARIES, OLDEST_ONNX, OLDEST_KERAS),
+    *(LAST_WITH_ENDPOINT, STORES),
 )
 
 _PRINT_VERSIONS = (
@@ -152,14 +151,9 @@ def oldest_writer() -> Path:
     return reader(OLDEST_WRITER)
 
 
-def torch() -> Path:
-    """A Python with PyTorch and timm, without TensorFlow."""
-    return reader(TORCH)
-
-
-def keras() -> Path:
-    """A Python with Keras 3 on PyTorch and JAX, without TensorFlow."""
-    return reader(KERAS)
+def libraries() -> Path:
+    """A Python with PyTorch, timm, Keras 3, JAX and OpenVINO, without TensorFlow."""
+    return reader(LIBRARIES)
 
 
 def oldest_keras() -> Path:
@@ -172,22 +166,13 @@ def oldest_onnx() -> Path:
     return reader(OLDEST_ONNX)
 
 
-def openvino() -> Path:
-    return reader(OPENVINO)
-
-
 def last_with_endpoint() -> Path:
     """A Python with the last kagglehub that knows ``KAGGLE_API_ENDPOINT``."""
     return reader(LAST_WITH_ENDPOINT)
 
 
-def kagglehub() -> Path:
-    """A Python with the kagglehub of today."""
-    return reader(KAGGLEHUB)
-
-
 def stores() -> Path:
-    """A Python with s3fs, moto and kagglehub."""
+    """A Python with s3fs, moto and the kagglehub of today."""
     return reader(STORES)
 
 
@@ -230,12 +215,23 @@ def reader_in(folder: Path, wanted: Interpreter) -> Path:
         if not (complete.exists() and python.exists()):
             base = _python(wanted.python) or _skip(wanted)
             shutil.rmtree(environment, ignore_errors=True)
-            _run(base, "-m", "venv", environment)
-            _run(python, "-m", "pip", "install", "--quiet", "--upgrade", "pip")
-            _run(python, "-m", "pip", "install", "--quiet", *wanted.requirements)
+            _install(base, environment, python, wanted)
             assert _run(python, "-c", wanted.print_versions).strip() == wanted.versions
             complete.touch()
     return python
+
+
+def _install(base: Path, environment: Path, python: Path, wanted: Interpreter) -> None:
+    """Makes a reader; with the tests' own pip where it is of that Python: to make and renew another takes 5 s."""
+    pip: tuple[str | Path, ...]
+    if wanted.python == f"{sys.version_info.major}.{sys.version_info.minor}":
+        pip = (sys.executable, "-m", "pip", "--python", python)
+        _run(base, "-m", "venv", "--without-pip", environment)
+    else:
+        pip = (python, "-m", "pip")
+        _run(base, "-m", "venv", environment)
+        _run(*pip, "install", "--quiet", "--upgrade", "pip")
+    _run(*pip, "install", "--quiet", *wanted.requirements)
 
 
 def clean_variables() -> dict[str, str]:

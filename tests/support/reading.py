@@ -24,10 +24,10 @@ EVERY_TENSORFLOW = {**READERS, "tensorflow_2_15": environments.last_with_hub_mod
 #: The same, and libraries of other formats.
 EVERY_READER = {
     **EVERY_TENSORFLOW,
-    "torch": environments.torch,
+    "torch": environments.libraries,
     "onnxruntime": environments.oldest_onnx,
-    "openvino": environments.openvino,
-    "keras": environments.keras,
+    "openvino": environments.libraries,
+    "keras": environments.libraries,
     "oldest_keras": environments.oldest_keras,
 }
 
