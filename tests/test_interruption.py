@@ -123,6 +123,7 @@ class _Workers:
             ended.set()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_scheduler_that_is_interrupted_ends_all_that_it_began(jobs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     workers = _Workers()

@@ -54,6 +54,7 @@ def test_is_one_file_that_says_what_it_is(output: Path) -> None:
         assert "output in training mode, relative difference" in {check["name"] for check in said["verification"]}
 
 
+@pytest.mark.long
 def test_the_momentum_can_be_chosen_and_is_verified(
     own_cli: Command, tiny: Path, tiny_checkpoint: Path, artifact: Path
 ) -> None:
@@ -72,6 +73,7 @@ def test_is_described(own_cli: Command, artifact: Path) -> None:
     assert "Keras 3.6.0 and newer" in shown
 
 
+@pytest.mark.long
 def test_has_the_values_and_the_classes_of_a_saved_model(
     own_cli: Command, tiny_artifacts: Path, artifact: Path, tmp_path: Path
 ) -> None:

@@ -48,6 +48,7 @@ def run(made: onnx.ModelProto, images: Any) -> dict[str, Any]:
     return {_NAMES.get(name, name): value for name, value in zip(names, values, strict=True)}
 
 
+@pytest.mark.long
 @settings(max_examples=30, deadline=None)
 @given(configs())
 def test_any_network_is_the_one_in_numpy(config: ModelConfig) -> None:

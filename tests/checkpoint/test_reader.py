@@ -47,6 +47,7 @@ def _built(cli: Command, reducing: Path, checkpoint: Path, output: Path) -> tupl
     return artifact_folder(output, "reducing_nasnet", "feature_vector", 4), result.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("layout", "averages"), [("averages", 323), ("training", 489)])
 def test_every_layout_gives_the_same_artifact(
     cli: Command, reducing: Path, reducing_artifacts: Path, tmp_path: Path, layout: str, averages: int
@@ -328,6 +329,7 @@ def test_a_path_is_no_pattern(
     assert name in str(caught.value) and "nasexport-" not in str(caught.value)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("format_", ["V1", "V1 in an archive", "object-based", "folder of patterns"])
 def test_other_formats_and_places_give_the_same_values(
     own_cli: Command, reducing: Path, reducing_artifacts: Path, tensors: Tensors, format_: str

@@ -73,6 +73,7 @@ def test_a_build_that_is_ended_leaves_nothing(
     assert files_below(own_cli.temporary) == []
 
 
+@pytest.mark.long
 @pytest.mark.stops
 def test_a_checkpoint_that_is_not_finished_leaves_nothing(own_cli: Command, tiny: Path, tmp_path: Path) -> None:
     slow = own_cli.with_job_doing("SYNTHESIZE", SLOW_SAVING, tmp_path)
@@ -82,6 +83,7 @@ def test_a_checkpoint_that_is_not_finished_leaves_nothing(own_cli: Command, tiny
     assert files_below(own_cli.temporary) == []
 
 
+@pytest.mark.long
 @pytest.mark.stops
 def test_a_build_that_is_killed_leaves_no_artifact_and_nothing_in_the_way(
     own_cli: Command, reducing: Path, reducing_checkpoint: Path

@@ -159,6 +159,7 @@ def test_a_traceback_is_for_debugging_only(own_cli: Command, tiny: Path) -> None
     assert "CheckpointError: there is no checkpoint at absent" in result.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["tensorflow", "exporter", "numpy"])
 def test_a_file_of_the_users_is_not_taken_for_a_package(
     own_cli: Command, tiny_pnasnet: Path, tiny_checkpoint: Path, name: str

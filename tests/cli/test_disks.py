@@ -131,6 +131,7 @@ def _without_cache(command: Command) -> None:
     shutil.rmtree(command.cache, ignore_errors=True)
 
 
+@pytest.mark.long
 @pytest.mark.stops
 @pytest.mark.parametrize("action", one_in_make_test([KILL, *ERRORS]))
 def test_a_fetch_that_is_cut_off_at_any_moment_is_repeated(

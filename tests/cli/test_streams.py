@@ -23,6 +23,7 @@ def _in_shell(command: Command, line: str, *args: object) -> Result:
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("redirection", ["2>/dev/full", "0<&- 2>&-"])
 def test_a_build_does_not_need_standard_error(
     own_cli: Command, tiny: Path, tiny_checkpoint: Path, tiny_artifacts: Path, redirection: str
@@ -40,6 +41,7 @@ def test_a_build_does_not_need_standard_error(
         assert (target / name).is_dir() or (target / name).read_bytes() == (expected / name).read_bytes()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("redirection", "reason"), [(">/dev/full", "No space left on device"), (">&-", "it is closed")]
 )

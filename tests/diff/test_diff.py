@@ -66,6 +66,7 @@ def test_the_files_of_an_artifact_are_those_of_its_archive(own_cli: Command, tin
     assert comparisons["variables by name"]["in_both"] == comparisons["values of variables"]["compared"] == 214
 
 
+@pytest.mark.long
 def test_every_kind_of_difference_in_what_it_does_is_named(
     cli: Command, tiny: Path, tiny_checkpoint: Path, tiny_artifacts: Path, tmp_path: Path
 ) -> None:

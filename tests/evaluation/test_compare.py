@@ -20,6 +20,7 @@ from tests.evaluation.test_evaluate import wnids as wnids
 from tests.support.command import Command, artifact_folder, files_below, refusal, succeeded
 
 
+@pytest.mark.long
 def test_two_artifacts_are_held_against_each_other(
     own_cli: Command, imagenet_artifacts: Path, artifact: Path, known: Known, flat: Path, wnids: Path
 ) -> None:

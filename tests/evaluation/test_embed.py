@@ -76,6 +76,7 @@ def _check(rows: Mapping[str, tuple[Any, NDArray[np.float32]]], expected: NDArra
         np.testing.assert_allclose(found[name], expected[place], rtol=0, atol=1e-5)
 
 
+@pytest.mark.long
 def test_vectors_are_those_of_the_network(
     own_cli: Command,
     artifact: Path,
@@ -190,6 +191,7 @@ def test_the_same_bits_whatever_the_images_lie_in(
     assert np.array_equal(held, found["0.parquet"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("format_", ["onnx", "keras", "litert"])
 def test_every_format_gives_the_same_vectors(
     request: pytest.FixtureRequest, own_cli: Command, tiny_artifacts: Path, images: Path, format_: str

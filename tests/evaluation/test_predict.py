@@ -157,6 +157,7 @@ def test_every_kind_of_image_is_classified(cli: Command, artifact: Path, tmp_pat
     assert np.abs(shares["rgb"] - shares["cmyk"]).max() < 0.05
 
 
+@pytest.mark.long
 def test_an_artifact_from_elsewhere_says_its_image_size(
     cli: Command, artifact: Path, module: Path, tmp_path: Path
 ) -> None:
@@ -301,6 +302,7 @@ def test_an_image_beyond_all_bounds_is_refused(cli: Command, artifact: Path, tmp
     assert "40000 x 40000 pixels" in refusal(cli("predict", artifact, path))
 
 
+@pytest.mark.long
 def test_the_commands_own_process_stays_small(cli: Command, artifact: Path, tmp_path: Path) -> None:
     paths = [pictures.written(tmp_path / f"{seed}.png", pictures.picture(seed, 600, 600)) for seed in range(20)]
     program = (

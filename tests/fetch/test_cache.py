@@ -90,6 +90,7 @@ def test_a_full_disk_while_unpacking(own_cli: Command, server: FaultyServer, con
     assert len(server.asked) == 1, "what had come was fetched again"
 
 
+@pytest.mark.long
 def test_a_cache_that_can_only_be_read_is_enough(own_cli: Command, server: FaultyServer, content: bytes) -> None:
     cli = locked(own_cli, server.url(FILE), **pins(content))
     require_whole(cli, fetch(cli), content)
@@ -127,6 +128,7 @@ def test_a_flipped_bit_in_the_cache_is_mended(own_cli: Command, server: FaultySe
     assert "--offline forbids" in refusal(fetch(cli, "--offline"))
 
 
+@pytest.mark.long
 def test_a_flipped_bit_in_unpacked_files_is_mended(own_cli: Command, server: FaultyServer, content: bytes) -> None:
     cli = locked(own_cli, server.url(FILE), **pins(content))
     build = ("build", cli.folder / "tiny_nasnet.yaml", "--task", "feature_vector", "--no-verify", "--output", "out")

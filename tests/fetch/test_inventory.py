@@ -39,6 +39,7 @@ def test_debug_shows_what_it_says(unpinned: Command, model: Path, tmp_path: Path
     assert "reading it all" in succeeded(saying("--debug", *command, model)).stderr
 
 
+@pytest.mark.long
 def test_verify_limits_its_time(unpinned: Command, model: Path, tiny_artifacts: Path, tmp_path: Path) -> None:
     copy = tmp_path / "foreign"
     shutil.copytree(artifact_folder(tiny_artifacts, "tiny_nasnet", "feature_vector", 5), copy)

@@ -232,6 +232,7 @@ def test_inference_drops_nothing(family: str) -> None:
         np.testing.assert_allclose(constants.state(last, index + 2), left + right, atol=1e-4)
 
 
+@pytest.mark.long
 def test_drop_can_be_left_out_of_a_training_graph() -> None:
     """What verification relies on: a training graph with no chance in it."""
     from tests.support.networks import graph_of

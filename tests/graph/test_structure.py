@@ -145,6 +145,7 @@ def _of_cells(config: ModelConfig, cells: int) -> ModelConfig:
     return msgspec.structs.replace(config, num_cells=cells, reductions=())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("training", [False, True])
 def test_building_is_linear_in_the_number_of_cells(config: ModelConfig, training: bool) -> None:
     """Operations and calls: a cell more costs the same, however many there are."""

@@ -35,6 +35,7 @@ def test_what_only_computes_is_let_pass(made: Made) -> None:
     assert list(refusals(made.saved_model)) == []
 
 
+@pytest.mark.long
 @given(graphs.saved_models(), SOMETHING_ELSE, st.data())
 @settings(max_examples=300, deadline=None)
 def test_what_does_more_is_found_wherever_it_is(made: Made, operation: str, data: st.DataObject) -> None:

@@ -77,6 +77,7 @@ def _outputs(cli: Command, cache: Path, folder: Path, *addresses: object) -> lis
         return [found[str(number)] for number in range(len(addresses))]
 
 
+@pytest.mark.long
 def test_old_addresses_load_what_was_installed(
     cli: Command, release: Path, artifacts: dict[tuple[str, int], Path], tmp_path: Path
 ) -> None:

@@ -114,6 +114,7 @@ def test_what_decides_right_or_wrong_computes_on_the_processor() -> None:
         assert {device.wanted(job) for job in all_jobs().values()} == {"cpu"}
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("_set")
 def test_a_worker_sees_no_card_and_nothing_that_changes_what_is_computed() -> None:
     told = run.run(ON_PROCESSOR, Question()).result
@@ -154,6 +155,7 @@ def test_only_one_process_at_a_time_may_have_the_card() -> None:
     assert first.ended <= second.began
 
 
+@pytest.mark.long
 def test_a_card_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
     with device.using("gpu"), pytest.raises(DeviceError, match="finds no graphics card: CUDA_VISIBLE_DEVICES is '7'"):

@@ -134,6 +134,7 @@ def test_no_artifact_is_blamed_for_the_machine(error: Exception, said: str) -> N
     assert failure.error == "MachineError" and said in failure.message
 
 
+@pytest.mark.long
 def test_a_cache_that_users_share_has_the_modes_that_the_mask_gives(
     own_cli: Command, tiny: Path, tiny_checkpoint: Path
 ) -> None:

@@ -88,6 +88,7 @@ def test_it_reads_messages_and_imports_nothing_else(path: Path) -> None:
     assert {name for name in found.modules if not name.startswith("tensorflow.core")} == {"tensorflow"}
 
 
+@pytest.mark.long
 def test_what_needs_tensorflow_after_all_gets_it_and_says_the_same(path: Path) -> None:
     said: list[str] = []
     found = run.run(ANSWER, Question(path, ask=True), said.append).result
@@ -96,6 +97,7 @@ def test_what_needs_tensorflow_after_all_gets_it_and_says_the_same(path: Path) -
     assert said == ["asking"] * 2
 
 
+@pytest.mark.long
 def test_it_waits_for_no_import_of_others(path: Path) -> None:
     with run.shared_import(FIND_CARD, ANSWER):
         assert run.run(ANSWER, Question(path)).result.operations
@@ -171,6 +173,7 @@ print(record.content.decode(), record.label, tf.train.Example.FromString(tf.trai
 """
 
 
+@pytest.mark.long
 def test_a_record_is_read_without_it_by_a_process_that_may_need_it_later(tmp_path: Path) -> None:
     (path,) = data_sets.records(tmp_path / "records", [[("a.png", b"an image", 3)]], "validation").iterdir()
     found = subprocess.run([sys.executable, "-c", _RECORD_FIRST, path], capture_output=True, text=True, check=True)

@@ -59,6 +59,7 @@ def _found() -> CardFound:
     return finished.result
 
 
+@pytest.mark.long
 def test_one_import_serves_all_and_ends_with_the_last_user() -> None:
     alone = _found()
     assert not psutil.Process().children()
@@ -89,6 +90,7 @@ def test_an_import_that_nobody_needed_is_not_waited_for() -> None:
     assert time.monotonic() - began < 1
 
 
+@pytest.mark.long
 def test_a_process_is_called_by_its_job(path: Path, tmp_path: Path) -> None:
     names: list[str] = []
 

@@ -279,6 +279,7 @@ def test_command_says_which_contestant_failed(tmp_path: Path) -> None:
     assert not (output / results.FILE).exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fields", [REDUCING, REDUCING_PNASNET], ids=["nasnet", "pnasnet"])
 def test_network_of_the_original_toolchain_is_the_same(fields: dict[str, Any], tmp_path: Path) -> None:
     """A peer that computes less would win."""
@@ -313,6 +314,7 @@ def test_network_of_the_original_toolchain_is_the_same(fields: dict[str, Any], t
         assert difference(found[name], value) <= TOLERANCE, name
 
 
+@pytest.mark.long
 def test_operations_of_a_saved_graph_are_counted(tmp_path: Path) -> None:
     """3 x 3 x 3 multiplications for each of 8 x 8 x 4 numbers, 3 x 3 for each of 8 x 8 x 4 more, and 4 x 5."""
     program = f"""
@@ -350,6 +352,7 @@ os.wait()
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_timeline_shows_who_computed_when(tmp_path: Path) -> None:
     measured = timeline.record([sys.executable, "-c", COMPUTING])

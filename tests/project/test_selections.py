@@ -62,6 +62,7 @@ def collected() -> dict[str, tuple[Tests, Tests]]:
     return {target: (chosen, others) for target, (chosen, others) in zip(TARGETS, found, strict=True)}
 
 
+@pytest.mark.long
 def test_nothing_is_left_out_of_both(collected: dict[str, tuple[Tests, Tests]]) -> None:
     (quick, left_out), (everything, never) = collected.values()
     assert len(quick) > 900
@@ -70,6 +71,7 @@ def test_nothing_is_left_out_of_both(collected: dict[str, tuple[Tests, Tests]]) 
     assert not quick.keys() & left_out.keys()
 
 
+@pytest.mark.long
 def test_what_make_test_leaves_out_is_what_contributors_are_told(collected: dict[str, tuple[Tests, Tests]]) -> None:
     quick, left_out = collected["test"]
     slow = {"full", "readers", "breaks", "more_stops", "long"}
@@ -77,6 +79,7 @@ def test_what_make_test_leaves_out_is_what_contributors_are_told(collected: dict
     assert not any(slow & set(markers) for markers in quick.values())
 
 
+@pytest.mark.long
 def test_every_marker_is_used(collected: dict[str, tuple[Tests, Tests]], pytestconfig: pytest.Config) -> None:
     own = {line.split(":")[0] for line in pytestconfig.getini("markers")} & {
         "full", "readers", "breaks", "stops", "more_stops", "long", "browser",

@@ -292,6 +292,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.long
 def test_a_release_is_made_and_kept(
     cli: Command, inputs_of_one: list[object], released_of_one: Path, tmp_path: Path
 ) -> None:

@@ -164,7 +164,7 @@ CONFIGS = {
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [pytest.param(np.float32, marks=pytest.mark.long), np.float64])
 def test_end_points_equal_those_of_the_graph(config: ModelConfig, dtype: Any, graphs: Callable) -> None:
     values, expected = graphs(config)
     found = outputs(config, values, made_up_images(config), dtype)

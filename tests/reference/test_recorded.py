@@ -55,6 +55,7 @@ def test_a_recorded_reference_takes_the_place_of_a_new_run(
         } <= names
 
 
+@pytest.mark.long
 def test_a_reference_in_the_cache_is_found_by_its_checkpoint(
     own_cli: Command, tiny: Path, tiny_artifacts: Path, tiny_checkpoint: Path, tiny_reference: Path
 ) -> None:
@@ -92,6 +93,7 @@ def test_a_wrong_reference_is_refused(
     assert "is a reference of nasnet_mobile, not of tiny_nasnet" in refused(foreign)
 
 
+@pytest.mark.long
 def test_a_wrong_artifact_fails_by_a_recorded_reference_and_by_numpy_at_the_same_end_point(
     cli: Command, tiny_artifacts: Path, tiny_checkpoint: Path, tiny_reference: Path, tmp_path: Path
 ) -> None:

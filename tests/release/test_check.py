@@ -173,6 +173,7 @@ def test_a_manifest_never_leads_out(own_cli: Command, copied: Path, path: str) -
     )
 
 
+@pytest.mark.long
 def test_a_release_is_verified_from_disk_to_logits(
     own_cli: Command, inputs: list[object], parts: list[Path], tmp_path: Path
 ) -> None:

@@ -110,6 +110,7 @@ def test_in_parts_and_elsewhere_it_has_the_same_bytes(
     assert sorted(read_manifest(parts[0])) != HANDLES
 
 
+@pytest.mark.long
 def test_a_build_gives_the_same_artifact(
     own_cli: Command, inputs: list[object], released: tuple[Path, Result], tmp_path: Path
 ) -> None:
@@ -176,6 +177,7 @@ STOPS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.stops
 @pytest.mark.parametrize("stop", one_in_make_test(STOPS))
 def test_killed_at_any_moment_the_same_command_ends_the_same(
@@ -271,6 +273,7 @@ def test_one_that_fails_does_not_stop_the_others(
     assert hashes(release) == hashes(released_of_one)
 
 
+@pytest.mark.long
 def test_a_model_without_checkpoint_does_not_stop_the_others(
     own_cli: Command, inputs: list[object], tmp_path: Path
 ) -> None:

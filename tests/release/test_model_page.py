@@ -451,6 +451,7 @@ np.savez("given.npz", **given)
 """
 
 
+@pytest.mark.long
 def test_a_picture_goes_in_and_names_come_out(tmp_path: Path) -> None:
     """As ImageNet's networks have it: the pages of those above have classes without names."""
     config = model("nasnet_mobile")

@@ -49,6 +49,7 @@ _FREE = settings(
 )
 
 
+@pytest.mark.long
 @_FREE
 @given(data=st.data())
 def test_no_field_can_be_changed(copy: Callable[[], Path], two: Path, data: st.DataObject) -> None:

@@ -253,6 +253,7 @@ def test_what_is_not_sound_is_not_signed(own_cli: Command, copied: Path, keys: t
     assert sorted(path.name for path in copied.iterdir()) == WHOLE
 
 
+@pytest.mark.long
 def test_a_signature_is_replaced_on_request_alone(
     own_cli: Command, signed: Path, keys: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -264,6 +265,7 @@ def test_a_signature_is_replaced_on_request_alone(
     assert _verified(own_cli, signed, "--signed-by", keys[1]).returncode == 1
 
 
+@pytest.mark.long
 def test_merging_removes_a_signature_with_a_word(
     own_cli: Command, signed: Path, keys: tuple[Path, Path], parts: list[Path]
 ) -> None:

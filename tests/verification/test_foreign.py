@@ -81,6 +81,7 @@ def test_another_model_or_version_is_refused(
     assert "lacks" in message
 
 
+@pytest.mark.long
 @pytest.mark.stops
 @pytest.mark.parametrize("how", ["crash", "hang"])
 def test_a_process_that_crashes_or_hangs_is_a_failed_check(

@@ -127,6 +127,7 @@ def _call(saved_model: Any, training: bool) -> Any:
     return found
 
 
+@pytest.mark.long
 def test_a_network_runs_once_for_artifacts_that_share_it(
     cli: Command, tiny_artifacts: Path, tiny_checkpoint: Path, others: dict[str, Path]
 ) -> None:
@@ -155,6 +156,7 @@ def test_a_network_that_ran_before_hides_nothing_of_one_that_looks_like_it(
     assert capture
 
 
+@pytest.mark.long
 def test_text_has_a_line_for_each_artifact_all_that_failed_and_a_verdict(
     cli: Command, tiny_artifacts: Path, tiny_checkpoint: Path, damaged: dict[str, Path]
 ) -> None:
@@ -242,6 +244,7 @@ def test_an_artifact_that_does_not_say_what_it_is_is_refused(
     assert said in message and str(folder) in message
 
 
+@pytest.mark.long
 def test_a_build_that_fails_its_verification_writes_nothing(
     own_cli: Command, tiny: Path, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
