@@ -99,8 +99,9 @@ class Network(nn.Module):
             else:
                 module.register_parameter(leaf, nn.Parameter(tensor))
 
-    def forward(self, images: Tensor) -> Tensor:
-        operations = _TorchOperations(self, images)
+    # The parameter names the input of the program: `exporter.models.signatures.SERVING_INPUT`, as in other formats.
+    def forward(self, inputs: Tensor) -> Tensor:
+        operations = _TorchOperations(self, inputs)
         self.walked.end_points = architecture.build(self._config, self._task, operations)
         self.walked.concatenated = operations.concatenated
         return self.walked.end_points[main_end_point(self._task)]

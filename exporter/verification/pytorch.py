@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from exporter.models.formats import PYTORCH, Version
-from exporter.models.signatures import END_POINTS_PROPERTY
+from exporter.models.signatures import END_POINTS_PROPERTY, SERVING_INPUT
 from exporter.models.variables import variables
 from exporter.probe.result import ProbeResult
 from exporter.reference.result import Reference
@@ -47,7 +47,7 @@ def guess_version(signatures: Collection[str]) -> Version:
 def _interface(expected: Expected, found: ProbeResult) -> Check:
     """Inputs and outputs, with a free batch; PyTorch has no names for outputs."""
     images, output = tensors(expected)
-    wanted = [f"input images {images}", f"output {output}"]
+    wanted = [f"input {SERVING_INPUT} {images}", f"output {output}"]
     wrong = sorted(set(wanted) ^ set(found.interface))
     detail = "; ".join(found.interface[:2]) + (f"; first: {wrong[0]}" if wrong else "")
     return count("inputs and outputs that differ", len(wrong), detail)
