@@ -1,5 +1,6 @@
 """The package as users get it: installed from a wheel, outside of the checkout; and the pages that describe it."""
 
+import compileall
 import email.parser
 import json
 import os
@@ -15,6 +16,7 @@ import pytest
 import yaml
 
 from exporter.models.config import models
+from exporter.release import identity
 from tests.support.command import CHECKOUT
 
 
@@ -108,6 +110,16 @@ def test_wheel_works_where_the_checkout_is_not(installed: Path, tmp_path: Path) 
     artifact = Path("dist/google/imagenet/pnasnet_mobile/feature_vector/4")
     assert built.stdout.split() == [str(artifact)]
     assert (tmp_path / artifact / "saved_model.pb").is_file()
+
+
+def test_an_installed_package_is_of_the_same_code(installed: Path, tmp_path: Path) -> None:
+    """What one of them released, the other can check; pip compiles all modules of a package, those of its data too."""
+    assert compileall.compile_dir(installed / "exporter" / "data", quiet=1)
+    program = "import exporter; from exporter.release import identity; print(exporter.__file__, identity.code())"
+    env = {**os.environ, "PYTHONPATH": str(installed)}
+    command = [sys.executable, "-c", program]
+    result = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == [str(installed / "exporter" / "__init__.py"), identity.code()]
 
 
 def test_a_folder_named_exporter_in_the_way_changes_nothing(installed: Path, tmp_path: Path) -> None:

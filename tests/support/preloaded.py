@@ -358,6 +358,8 @@ def _become(message: Mapping[str, Any], descriptors: Sequence[int]) -> None:
         os.dup2(descriptor, number)
         os.close(descriptor)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Under nohup, every process of the tests is deaf to it.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     os.environ.clear()
     os.environ.update(message["environment"])
     os.chdir(message["cwd"])
