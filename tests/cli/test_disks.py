@@ -14,7 +14,6 @@ from tests.support.command import Command, artifact_folder, files_below, refusal
 from tests.support.disks import in_namespace
 from tests.support.fetching import FILE, locked, packed, pins
 from tests.support.file_operations import BECOME_FILE, ERRORS, KILL, REMOVE
-from tests.support.order import one_in_make_test
 
 #: Moments that are tried of each command and error; all of them are about a hundred.
 MOMENTS = max(1, int(os.environ.get("NASEXPORT_TEST_KILLS", "6")) // 2)
@@ -69,7 +68,7 @@ def test_a_disk_that_fails_at_any_moment_is_told(
 
 @pytest.mark.long
 @pytest.mark.stops
-@pytest.mark.parametrize("action", one_in_make_test([REMOVE, BECOME_FILE]))
+@pytest.mark.parametrize("action", [REMOVE, BECOME_FILE])
 def test_an_output_folder_that_goes_away_at_any_moment_is_told(
     own_cli: Command, quick: tuple[object, ...], tiny_artifacts: Path, action: str
 ) -> None:
@@ -133,7 +132,7 @@ def _without_cache(command: Command) -> None:
 
 @pytest.mark.long
 @pytest.mark.stops
-@pytest.mark.parametrize("action", one_in_make_test([KILL, *ERRORS]))
+@pytest.mark.parametrize("action", [KILL, *ERRORS])
 def test_a_fetch_that_is_cut_off_at_any_moment_is_repeated(
     own_cli: Command, tiny_checkpoint: Path, tmp_path: Path, action: str
 ) -> None:

@@ -179,7 +179,7 @@ STOPS = {
 
 @pytest.mark.long
 @pytest.mark.stops
-@pytest.mark.parametrize("stop", one_in_make_test(STOPS))
+@pytest.mark.parametrize("stop", STOPS)
 def test_killed_at_any_moment_the_same_command_ends_the_same(
     own_cli: Command, inputs_of_one: list[object], released_of_one: Path, tmp_path: Path, stop: str
 ) -> None:

@@ -10,7 +10,6 @@ import pytest
 from tests.support import file_operations
 from tests.support.command import Command, Result, files_below, refusal, succeeded
 from tests.support.file_operations import KILL
-from tests.support.order import one_in_make_test
 from tests.support.small_release import hashes
 
 #: Of some two hundred moments.
@@ -19,7 +18,7 @@ MOMENTS = 6
 
 @pytest.mark.long
 @pytest.mark.stops
-@pytest.mark.parametrize("action", one_in_make_test([KILL, "ENOSPC", "EIO"]))
+@pytest.mark.parametrize("action", [KILL, "ENOSPC", "EIO"])
 def test_a_merge_that_is_cut_off_at_any_moment_is_repeated(
     own_cli: Command, parts: list[Path], released: tuple[Path, Result], action: str
 ) -> None:
